@@ -1,0 +1,38 @@
+"""focuslab: where long audio diffusion spends its time, which self-attention can be sparse, what that costs in sound.
+
+Importing this module imports nothing else: each public name is loaded when it is first used.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "load": "focuslab.models.specs",
+    "LiteFocus": "focuslab.methods",
+    "TokenMerging": "focuslab.methods",
+    "Method": "focuslab.methods",
+    "find_sites": "focuslab.models.sites",
+    "profile": "focuslab.profiling",
+    "ProfileRun": "focuslab.records",
+    "generate": "focuslab.generation",
+    "FocuslabError": "focuslab.errors",
+    "InputError": "focuslab.errors",
+}
+_MODULES = ("attention", "methods", "report")
+
+__all__ = [*_HOME, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return import_module(f"focuslab.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("focuslab")
+    raise AttributeError(f"module 'focuslab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
