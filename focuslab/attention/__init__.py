@@ -1,0 +1,22 @@
+"""Pure tensor mathematics of sparse self-attention: knows torch, knows no model.
+
+Shapes are `[B, H, N, D]`: batch, heads, tokens, head width.
+"""
+
+from focuslab.attention.focus import CrossKeys, draw_cross_keys, litefocus_attention
+from focuslab.attention.mass import attention_entropy, focus_recall, mass_by_label, same_frequency_mass
+from focuslab.attention.merge import match_tokens
+from focuslab.attention.sdpa import attention_with_lse, naive_attention
+
+__all__ = [
+    "CrossKeys",
+    "attention_entropy",
+    "attention_with_lse",
+    "draw_cross_keys",
+    "focus_recall",
+    "litefocus_attention",
+    "mass_by_label",
+    "match_tokens",
+    "naive_attention",
+    "same_frequency_mass",
+]

@@ -1,0 +1,254 @@
+"""Where attention goes, exactly and without the N x N map.
+
+With `lse_A = logsumexp_{j in A} scale * q . k_j`, the softmax mass of a query on a set A of keys is
+`exp(lse_A - lse_all)`. Two roads lead there, each in O(N) memory:
+
+* log-sum-exps: split all keys into sets A, B, ...: one fused call a set, N x N query-key pairs in all, and the masses
+  are the softmax over the sets' log-sum-exps. Taken where a fused kernel returns its log-sum-exp.
+* one-hot values: `softmax(Q K^T) onehot` is the mass itself. Taken where no kernel does, and to check the other road.
+
+The public functions never form `exp(lse_A - lse_all)` from two separate passes: float32 kernels round a score of 50 by
+up to 1e-5, each pass in its own way, and the mass near 1 would take that error in full. Where a dense pass has been
+made anyhow its log-sum-exp is free, and `own_row_attention`, `drawn_attention` and `mass_from_lse` give the masses for
+the share of pairs in the set alone: to average over many queries that is the better bargain.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from focuslab.attention.focus import (
+    CrossKeys,
+    _as_rows,
+    _from_rows,
+    _keys_of_other_rows,
+    _select,
+    _select_rows,
+)
+from focuslab.attention.sdpa import attention_with_lse, check_qkv, lse_kernel
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+
+ONE_HOT_WIDTH = 128
+"""Columns of one-hot values in one call: queries and keys are padded with zeros to this width."""
+
+
+@torch.no_grad()
+def same_frequency_mass(q: Tensor, k: Tensor, mel_rows: int, *, scale: float | None = None) -> Tensor:
+    """Softmax mass of each query on the keys of its own mel row, `exp(lse_own - lse_all)`, as `[B, H, N]` in 0..1.
+
+    q, k are `[B, H, N, D]` with N = T * mel_rows, token n = t * mel_rows + f; scale is 1/sqrt(D) by default. Uniform
+    attention gives 1 / mel_rows. float32 for half precision and float32, float64 for float64; no gradient.
+    """
+    scale = _check(q, k, mel_rows, scale)
+    row = torch.arange(q.shape[2], device=q.device) % mel_rows
+    return _at_own_row(_mass_by_label(q, k, row, mel_rows, scale), mel_rows) + _not_finite(q, k)
+
+
+@torch.no_grad()
+def mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, *, scale: float | None = None) -> Tensor:
+    """Softmax mass of each query on the keys of each label, `softmax(scale * Q K^T) onehot(labels)`.
+
+    q, k are `[B, H, N, D]`; labels is a LongTensor `[N]`, the label of each key in 0..n_labels-1; a label without keys
+    has mass 0. Returns `[B, H, N, n_labels]`, which sums to 1 over the labels, in the dtype of `same_frequency_mass`.
+    """
+    scale = _check(q, k, 1, scale)
+    if labels.ndim != 1 or labels.dtype != torch.long or labels.shape[0] != q.shape[2]:
+        raise InputError(
+            f"labels must be a LongTensor with a label for each of the {q.shape[2]} keys, "
+            f"not {labels.dtype} {list(labels.shape)}"
+        )
+    if n_labels < 1:
+        raise InputError(f"n_labels must be at least 1, not {n_labels}")
+    low, high = labels.min().item(), labels.max().item()
+    if low < 0 or high >= n_labels:
+        raise InputError(f"labels must lie in 0..{n_labels - 1}, but reach from {low} to {high}")
+    return _mass_by_label(q, k, labels.to(q.device), n_labels, scale) + _not_finite(q, k)[..., None]
+
+
+@torch.no_grad()
+def focus_recall(
+    q: Tensor, k: Tensor, mel_rows: int, cross_keys: Tensor | CrossKeys | None, *, scale: float | None = None
+) -> Tensor:
+    """Mass of dense attention inside each query's focus set, `sigmoid(lse_inside - lse_outside)`, as `[B, H, N]`.
+
+    q, k are `[B, H, N, D]` with N = T * mel_rows. The focus set is the query's own mel row (S) and cross_keys (C), as
+    in `litefocus_attention`: any token indices, each key counted once; with None or none it is S alone. Costs one
+    dense pass, however large C is, and waits for a CUDA device. Dtype as of `same_frequency_mass`.
+    """
+    scale = _check(q, k, mel_rows, scale)
+    grid = Grid.of_tokens(q.shape[2], mel_rows)
+    if cross_keys is not None and not isinstance(cross_keys, CrossKeys):
+        cross_keys = CrossKeys.from_index(cross_keys.to(q.device), grid)
+    if cross_keys is None or not cross_keys.index.numel():
+        return same_frequency_mass(q, k, mel_rows, scale=scale)
+    # [F, N]: whether a key is in the focus set of the queries of a mel row.
+    inside = torch.arange(grid.tokens, device=q.device) % mel_rows == torch.arange(mel_rows, device=q.device)[:, None]
+    inside[:, cross_keys.index] = True
+    if lse_kernel(q.device.type, q.dtype, q.shape[-1]) is None:
+        return _at_own_row(mass_of_sets(q, k, inside.t(), scale), mel_rows) + _not_finite(q, k)
+    recall = torch.empty(q.shape[:3], dtype=_wide(q), device=q.device)
+    for row, (keys_inside, keys_outside) in enumerate(_partition(inside)):
+        queries = q[:, :, row::mel_rows]
+        lse_inside, lse_outside = (_lse(queries, _select(k, index), scale) for index in (keys_inside, keys_outside))
+        recall[:, :, row::mel_rows] = torch.sigmoid(lse_inside - lse_outside)
+    return recall + _not_finite(q, k)
+
+
+@torch.no_grad()
+def attention_entropy(q: Tensor, k: Tensor, *, scale: float | None = None) -> Tensor:
+    """Entropy of each query's attention in nats, `lse - scale * q . (softmax(Q K^T) K)`, as `[B, H, N]`.
+
+    q, k are `[B, H, N, D]`; between 0 and log N. Dtype as of `same_frequency_mass`. Computed in float64 where the
+    device has it, which takes several dense passes' time; where a rounding of 1e-4 does no harm, `entropy_from_lse`
+    takes a dense pass in float32.
+    """
+    scale = _check(q, k, 1, scale)
+    wide = _wide(q)
+    # A log-sum-exp and a mean score, each rounded by itself: in float32 off by some 1e-5 from scores of 8 on.
+    precise = wide if q.device.type == "mps" else torch.float64
+    precise_q, precise_k = q.to(precise), k.to(precise)
+    mean_key, lse = attention_with_lse(precise_q, precise_k, precise_k, scale=scale)
+    return entropy_from_lse(precise_q, mean_key, lse, scale).to(wide) + _not_finite(q, k)
+
+
+def mass_from_lse(lse_part: Tensor, lse_all: Tensor) -> Tensor:
+    """`exp(lse_part - lse_all)`, the mass of a part of the keys, not above 1 by rounding."""
+    return (lse_part - lse_all).exp().clamp(max=1)
+
+
+def entropy_from_lse(q: Tensor, mean_key: Tensor, lse: Tensor, scale: float) -> Tensor:
+    """Entropy `[B, H, N]` in nats from the mean key `softmax(Q K^T) K` `[B, H, N, D]` and the log-sum-exp."""
+    mean_score = scale * (q.to(lse.dtype) * mean_key.to(lse.dtype)).sum(dim=-1)
+    return (lse - mean_score).clamp(0, math.log(q.shape[2]))
+
+
+def own_row_attention(q: Tensor, k: Tensor, v: Tensor, mel_rows: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Attention to the own mel row alone and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`, for 1/F of the pairs."""
+    out, lse = attention_with_lse(*(_as_rows(x, mel_rows) for x in (q, k, v)), scale=scale)
+    return _from_rows(out, mel_rows), _from_rows(lse[..., None], mel_rows)[..., 0]
+
+
+def drawn_attention(
+    q: Tensor, k: Tensor, v: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Attention to the drawn keys of the other mel rows alone, and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`.
+
+    Where no such key is, the output is 0 and the log-sum-exp -inf. A stratified draw takes one call; any other set
+    one call a mel row, and waits for a CUDA device.
+    """
+    index = cross_keys.index
+    out, lse = torch.zeros_like(q), q.new_full(q.shape[:3], -math.inf, dtype=_wide(q))
+    if cross_keys.per_row is not None:
+        index = _keys_of_other_rows(cross_keys, mel_rows)
+        if not index.numel():
+            return out, lse
+        keys, values = _select_rows(k, index), _select_rows(v, index)
+        out, lse = attention_with_lse(_as_rows(q, mel_rows), keys, values, scale=scale)
+        return _from_rows(out, mel_rows), _from_rows(lse[..., None], mel_rows)[..., 0]
+    in_other_row = index % mel_rows != torch.arange(mel_rows, device=index.device)[:, None]
+    for row, (chosen, _) in enumerate(_partition(in_other_row)):
+        if chosen.numel():
+            queries, keys, values = q[:, :, row::mel_rows], _select(k, index[chosen]), _select(v, index[chosen])
+            out[:, :, row::mel_rows], lse[:, :, row::mel_rows] = attention_with_lse(queries, keys, values, scale=scale)
+    return out, lse
+
+
+def own_row_lse(q: Tensor, k: Tensor, mel_rows: int, scale: float) -> Tensor:
+    """Log-sum-exp of each query's scores on its own mel row, `[B, H, N]`."""
+    return own_row_attention(q, k, k, mel_rows, scale)[1]
+
+
+def focus_lse(
+    q: Tensor, k: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float, lse_own: Tensor | None = None
+) -> Tensor:
+    """Log-sum-exp of each query's scores on its focus set, `[B, H, N]`, for `kept_pairs` of the pairs.
+
+    With `lse_own`, from `own_row_lse`, only the drawn keys are computed.
+    """
+    lse_own = own_row_lse(q, k, mel_rows, scale) if lse_own is None else lse_own
+    return torch.logaddexp(lse_own, drawn_attention(q, k, k, mel_rows, cross_keys, scale)[1])
+
+
+def label_lse(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float) -> Tensor:
+    """Log-sum-exp of each query's scores on the keys of each label, `[B, H, N, n_labels]`; -inf for no keys.
+
+    N x N pairs in all, in one call a label. Waits for a CUDA device.
+    """
+    counts = labels.bincount(minlength=n_labels).tolist()
+    sorted_keys = _select(k, labels.argsort(stable=True))
+    lse = q.new_full((n_labels, *q.shape[:3]), -math.inf, dtype=_wide(q))
+    for label, keys in enumerate(sorted_keys.split(counts, dim=2)):
+        if keys.shape[2]:
+            lse[label] = _lse(q, keys, scale)
+    return lse.movedim(0, -1)
+
+
+def mass_of_sets(q: Tensor, k: Tensor, members: Tensor, scale: float) -> Tensor:
+    """Mass of each query on each of S sets of keys, by values of 0 and 1: `softmax(scale * Q K^T) members`.
+
+    members is `[N, S]`, which key is in which set; sets may overlap. Returns `[B, H, N, S]`.
+    """
+    wide = _wide(q)
+    # Half precision would round the masses.
+    q, k = q.to(wide), k.to(wide)
+    # Probabilities that a kernel rounds sum to nearly 1. One more set, of all keys, says to what.
+    members = F.pad(members.to(wide), (0, 1), value=1.0)
+    width = max(q.shape[-1], min(members.shape[1], ONE_HOT_WIDTH))
+    # The CPU's fused kernel wants queries, keys and values of one width; zeros leave the scores as they are.
+    q, k = (F.pad(x, (0, width - x.shape[-1])) for x in (q, k))
+    masses = []
+    for columns in members.split(width, dim=1):
+        values = F.pad(columns, (0, width - columns.shape[1])).expand(*k.shape[:2], -1, -1)
+        masses.append(attention_with_lse(q, k, values, scale=scale)[0][..., : columns.shape[1]])
+    masses = torch.cat(masses, dim=-1)
+    return (masses[..., :-1] / masses[..., -1:]).clamp(max=1)
+
+
+def _mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float) -> Tensor:
+    if lse_kernel(q.device.type, q.dtype, q.shape[-1]) is None:
+        return mass_of_sets(q, k, F.one_hot(labels, n_labels), scale)
+    return label_lse(q, k, labels, n_labels, scale).softmax(dim=-1)
+
+
+def _check(q: Tensor, k: Tensor, mel_rows: int, scale: float | None) -> float:
+    """The scale, or `InputError` unless q and k are `[B, H, N, D]` of one kind with N in `mel_rows` equal rows."""
+    check_qkv(q, k, k)
+    Grid.of_tokens(q.shape[2], mel_rows)
+    return q.shape[-1] ** -0.5 if scale is None else scale
+
+
+def _wide(q: Tensor) -> torch.dtype:
+    """float32, or float64 for float64."""
+    return torch.promote_types(q.dtype, torch.float32)
+
+
+def _not_finite(q: Tensor, k: Tensor) -> Tensor:
+    """`[B, H, N]`: NaN where a query or any key is NaN or infinite, 0 elsewhere.
+
+    The CPU's fused kernel takes the scores of a NaN query for 0 where there are fewer keys than fit in a register.
+    """
+    wide = _wide(q)
+    return 0 * q.sum(dim=-1, dtype=wide) + 0 * k.sum(dim=(2, 3), dtype=wide)[..., None]
+
+
+def _at_own_row(by_row: Tensor, mel_rows: int) -> Tensor:
+    """From `[B, H, N, F]`, a value for each mel row, the value of each token's own row, `[B, H, N]`."""
+    return by_row.unflatten(2, (-1, mel_rows)).diagonal(dim1=3, dim2=4).flatten(2, 3)
+
+
+def _partition(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each row of a mask `[F, L]` the positions where it holds and those where it does not."""
+    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    # One look at the counts of all rows: on a CUDA device each look waits for the stream.
+    return [(row[:count], row[count:]) for row, count in zip(order, mask.sum(dim=1).tolist(), strict=True)]
+
+
+def _lse(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Log-sum-exp of the scores of q on k; -inf where there is no key."""
+    if not k.shape[2]:
+        return q.new_full(q.shape[:3], -math.inf, dtype=_wide(q))
+    # The kernels want values too; the keys are at hand.
+    return attention_with_lse(q, k, k, scale=scale)[1]
