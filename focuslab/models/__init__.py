@@ -1,0 +1,1 @@
+"""Everything that knows AudioLDM2: loading it, and where its attention sits."""

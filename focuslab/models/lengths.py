@@ -1,0 +1,25 @@
+"""Lengths of audio, in seconds, and what a pipeline makes of them."""
+
+import math
+
+from focuslab.errors import InputError
+
+
+def frame_seconds(pipe) -> float:
+    """Seconds of audio in one frame of the mel spectrogram."""
+    return math.prod(pipe.vocoder.config.upsample_rates) / pipe.vocoder.config.sampling_rate
+
+
+def latent_frames(pipe, seconds: float) -> int:
+    """Time steps of the latent for `seconds` of audio, rounded up as the pipeline does: 10.0 s are 250."""
+    return math.ceil(int(seconds / frame_seconds(pipe)) / pipe.vae_scale_factor)
+
+
+def check_seconds(pipe, seconds: float) -> float:
+    """`seconds` as a float. Raises `InputError` unless it is a number the pipeline can make audio of."""
+    shortest = frame_seconds(pipe) * pipe.vae_scale_factor
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
+        raise InputError(f"a length must be a number of seconds, not {seconds!r}")
+    if seconds < shortest or latent_frames(pipe, seconds) < 1:
+        raise InputError(f"{seconds:g} s is too short for this model: it makes {shortest:g} s or more")
+    return float(seconds)

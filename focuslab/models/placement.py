@@ -1,0 +1,34 @@
+"""Which device and which floating-point type a pipeline goes to."""
+
+import torch
+
+from focuslab.errors import InputError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """None or "auto": CUDA where there is one, else the CPU. Raises `InputError` for a device that is not there."""
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError, TypeError, ValueError, NotImplementedError):
+        found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise InputError(
+            f"device {str(device)!r} cannot be used here: expected 'auto' or one of this machine's, {', '.join(found)}"
+        ) from None
+    if wanted.type == "meta":
+        raise InputError("device 'meta' holds no numbers, so nothing could run on it: use 'auto', 'cpu' or 'cuda'")
+    return wanted
+
+
+def resolve_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """None or "auto": float16 on CUDA, float32 elsewhere. Raises `InputError` for any but the three of `DTYPES`."""
+    if dtype is None or dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    chosen = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if chosen not in DTYPES.values():
+        raise InputError(f"dtype {str(dtype)!r} is not supported: expected 'auto', {', '.join(map(repr, DTYPES))}")
+    return chosen

@@ -1,0 +1,100 @@
+"""The self-attention sites of a UNet: where they are, how wide, and which grid of tokens each works on."""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+
+
+@dataclass(frozen=True)
+class Site:
+    """One self-attention module of a UNet.
+
+    name: dotted name of the attention module. holder: dotted name of the `Transformer2DModel` around it, whose 4-D
+    input shows the grid. block: "down_blocks.1", "mid_block" or "up_blocks.2". level: how often the latent has been
+    halved there.
+    """
+
+    name: str
+    holder: str
+    block: str
+    level: int
+    heads: int
+    head_width: int
+
+
+def unet_of(pipe) -> nn.Module:
+    """The UNet of a pipeline, or the argument itself where it is a UNet. Raises `InputError` for anything else."""
+    unet = getattr(pipe, "unet", pipe)
+    if not isinstance(unet, nn.Module) or not hasattr(unet, "down_blocks"):
+        raise InputError(f"expected a diffusers pipeline with a UNet, or a UNet, not {type(pipe).__name__}")
+    return unet
+
+
+def find_sites(pipe) -> tuple[Site, ...]:
+    """Every self-attention of the pipeline's UNet, in the order in which the UNet runs them.
+
+    Chosen by `is_cross_attention`, not by name: `attn2` is self-attention where `cross_attention_dim` is None.
+    """
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+    unet = unet_of(pipe)
+    sites = []
+    for block, level in _block_levels(unet):
+        holder = ""
+        for name, module in unet.get_submodule(block).named_modules(prefix=block):
+            if isinstance(module, Transformer2DModel):
+                holder = name
+            elif isinstance(module, Attention) and not module.is_cross_attention and name.startswith(f"{holder}."):
+                width = module.to_q.out_features // module.heads
+                sites.append(Site(name, holder, block, level, module.heads, width))
+    return tuple(sites)
+
+
+def _block_levels(unet: nn.Module) -> Iterable[tuple[str, int]]:
+    level = 0
+    for i, block in enumerate(unet.down_blocks):
+        yield f"down_blocks.{i}", level
+        level += bool(getattr(block, "downsamplers", None))
+    if getattr(unet, "mid_block", None) is not None:
+        yield "mid_block", level
+    for i, block in enumerate(unet.up_blocks):
+        yield f"up_blocks.{i}", level
+        level -= bool(getattr(block, "upsamplers", None))
+
+
+def select_sites(sites: Sequence[Site], patterns: Sequence[str] | str | None) -> tuple[Site, ...]:
+    """The sites that any of `patterns` names: a site, a block or a shell pattern such as "up_blocks.*.attn1".
+
+    None is the paper's choice, every self-attention of the second-highest resolution (level 1). Raises `InputError`
+    that lists the blocks when a pattern, or that choice, matches nothing.
+    """
+    blocks = ", ".join(dict.fromkeys(site.block for site in sites)) or "none at all"
+    if patterns is None:
+        chosen = tuple(site for site in sites if site.level == 1)
+        if not chosen:
+            raise InputError(
+                f"this UNet has no self-attention at its second-highest resolution; name sites: it has some in {blocks}"
+            )
+        return chosen
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    matched = set()
+    for pattern in patterns:
+        names = {s.name for s in sites if pattern in (s.name, s.block) or fnmatch.fnmatchcase(s.name, pattern)}
+        if not names:
+            example = f"; a whole name is {sites[0].name}" if sites else ""
+            raise InputError(f"no self-attention site matches {pattern!r}: there are sites in {blocks}{example}")
+        matched |= names
+    if not matched:
+        raise InputError(f"no sites were named: there are sites in {blocks}")
+    return tuple(site for site in sites if site.name in matched)
+
+
+def grid_of_input(hidden_states) -> Grid:
+    """The grid that a `Transformer2DModel` works on, read from its input `[B, C, T, F]`."""
+    return Grid(*hidden_states.shape[-2:])

@@ -1,0 +1,88 @@
+"""From what a user names a model by to a pipeline that runs: the bundled model, random ones, directories, the hub."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from focuslab.errors import InputError
+from focuslab.models.recipes import RECIPES, STAND_IN
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AudioLDM2Pipeline
+
+BUNDLED = Path(__file__).parent / "tiny"
+NAMES = ("tiny", *RECIPES)
+
+
+def load(
+    model: "str | os.PathLike[str]" = "tiny",
+    device: "str | torch.device | None" = None,
+    dtype: "str | torch.dtype | None" = None,
+    *,
+    offline: bool = False,
+) -> "AudioLDM2Pipeline":
+    """A pipeline that is ready to run.
+
+    `model` is "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
+    weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2". `device`
+    None or "auto" is CUDA where there is one, else the CPU; `dtype` None or "auto" is float16 on CUDA, else float32
+    ("float32", "bfloat16", "float16" or the torch types). Only hub ids use the network, and with `offline` (or
+    HF_HUB_OFFLINE=1) nothing does. Raises `InputError` for whatever is unknown or cannot be loaded whole.
+    """
+    from focuslab.models.placement import resolve_device, resolve_dtype
+
+    device = resolve_device(device)
+    dtype = resolve_dtype(dtype, device)
+    # float16 on a CPU is slow but right, and it was asked for: no warning about it.
+    pipe = _open(os.fspath(model), dtype, offline).to(device, silence_dtype_warnings=True)
+    pipe._focuslab_model = os.fspath(model)
+    return pipe
+
+
+def stand_ins(pipe: "AudioLDM2Pipeline") -> tuple[str, ...]:
+    """Names of the components that only have the right output shapes; () for a real model.
+
+    Their time and memory are not those of the model and have to be reported as not measured.
+    """
+    return tuple(
+        name for name, part in pipe.components.items() if getattr(getattr(part, "config", None), STAND_IN, False)
+    )
+
+
+def _open(model: str, dtype: "torch.dtype", offline: bool) -> "AudioLDM2Pipeline":
+    if model in RECIPES:
+        from focuslab.models.random_models import random_pipeline
+
+        return random_pipeline(model, dtype)
+
+    from focuslab.models.directory import load_directory
+
+    if model == "tiny":
+        if not (BUNDLED / "model_index.json").is_file():
+            raise InputError(
+                f"this installation carries no bundled model (nothing in {BUNDLED}): instead of 'tiny' give "
+                "'random:tiny', 'random:audioldm2', a directory made by save_pretrained, or a hub id 'org/name'"
+            )
+        return load_directory(BUNDLED, dtype)
+    path = Path(model).expanduser()
+    if model and path.is_dir():
+        return load_directory(path, dtype)
+    if path.is_file():
+        raise InputError(f"model {model!r} is a file: expected the directory that holds model_index.json")
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII):
+        from focuslab.models.hub import fetch
+
+        return load_directory(fetch(model, offline), dtype)
+    raise InputError(_unknown(model))
+
+
+def _unknown(model: str) -> str:
+    near = difflib.get_close_matches(model, NAMES, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else "there is no such directory; " if "/" in model else ""
+    return (
+        f"unknown model {model!r}: {hint}expected {', '.join(map(repr, NAMES))}, "
+        "an existing directory made by save_pretrained, or a hub id 'org/name'"
+    )

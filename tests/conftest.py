@@ -1,0 +1,42 @@
+"""Nothing here may reach a hub, and one small pipeline serves all tests."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def session_pipe():
+    from focuslab import load
+
+    pipe = load("random:tiny", "cpu", "float32")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def pipe(session_pipe):
+    """random:tiny; whatever a test does to its UNet's processors and hooks has to be undone by the end of it."""
+    processors = {name: id(p) for name, p in session_pipe.unet.attn_processors.items()}
+    hooks = _hooks(session_pipe.unet)
+    yield session_pipe
+    assert {name: id(p) for name, p in session_pipe.unet.attn_processors.items()} == processors
+    assert _hooks(session_pipe.unet) == hooks
+
+
+def _hooks(unet) -> int:
+    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in unet.modules())
+
+
+@pytest.fixture
+def sound(pipe):
+    """sound(**changes) -> float32 samples of a short generation that is always the same."""
+    import torch
+
+    def make(seconds=1.28, steps=2, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        return pipe("rain", audio_length_in_s=seconds, num_inference_steps=steps, generator=generator).audios[0]
+
+    return make
