@@ -1,0 +1,110 @@
+"""One UNet step on meta tensors: its FLOPs, the bytes it would hold, its grids, without weights and without work."""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from focuslab.grid import Grid
+from focuslab.instrument.attach import Handle
+from focuslab.models.kinds import KINDS, module_kinds
+
+cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """flops: of one step, by kind of module. peak_bytes: weights and tensors at the peak, without the scratch memory
+    of kernels. grids: of the sites that the method took over."""
+
+    flops: dict[str, int]
+    peak_bytes: int
+    grids: dict[str, Grid]
+
+    @property
+    def total_flops(self) -> int:
+        return sum(self.flops.values())
+
+
+def meta_unet(unet: nn.Module) -> nn.Module:
+    """A UNet of the same configuration and dtype on the meta device, where tensors have shapes and no contents."""
+    with torch.device("meta"):
+        twin = type(unet).from_config(unet.config)
+    # Not `twin.to`: diffusers logs a warning about casts there, and these tensors have no contents to lose.
+    return nn.Module.to(twin, unet.dtype).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def dry_run(unet: nn.Module, inputs: dict[str, torch.Tensor], attach: Callable[[nn.Module], Handle]) -> DryRun:
+    """Run a `meta_unet` once on `inputs`, its forward's keyword arguments, with what `attach` (a method) attaches."""
+    inputs = {name: x.to("meta") if isinstance(x, torch.Tensor) else x for name, x in inputs.items()}
+    weights = sum(p.numel() * p.element_size() for p in unet.parameters())
+    # `FlopCounterMode` counts nothing for attention on the CPU unless it is told how.
+    counter = FlopCounterMode(display=False, custom_mapping={cpu_flash: _cpu_flash_flops})
+    memory = _LiveBytes()
+    with attach(unet) as handle, counter, memory, _FusedAttention():
+        unet(**inputs)
+    return DryRun(_flops_by_kind(unet, counter), weights + memory.peak, dict(handle.grids))
+
+
+def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:
+    return sdpa_flop_count(q_shape, k_shape, v_shape)
+
+
+def _flops_by_kind(unet: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
+    by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    root = type(unet).__name__
+    kinds = module_kinds(unet)
+    flops = dict.fromkeys(KINDS, 0)
+    for name, kind in kinds.items():
+        outermost = kind != "other" and kinds[name.rpartition(".")[0]] == "other"
+        if outermost:
+            flops[kind] += by_module.get(f"{root}.{name}", 0)
+    flops["other"] = counter.get_total_flops() - sum(flops.values())
+    return flops
+
+
+class _FusedAttention(TorchFunctionMode):
+    """On meta tensors `scaled_dot_product_attention` would hold the whole map: let it have a fused kernel's shapes."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
+        if mask is not None:
+            mask = mask.expand(*args[0].shape[:3], args[1].shape[2])
+        return cpu_flash(*args[:3], attn_mask=mask, scale=kwargs.get("scale"))[0]
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Bytes of the storages that operations made and that are still referenced, and their peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak = self._live = 0
+        self._known = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        inputs = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)}
+        for x in tree_leaves(out):
+            if isinstance(x, torch.Tensor) and x.is_meta:
+                storage = x.untyped_storage()
+                if storage._cdata not in inputs and storage not in self._known:
+                    self._known.add(storage)
+                    size = storage.nbytes()
+                    self._live += size
+                    weakref.finalize(storage, self._release, size)
+        self.peak = max(self.peak, self._live)
+        return out
+
+    def _release(self, size: int) -> None:
+        self._live -= size

@@ -1,0 +1,78 @@
+"""How much memory is free, and how much a piece of work held at its peak."""
+
+from pathlib import Path
+
+import torch
+
+CLEAR_REFS = Path("/proc/self/clear_refs")
+STATUS = Path("/proc/self/status")
+CGROUP_LIMITS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+
+
+def available_bytes(device: torch.device | str) -> int:
+    """Bytes that this process can still take on the device: free ones, and those its own allocator holds unused.
+
+    On the CPU the smaller of what the system has available and what the process's control group allows.
+    """
+    import psutil
+
+    device = torch.device(device)
+    if device.type == "cuda":
+        free, _total = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    available = psutil.virtual_memory().available
+    for limit, usage in CGROUP_LIMITS:
+        try:
+            available = min(available, int(limit.read_text()) - int(usage.read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(available, 0)
+
+
+class PeakMemory:
+    """Peak bytes while entered, weights and all else that the process holds included, as `peak_bytes` afterwards.
+
+    CUDA: the allocator's peak. CPU: the highest resident set of the process, whose mark Linux lets a process reset;
+    None where it does not (other systems, some containers).
+    """
+
+    def __init__(self, device: torch.device | str):
+        self.device = torch.device(device)
+        self.peak_bytes: int | None = None
+
+    def __enter__(self) -> "PeakMemory":
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self._can_reset = _reset_peak_of_process()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            self.peak_bytes = torch.cuda.max_memory_allocated(self.device)
+        elif self._can_reset:
+            self.peak_bytes = _peak_of_process()
+
+
+def _reset_peak_of_process() -> bool:
+    try:
+        # 5 resets the peak resident set size, see proc(5).
+        CLEAR_REFS.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak_of_process() -> int | None:
+    for line in STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

@@ -1,0 +1,103 @@
+"""The attention processor that every sparse method runs in."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from focuslab.errors import FocuslabError, InputError
+from focuslab.grid import Grid
+from focuslab.models.sites import Site
+
+
+@dataclass(frozen=True)
+class SiteCall:
+    """One call of one site: the site, its grid of tokens, and the denoising step (0 at the start of a generation)."""
+
+    site: Site
+    grid: Grid
+    step: int
+
+    def generator(self, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator for this call alone.
+
+        Seeded by the seed, the site and the step and by nothing else: a second generation, or one with other sites
+        switched on, draws the same, and torch's global generator is never touched.
+        """
+        digest = hashlib.blake2b(f"{seed}/{self.site.name}/{self.step}".encode(), digest_size=7).digest()
+        return torch.Generator(device).manual_seed(int.from_bytes(digest, "big"))
+
+
+class SiteProcessor:
+    """A diffusers attention processor for one self-attention site.
+
+    `forward(attn, hidden_states, call)` is the method's own computation: `[B, N, C] -> [B, N, C]`. `current` gives
+    the grid and the step of the running call; the hooks of an attachment keep it up to date.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        forward: Callable[[nn.Module, Tensor, SiteCall], Tensor],
+        current: Callable[[Site], SiteCall],
+    ):
+        self.site = site
+        self._forward = forward
+        self._current = current
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        name = self.site.name
+        if encoder_hidden_states is not None:
+            raise FocuslabError(f"{name} was given encoder_hidden_states, but a sparse site is self-attention")
+        if attention_mask is not None:
+            raise FocuslabError(
+                f"{name} was given an attention mask; a sparse pattern chosen by mel row does not combine with one, "
+                "so detach the method where masks are needed"
+            )
+        call = self._current(self.site)
+        if hidden_states.ndim != 3 or hidden_states.shape[1] != call.grid.tokens:
+            raise FocuslabError(
+                f"{name} was given hidden states {list(hidden_states.shape)}, but its grid of {call.grid.time} time "
+                f"steps x {call.grid.mel_rows} mel rows has {call.grid.tokens} tokens"
+            )
+        out = self._forward(attn, hidden_states, call)
+        if out.dtype != hidden_states.dtype:
+            raise FocuslabError(f"{name} turned {hidden_states.dtype} into {out.dtype}: a method must keep the dtype")
+        return out
+
+
+def check_plain(attn: nn.Module, name: str) -> None:
+    """Raise `InputError` where an attention module does more than project, attend and project."""
+    extras = ("spatial_norm", "group_norm", "norm_q", "norm_k", "add_k_proj")
+    found = [extra for extra in extras if getattr(attn, extra, None) is not None]
+    found += [flag for flag in ("residual_connection",) if getattr(attn, flag, False)]
+    if getattr(attn, "rescale_output_factor", 1.0) != 1.0:
+        found.append("rescale_output_factor")
+    if found:
+        raise InputError(f"{name} is no plain self-attention (it has {', '.join(found)}): leave this site out")
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """`[B, N, H * D]` -> `[B, H, N, D]`, a view."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attend(attn: nn.Module, hidden_states: Tensor, core: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """Project `[B, N, C]` to q, k, v `[B, H, N, D]`, apply `core`, project back.
+
+    The same modules as in diffusers' own processor are called, so adapters and hooks on them keep working.
+    """
+    q, k, v = (split_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
+    out = core(q, k, v).transpose(1, 2).flatten(2)
+    for layer in attn.to_out:
+        out = layer(out)
+    return out

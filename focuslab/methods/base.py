@@ -1,0 +1,66 @@
+"""What all methods share: attach to a pipeline as a context manager, know their sites and their share of pairs."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+from focuslab.instrument.attach import Handle, attach
+from focuslab.instrument.processors import SiteCall, attend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way to compute self-attention at chosen sites. Subclasses override `core` and `kept_pairs`.
+
+    sites: names, blocks or shell patterns of self-attention sites, as one string or several; None is the paper's
+    choice, every self-attention of the second-highest resolution.
+    """
+
+    sites: Sequence[str] | str | None = None
+
+    sparse: ClassVar[bool] = True
+    """Whether the method computes fewer query-key pairs than dense attention, so that it has an ideal speed."""
+
+    def __post_init__(self):
+        if self.sites is not None and not isinstance(self.sites, str):
+            # A list would make the frozen dataclass unhashable.
+            object.__setattr__(self, "sites", tuple(self.sites))
+
+    def attach(self, pipe) -> Handle:
+        """Take over the sites of a pipeline (or UNet) until `remove()` of the returned handle.
+
+        Raises `InputError` when no site matches, or one is taken already.
+        """
+        return attach(pipe, self.sites, self.forward)
+
+    def __call__(self, pipe) -> AbstractContextManager[Handle]:
+        """`with method(pipe): pipe(...)`. Attaches at once; leaving restores the processors that were there."""
+        return self.attach(pipe)
+
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+        """The attention module's output `[B, N, C]` for its input `[B, N, C]`."""
+        return attend(attn, hidden_states, lambda q, k, v: self.core(q, k, v, call))
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        """Attention between the projections, `[B, H, N, D]` to the same shape."""
+        return F.scaled_dot_product_attention(q, k, v)
+
+    def kept_pairs(self, grid: Grid) -> float:
+        """Share of the N * N query-key pairs that are computed on this grid."""
+        return 1.0
+
+
+def check_choice(name: str, value, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def check_number(name: str, value, low: float, high: float, expected: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise InputError(f"{name} must be {expected}, not {value!r}")

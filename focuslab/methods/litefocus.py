@@ -1,0 +1,96 @@
+"""LiteFocus, and with its parameters the paper's Tables 2 and 3."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from focuslab.attention.focus import (
+    OVERLAPS,
+    SAMPLINGS,
+    CrossKeys,
+    cross_key_count,
+    draw_cross_keys,
+    litefocus_attention,
+)
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+from focuslab.instrument.processors import SiteCall
+from focuslab.methods.base import Method, check_choice, check_number
+
+
+@dataclass(frozen=True)
+class LiteFocus(Method):
+    """Each query attends to its own mel row and to keys drawn anew for every call (Tan et al. 2024, arXiv:2407.10468).
+
+    cross_fraction: the paper's r, the share of all N keys that is drawn, 0 (Table 3, only the own row) to 1.
+    same_frequency: whether the own mel row is attended to; False is Table 2 (only drawn keys).
+    sampling: "stratified" draws equally from every mel row, which needs no mask; "uniform" is the paper's law.
+    overlap: "once" counts a key in both sets once (Eq. 4), "twice" as the authors' published code does.
+    cross_weight: factor on exp(score) of drawn keys outside the own row. 1.0 is the paper; "unbiased" is 1/r, with r
+        the share really drawn, so that drawn keys stand for all those of their rows.
+    seed: of the draws; they never use torch's global generator.
+    sites: see `Method`.
+    """
+
+    cross_fraction: float = 0.1
+    same_frequency: bool = True
+    sampling: str = "stratified"
+    overlap: str = "once"
+    cross_weight: float | str = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("cross_fraction", self.cross_fraction, 0, 1, "a fraction from 0 to 1")
+        check_choice("sampling", self.sampling, SAMPLINGS)
+        check_choice("overlap", self.overlap, OVERLAPS)
+        if not isinstance(self.same_frequency, bool):
+            raise InputError(f"same_frequency must be True or False, not {self.same_frequency!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+        if self.cross_weight != "unbiased":
+            expected = 'a positive number or "unbiased"'
+            check_number("cross_weight", self.cross_weight, math.ulp(0.0), math.inf, expected)
+            if math.isinf(self.cross_weight):
+                raise InputError(f"cross_weight must be {expected}, not {self.cross_weight!r}")
+        if self.overlap == "twice" and self.cross_weight != 1:
+            raise InputError("overlap='twice' is the published code, which has no cross_weight: leave it at 1.0")
+        if not self.same_frequency and self.cross_fraction == 0:
+            raise InputError("same_frequency=False with cross_fraction=0 leaves no keys to attend to")
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        count = self._count(call.grid)
+        keys: CrossKeys | None = None
+        if count:
+            keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed), q.device)
+        return litefocus_attention(
+            q,
+            k,
+            v,
+            call.grid.mel_rows,
+            same_frequency=self.same_frequency,
+            cross_keys=keys,
+            overlap=self.overlap,
+            cross_weight=self._weight(call.grid, count),
+        )
+
+    def kept_pairs(self, grid: Grid) -> float:
+        drawn = self._count(grid) / grid.tokens
+        if not self.same_frequency:
+            return drawn
+        if self.overlap == "twice":
+            return grid.chance + drawn
+        return grid.chance + drawn * (1 - grid.chance)
+
+    def _count(self, grid: Grid) -> int:
+        count = cross_key_count(grid, self.cross_fraction, self.sampling)
+        if count == 0 and not self.same_frequency:
+            return grid.mel_rows if self.sampling == "stratified" else 1
+        return count
+
+    def _weight(self, grid: Grid, count: int) -> float:
+        if self.cross_weight != "unbiased":
+            return self.cross_weight
+        # Without the own row all keys of the focus set were drawn with the same chance: they stand for each other.
+        return grid.tokens / count if count and self.same_frequency else 1.0

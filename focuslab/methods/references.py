@@ -1,0 +1,50 @@
+"""What sparse methods are compared with: dense, naive, and the bound that none can pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from focuslab.attention.sdpa import naive_attention
+from focuslab.grid import Grid
+from focuslab.instrument.attach import Handle
+from focuslab.instrument.processors import SiteCall
+from focuslab.methods.base import Method
+
+
+@dataclass(frozen=True)
+class Dense(Method):
+    """The pipeline as it is: fused attention by its own processors, nothing attached."""
+
+    sparse: ClassVar[bool] = False
+
+    def attach(self, pipe) -> Handle:
+        return Handle((), {}, [])
+
+
+@dataclass(frozen=True)
+class Naive(Method):
+    """softmax(Q K^T) V with the whole map in memory, at every self-attention site unless some are named.
+
+    Shown because the paper's speed-ups were measured against unfused attention.
+    """
+
+    sites: Sequence[str] | str | None = field(default="*", kw_only=True)
+    sparse: ClassVar[bool] = False
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        return naive_attention(q, k, v)
+
+
+@dataclass(frozen=True)
+class Bound(Method):
+    """The sites with a core that costs nothing, its output V: no speed-up there can pass this. Not for listening."""
+
+    sparse: ClassVar[bool] = False
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        return v
+
+    def kept_pairs(self, grid: Grid) -> float:
+        return 0.0

@@ -1,0 +1,66 @@
+"""Token Merging, the paper's baseline."""
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from focuslab.attention.merge import match_tokens, merged_count, merges
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+from focuslab.instrument.processors import SiteCall, attend
+from focuslab.methods.base import Method
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenMerging(Method):
+    """Similar tokens are averaged before a site and copied back after it (Bolya & Hoffman 2023, arXiv:2303.17604).
+
+    The matching and the default ratio are those of the published package `tomesd`; the whole attention module,
+    projections included, runs on the merged tokens. Tokens are matched by the cosine of what enters the attention
+    (`tomesd` uses the same vectors before their layer norm). A grid with one mel row or one time step cannot be
+    matched: such a site stays dense, and a log line says so.
+
+    ratio: share of the tokens that is merged away, at least 0 and below 1 (0.75 is the most that matching can do).
+    seed: of the destination tokens, drawn anew for every call.
+    sites: see `Method`.
+    """
+
+    ratio: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.ratio, bool) or not isinstance(self.ratio, (int, float)) or not 0 <= self.ratio < 1:
+            raise InputError(f"ratio must be a number of at least 0 and below 1, not {self.ratio!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+        if not merges(call.grid):
+            _say_left_dense(call.site.name, call.grid)
+            return attend(attn, hidden_states, F.scaled_dot_product_attention)
+        # On CUDA the matching would copy a draw made on the CPU and wait for it.
+        generator = call.generator(self.seed, hidden_states.device if hidden_states.is_cuda else "cpu")
+        merge, unmerge = match_tokens(hidden_states, call.grid, self.ratio, generator)
+        return unmerge(attend(attn, merge(hidden_states), F.scaled_dot_product_attention))
+
+    def kept_pairs(self, grid: Grid) -> float:
+        if not merges(grid):
+            return 1.0
+        return (merged_count(grid, self.ratio) / grid.tokens) ** 2
+
+
+@cache
+def _say_left_dense(site: str, grid: Grid) -> None:
+    """Log it, once a process for each site and grid."""
+    logger.warning(
+        "Token Merging leaves %s as it is: its grid of %d time steps x %d mel rows cannot be matched",
+        site,
+        grid.time,
+        grid.mel_rows,
+    )
