@@ -1,0 +1,1 @@
+"""Records in, numbers out: numpy only, no torch, no plots."""

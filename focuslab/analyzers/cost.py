@@ -1,0 +1,164 @@
+"""From the raw records of a profile to its summary: medians, speed-ups, ideals, shares of time."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from focuslab.records import PROFILE_SCHEMA
+
+PROJECTED_STEPS = 200
+"""Steps of the whole generation that is projected: AudioLDM2's own default, and the paper's."""
+
+Record = dict[str, Any]
+
+
+def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
+    """The summary of whatever has been recorded; what has not been measured is None.
+
+    Records are those of `focuslab.profiling`: "expected" (a dry run), "memory", "steps" (plain, timed), "modules"
+    (with the instrument), "stage". Speed-ups and ideals compare medians of the same run and length.
+    """
+    expected = {_key(r): r for r in records if r["kind"] == "expected"}
+    memory = {_key(r): r["peak_bytes"] for r in records if r["kind"] == "memory"}
+    plain = _step_seconds(records, "steps")
+    medians = {key: float(np.median(values)) for key, values in plain.items()}
+    modules = defaultdict(list)
+    for r in records:
+        if r["kind"] == "modules":
+            modules[_key(r)].append(r)
+    stages = _stages(records)
+    rows = []
+    for key, values in plain.items():
+        seconds, _method = key
+        row = _row(key, expected[key], values, medians)
+        row["peak_bytes"] = memory.get(key)
+        row["generation_seconds_projected"] = _projection(row["step_seconds_median"], seconds, stages)
+        row["kind_share"], row["modules"] = _shares(modules.get(key, ()), expected[key]["flops"])
+        rows.append(row)
+    return {
+        "schema": PROFILE_SCHEMA,
+        "rows": rows,
+        "stages": stages,
+        "instrumented_over_plain": _instrument_cost(modules, plain),
+        "projected_steps": PROJECTED_STEPS,
+    }
+
+
+def merge_summaries(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One summary of several profiles of one model, such as one run a length; the instrument's cost is the first's."""
+    return {
+        "schema": PROFILE_SCHEMA,
+        "rows": [row for summary in summaries for row in summary["rows"]],
+        "stages": [stage for summary in summaries for stage in summary["stages"]],
+        "instrumented_over_plain": summaries[0]["instrumented_over_plain"],
+        "projected_steps": PROJECTED_STEPS,
+    }
+
+
+def _key(record: Record) -> tuple[float, str]:
+    return record["seconds"], record["method"]
+
+
+def _step_seconds(records: Iterable[Record], kind: str) -> dict[tuple[float, str], list[float]]:
+    values = defaultdict(list)
+    for record in records:
+        if record["kind"] == kind:
+            values[_key(record)] += record["step_seconds"]
+    return dict(values)
+
+
+def _row(key, expected: Record, values: Sequence[float], medians: dict) -> Record:
+    seconds, method = key
+    median, dense = medians[key], medians.get((seconds, "dense"))
+    bound = medians.get((seconds, expected["bound"])) if expected["bound"] else None
+    ideal = None
+    if expected["sparse"] and None not in (dense, bound):
+        ideal = bound + expected["kept_pairs"] * (dense - bound)
+    flops = expected["flops"]
+    total_flops = sum(flops.values())
+    return {
+        "seconds": seconds,
+        "method": method,
+        "sites": expected["sites"],
+        "step_seconds_median": median,
+        "step_seconds_p10": float(np.percentile(values, 10)),
+        "step_seconds_p90": float(np.percentile(values, 90)),
+        "step_seconds": list(values),
+        "speedup_vs_dense": dense / median if dense is not None else None,
+        "predicted_peak_bytes": expected["predicted_peak_bytes"],
+        "flops_per_step": total_flops,
+        "kept_pairs": expected["kept_pairs"],
+        "bound_seconds": bound,
+        "ideal_seconds": ideal,
+        "share_of_ideal": ideal / median if ideal is not None else None,
+        "kind_flop_share": {kind: count / total_flops for kind, count in flops.items()},
+    }
+
+
+def _shares(recorded: Sequence[Record], kinds: Iterable[str]) -> tuple[dict[str, float] | None, list[Record]]:
+    """Share of each kind in the time of a step, and every module with its time a step. Mean over the records.
+
+    The first row of the modules is the step itself: its exclusive time is what is spent outside of the UNet.
+    """
+    if not recorded:
+        return None, []
+    steps = sum(len(r["step_seconds"]) for r in recorded)
+    whole = sum(sum(r["step_seconds"]) for r in recorded)
+    names = [(name, kind) for name, kind, *_ in recorded[0]["modules"]]
+    totals = np.sum([[times for _, _, *times in r["modules"]] for r in recorded], axis=0)
+    unet = totals[names.index(("unet", "other"))][1]
+    rows = [_module("step", "other", steps, whole, whole - unet, steps)]
+    rows += [_module(*name, *times, steps) for name, times in zip(names, totals, strict=True)]
+    share = dict.fromkeys(kinds, 0.0)
+    for row in rows:
+        share[row["kind"]] += row["exclusive_seconds"] * steps / whole
+    return share, rows
+
+
+def _module(name: str, kind: str, calls: float, inclusive: float, exclusive: float, steps: int) -> Record:
+    return {
+        "name": name,
+        "kind": kind,
+        "calls": round(calls / steps),
+        "inclusive_seconds": float(f"{inclusive / steps:.6g}"),
+        "exclusive_seconds": float(f"{exclusive / steps:.6g}"),
+    }
+
+
+def _stages(records: Iterable[Record]) -> list[Record]:
+    measured = defaultdict(list)
+    notes = {}
+    for r in records:
+        if r["kind"] == "stage":
+            key = r["seconds"], r["stage"]
+            measured[key] += r["stage_seconds"]
+            notes[key] = r["note"]
+    return [
+        {
+            "seconds": seconds,
+            "stage": stage,
+            "stage_seconds_median": float(np.median(values)) if values else None,
+            "stage_seconds": values,
+            "note": notes[seconds, stage],
+        }
+        for (seconds, stage), values in measured.items()
+    ]
+
+
+def _projection(step_seconds: float, seconds: float, stages: Sequence[Record]) -> float | None:
+    """All stages at this length with `PROJECTED_STEPS` steps. A stage that was not measured is left out."""
+    here = [stage["stage_seconds_median"] for stage in stages if stage["seconds"] == seconds]
+    if not here:
+        return None
+    return PROJECTED_STEPS * step_seconds + sum(s for s in here if s is not None)
+
+
+def _instrument_cost(modules: dict, plain: dict) -> float | None:
+    """Median instrumented over median plain step, where the two were interleaved most often."""
+    pairs = {key: len(recorded) for key, recorded in modules.items() if key in plain}
+    if not pairs:
+        return None
+    key = max(pairs, key=pairs.get)
+    return float(np.median([s for r in modules[key] for s in r["step_seconds"]]) / np.median(plain[key]))

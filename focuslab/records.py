@@ -1,0 +1,93 @@
+"""What goes to disk: how a run was made, and what it measured."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from focuslab.errors import InputError
+
+RUN_SCHEMA = "focuslab/run/1"
+PROFILE_SCHEMA = "focuslab/profile/1"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """How a run was made. Two runs with equal `identity()` measure the same thing and may share a directory.
+
+    model: what it was loaded as, and what it holds. parameters: of the command. machine, versions: where and with
+    what. grids: site -> [T, F] by length in seconds, filled in while running. started, ended: ISO 8601, UTC.
+    """
+
+    command: str
+    model: dict[str, Any]
+    parameters: dict[str, Any]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    seed: int
+    prompts: tuple[str, ...]
+    grids: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    started: str | None = None
+    ended: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """All that must be equal for a run to be gone on with, in JSON's types."""
+        passing = ("grids", "started", "ended")
+        return json.loads(json.dumps({k: v for k, v in asdict(self).items() if k not in passing}))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": RUN_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Any, source: str) -> "RunInfo":
+        """Raises `InputError` naming `source` and the field for anything but what `to_json` made."""
+        content = check_schema(content, RUN_SCHEMA, source)
+        names = {f.name for f in fields(cls)}
+        missing = sorted(names - content.keys())
+        if missing:
+            raise InputError(f"{source} lacks the field {missing[0]!r}: it was not written by this version of focuslab")
+        return cls(**{k: tuple(v) if k == "prompts" else v for k, v in content.items() if k in names})
+
+
+@dataclass(frozen=True)
+class ProfileRun:
+    """A profile: `info` says how it was made, `summary` is the content of summary.json (see the design), and `records`
+    are the raw measurements behind it, in the order in which they were made. `directory` is None if kept in memory."""
+
+    info: RunInfo
+    summary: dict[str, Any]
+    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
+    directory: Path | None = None
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a length and method."""
+        return self.summary["rows"]
+
+    def row(self, seconds: float, method: str) -> dict[str, Any]:
+        """The row of one length and method. Raises `InputError` that lists what there is."""
+        for row in self.rows:
+            if row["seconds"] == seconds and row["method"] == method:
+                return row
+        there = ", ".join(f"{row['method']} at {row['seconds']:g} s" for row in self.rows) or "nothing"
+        raise InputError(f"this profile has no {method} at {seconds:g} s, only {there}")
+
+    def __repr__(self) -> str:
+        from focuslab.report.tables import profile_table
+
+        return profile_table(self.summary)
+
+
+def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:
+    """`content` if it is an object of this schema. Raises `InputError` that says what it is instead."""
+    found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+    if found != schema:
+        raise InputError(f"{source} holds {found!r}, expected {schema!r}: is it from another command or version?")
+    return content
+
+
+Progress = Callable[[float, float, str], None]
+"""Called as work goes on with (done, total, what was just done); done and total in any one unit."""

@@ -1,0 +1,513 @@
+"""Figure 1 of the paper from a profile's summary: (a) time against length, (b) share of each kind against length.
+
+The functions named `plot_...` draw on the axes they are given, or on a new figure of column width, and return the
+axes. They pick numbers from rows and compute none but a ratio to dense; times are in seconds, shares in percent.
+"""
+
+import math
+import os
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.path import Path as Path2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import Bbox
+
+from focuslab.errors import InputError
+from focuslab.report.style import (
+    COLUMN_INCHES,
+    KIND_COLORS,
+    PAGE_INCHES,
+    QUIET_INK,
+    Look,
+    kind_color,
+    kind_label,
+    method_look,
+    new_figure,
+    save,
+    shade,
+    style,
+    text_color,
+)
+from focuslab.report.tables import checked_rows, dense_seconds, is_bound, methods_of, missing_rows, summary_rows
+
+LENGTH_LABEL = "Audio length [s]"
+STEP_LABEL = "Time per denoising step [s]"
+SHARE_LABEL = "Share of a step [%]"
+TIMES = "\N{MULTIPLICATION SIGN}"
+SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
+MEASURED = "time, measured (left bar)"
+THEORETICAL = "FLOPs, theoretical (right bar)"
+
+_BAR = 0.4
+_FOOTNOTE_SIZE = 6.2
+
+
+def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) -> Axes:
+    """(a) Median step time in seconds against audio length in seconds, one line a method, bars from p10 to p90.
+
+    Both axes are logarithmic: a power of the length is a straight line, and a speed-up is the same height
+    everywhere. Each line is named at its end, with the speed-up over dense at its longest length.
+    """
+    rows = checked_rows(rows)
+    with _axes(ax) as ax:
+        lengths = sorted({row["seconds"] for row in rows})
+        ends = []
+        for method in methods_of(rows):
+            own = [row for row in rows if row["method"] == method]
+            x = [row["seconds"] for row in own]
+            y = [row["step_seconds_median"] for row in own]
+            spread = [
+                [_beyond(row, "step_seconds_p10") for row in own],
+                [_beyond(row, "step_seconds_p90") for row in own],
+            ]
+            look = method_look(method)
+            ax.errorbar(
+                x,
+                y,
+                yerr=None if is_bound(method) else spread,
+                label=method,
+                capsize=1.5,
+                elinewidth=0.7,
+                capthick=0.7,
+                **_line(look, len(x)),
+            )
+            ends.append(_End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        low, high = _whiskers(rows)
+        # At least a factor of 6 from bottom to top, so that the ticks 1, 2, 5 show two numbers whatever was measured.
+        pad = max(1.25, math.sqrt(6 * low / high))
+        ax.set_ylim(low / pad, high * pad)
+        decades = math.log10(high / low)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3.5 else (1.0,), numticks=20))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_ylabel(STEP_LABEL)
+        _finish(ax, lengths, ends)
+    return ax
+
+
+def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) -> Axes:
+    """Speed-up over dense against audio length in seconds: measured (filled), its ideal (open, dotted), and the bound.
+
+    The ideal is that of `ideal_seconds`, the bound that of `bound_seconds`. Raises `InputError` where no method has
+    an ideal and no row of dense stands beside one.
+    """
+    rows = checked_rows(rows)
+    dense = dense_seconds(rows)
+    sparse = [r for r in rows if r.get("ideal_seconds") and r["seconds"] in dense and not is_bound(r["method"])]
+    if not sparse:
+        raise InputError("no row has an ideal time and dense beside it: expected a sparse method, dense and bound")
+    with _axes(ax, top=0.9) as ax:
+        lengths = sorted({row["seconds"] for row in sparse})
+        ends, bounds = [], {}
+        for method in methods_of(sparse):
+            own = [row for row in sparse if row["method"] == method]
+            look = method_look(method)
+            x = [row["seconds"] for row in own]
+            y = [row.get("speedup_vs_dense") or dense[row["seconds"]] / row["step_seconds_median"] for row in own]
+            ideal = [dense[row["seconds"]] / row["ideal_seconds"] for row in own]
+            ax.plot(x, ideal, label=f"{method}, ideal", **_line(look) | _IDEAL)
+            ax.plot(x, y, label=method, **_line(look))
+            ends.append(_End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+            points = [(r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r.get("bound_seconds")]
+            bounds[tuple(points)] = None
+        look = method_look("bound")
+        for points in filter(None, bounds):  # methods at other sites have another bound
+            x, y = zip(*points, strict=True)
+            ax.plot(x, y, label="bound", **_line(look, len(x)))
+            text = _end_text("bound", {"seconds": x[-1], "speedup_vs_dense": y[-1]}, lengths[-1])
+            ends.append(_End(text, x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+        ax.axhline(1, color=method_look("dense").color, linewidth=0.7, zorder=1)
+        ax.set_xscale("log")
+        values = [1.0, *(value for line in ax.get_lines() for value in line.get_ydata())]
+        ax.set_ylim(0.9 * min(values), 1.06 * max(values))
+        ax.set_ylabel(SPEED_LABEL)
+        _finish(ax, lengths, ends)
+        grey = Look(QUIET_INK, "o", "-")
+        handles = [
+            Line2D([], [], label="measured", **_line(grey)),
+            Line2D([], [], label="ideal", **_line(grey) | _IDEAL),
+        ]
+        _legend_above(ax, handles, ncols=2, handlelength=2.2)
+    return ax
+
+
+def plot_kind_share(rows: Iterable[Mapping], method: str, ax: Axes | None = None, *, legend: bool = True) -> Axes:
+    """(b) Share of each kind of module in percent, stacked, against audio length, for one method.
+
+    Two bars a length: the share of measured time, and hatched and paler the theoretical share of FLOPs. Where a share
+    was not measured its place is left empty and says so. `legend` puts one above the axes.
+    """
+    rows = checked_rows(rows)
+    own = [row for row in rows if row["method"] == method]
+    if not own:
+        raise InputError(f"the profile has no row of {method!r}, only of {', '.join(methods_of(rows))}")
+    with _axes(ax, top=0.76) as ax:
+        kinds = _kinds(own)
+        lengths = sorted({row["seconds"] for row in rows})
+        at = {row["seconds"]: row for row in own}
+        for key, shift, hatched in (("kind_share", -_BAR / 2, False), ("kind_flop_share", _BAR / 2, True)):
+            shares = {i: at[s][key] for i, s in enumerate(lengths) if s in at and at[s].get(key)}
+            below = [0.0] * len(shares)
+            for kind in kinds:
+                part = [100 * share.get(kind, 0.0) for share in shares.values()]
+                places = [i + shift for i in shares]
+                ax.bar(places, part, _BAR, bottom=below, label=f"{key}: {kind}", **_bar(kind, hatched))
+                below = [b + p for b, p in zip(below, part, strict=True)]
+            for i, length in enumerate(lengths):
+                if length in at and i not in shares:
+                    _say(ax, i + shift, "not counted" if hatched else "not measured")
+        # Every length has its place in every method's panel, so that panels can be read across.
+        for i, length in enumerate(lengths):
+            if length not in at:
+                _say(ax, i, "not measured")
+        ax.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+        side = 0.55 + max(0, 3 - len(lengths)) / 2  # the bars of one length are not as wide as the panel
+        ax.set_xlim(-side, len(lengths) - 1 + side)
+        ax.set_ylim(0, 100)
+        ax.set_yticks(range(0, 101, 25))
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlabel(LENGTH_LABEL)
+        ax.set_ylabel(SHARE_LABEL)
+        if legend:
+            _legend_above(ax, _kind_handles(kinds), ncols=2)
+    return ax
+
+
+def figure1(summary: Mapping, caption: str | None = None) -> Figure:
+    """The paper's Figure 1 from a profile's summary, at page width: (a) on the left, (b) a panel a method.
+
+    `caption` says how it was made (machine, versions, command) and stands beneath, after what the marks mean and
+    which methods lack which lengths. Raises `InputError` where the summary is none of a profile or holds no row.
+    """
+    rows = summary_rows(summary)
+    methods = [method for method in methods_of(rows) if not is_bound(method)]
+    if not methods:
+        raise InputError("the profile holds nothing but the bound: expected at least one method")
+    with style():
+        columns = min(len(methods), 2 if len(methods) in (2, 4) else 3)
+        lines = -(-len(methods) // columns)
+        notes = _footnote(summary, rows, caption)
+        titles = [_folded(method) for method in methods]
+        # Above each line of panels as much room as its longest title needs.
+        above = [
+            0.06 + 0.115 * max(title.count("\n") + 1 for title in titles[i : i + columns])
+            for i in range(0, len(titles), columns)
+        ]
+
+        # All in inches from the left and from the top; a layout engine would move (a) with the length of its labels.
+        panel_height = (2.15, 1.5, 1.35)[min(lines, 3) - 1]
+        top = 0.62
+        body = lines * panel_height + (lines - 1) * 0.24 + sum(above)
+        note_top = top + body + 0.5
+        height = note_top + 0.112 * len(notes) + 0.05
+        figure = new_figure(PAGE_INCHES, height)
+        left, split, right = 0.5, 3.5, PAGE_INCHES - 0.06
+
+        def place(x: float, y: float, w: float, h: float) -> Axes:
+            return figure.add_axes((x / PAGE_INCHES, 1 - (y + h) / height, w / PAGE_INCHES, h / height))
+
+        plot_time_against_length(rows, ax=place(left, 0.3, split - 0.55 - left, top - 0.3 + body))
+        gap = 0.12
+        width = (right - split - (columns - 1) * gap) / columns
+        for i, (method, title) in enumerate(zip(methods, titles, strict=True)):
+            row, column = divmod(i, columns)
+            y = top + sum(above[: row + 1]) + row * (panel_height + 0.24)
+            ax = place(split + column * (width + gap), y, width, panel_height)
+            plot_kind_share(rows, method, ax=ax, legend=False)
+            ax.set_title(title, pad=3, fontsize=6.6, parse_math=False)
+            if column:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+            if i + columns < len(methods):
+                ax.set_xlabel("")
+        figure.legend(
+            handles=_kind_handles(_kinds(rows)),
+            loc="upper left",
+            bbox_to_anchor=((split - 0.06) / PAGE_INCHES, 1 - 0.22 / height),
+            ncols=3,
+            **_LEGEND,
+        )
+        for letter, title, x in (("(a)", "Time", 0.06), ("(b)", "Where it goes", split - 0.42)):
+            figure.text(x / PAGE_INCHES, 1 - 0.06 / height, letter, va="top", weight="bold")
+            figure.text((x + 0.24) / PAGE_INCHES, 1 - 0.06 / height, title, va="top")
+        figure.text(
+            0.06 / PAGE_INCHES,
+            1 - note_top / height,
+            "\n".join(notes),
+            va="top",
+            fontsize=_FOOTNOTE_SIZE,
+            linespacing=1.25,
+            color=QUIET_INK,
+            parse_math=False,
+        )
+    return figure
+
+
+def write_figure1(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
+    """Writes DIRECTORY/figure1.svg and .png and returns their paths; nothing is written for a wrong summary."""
+    return save(figure1(summary, caption), Path(directory) / "figure1")
+
+
+_IDEAL = {"linestyle": (0, (1, 1.5)), "markerfacecolor": "white", "markeredgewidth": 0.8}
+_LEGEND = {
+    "handlelength": 1.0,
+    "handleheight": 0.9,
+    "handletextpad": 0.4,
+    "columnspacing": 0.9,
+    "labelspacing": 0.25,
+    "borderpad": 0.0,
+    "borderaxespad": 0.0,
+}
+
+
+class _End(NamedTuple):
+    """The name of a line: its text, the line's last point in data, where the line would meet the right side, a look."""
+
+    text: str
+    x: float
+    y: float
+    onward: float
+    look: Look
+
+
+@contextmanager
+def _axes(ax: Axes | None, top: float = 0.93) -> Iterator[Axes]:
+    """The axes given, in the user's style; or new axes of column width in focuslab's style."""
+    with style() if ax is None else nullcontext():
+        yield new_figure(COLUMN_INCHES, 2.6).add_axes((0.15, 0.15, 0.83, top - 0.15)) if ax is None else ax
+
+
+def _line(look: Look, points: int = 2) -> dict:
+    if look.marker == "none":
+        marker = {"marker": "none" if points > 1 else "_", "markersize": 8}  # a line of one point would not be seen
+        return {"color": look.color, "linestyle": look.dashes, "linewidth": 0.8, "zorder": 1.9} | marker
+    line = {"color": look.color, "linestyle": look.dashes, "marker": look.marker}
+    return line | {"markeredgecolor": look.color, "markeredgewidth": 0.5}
+
+
+def _bar(kind: str, hatched: bool) -> dict:
+    color = kind_color(kind)
+    if hatched:
+        pale = shade(color, 0.6)
+        return {"facecolor": pale, "hatch": "//////", "edgecolor": shade(color, -0.15), "linewidth": 0.3}
+    return {"facecolor": color, "edgecolor": "white", "linewidth": 0.3}
+
+
+def _say(ax: Axes, x: float, words: str) -> None:
+    ax.text(x, 50, words, rotation=90, ha="center", va="center", color=QUIET_INK, fontsize="small")
+
+
+def _beyond(row: Mapping, key: str) -> float:
+    """How far p10 or p90 is from the median, in seconds; 0 where it was not measured or is on the other side."""
+    value = row.get(key)
+    if value is None:
+        return 0.0
+    distance = value - row["step_seconds_median"]
+    return max(0.0, distance if key.endswith("90") else -distance)
+
+
+def _whiskers(rows: Sequence[Mapping]) -> tuple[float, float]:
+    keys = ("step_seconds_median", "step_seconds_p10", "step_seconds_p90")
+    values = [row[key] for row in rows for key in keys if row.get(key)]
+    return min(values), max(values)
+
+
+def _onward(x: Sequence[float], y: Sequence[float], last: float) -> float:
+    """Where a line that ends early would be at the longest length: only the order of the names depends on it, so that
+    the thin leaders to them do not cross other lines."""
+    if x[-1] == last or len(x) < 2:
+        return y[-1]
+    slope = math.log(y[-1] / y[-2]) / math.log(x[-1] / x[-2])
+    return y[-1] * (last / x[-1]) ** slope
+
+
+def _end_text(method: str, row: Mapping, last: float) -> str:
+    """The name of a line: method, speed-up and, where it ends early, at which length; parameters beneath."""
+    name, *parameters = method.split(":")
+    speedup = row.get("speedup_vs_dense")
+    if speedup is not None and method != "dense":
+        name += f" {speedup:.2f}{TIMES}"
+    lines = [name] if row["seconds"] == last else [name, f"at {row['seconds']:g} s"]
+    return "\n".join([*lines, *(line for p in parameters for line in textwrap.wrap(p, 22))])
+
+
+def _folded(method: str) -> str:
+    name, *parameters = method.split(":")
+    return "\n".join([name, *(line for p in parameters for line in textwrap.wrap(p, 21))])
+
+
+def _finish(ax: Axes, lengths: Sequence[float], ends: Sequence[_End]) -> None:
+    ax.set_xlabel(LENGTH_LABEL)
+    ax.grid(axis="y")
+    _name_ends(ax, lengths, ends)
+    _length_ticks(ax, lengths)
+    # The axis ends with the data: what is right of it is room for names, not audio of greater length.
+    ax.spines["bottom"].set_bounds(lengths[0], lengths[-1])
+    # Its own offset from the ticks is kept; only across is it moved to the middle of the data.
+    ends = [ax.transAxes.inverted().transform(ax.transData.transform((s, 1)))[0] for s in (lengths[0], lengths[-1])]
+    ax.xaxis.label.set_x(sum(ends) / 2)
+
+
+def _name_ends(ax: Axes, lengths: Sequence[float], ends: Sequence[_End]) -> None:
+    """Names each line inside the axes, right of the data, moving the x limits to make room; no two names overlap."""
+    size = FontProperties(size="small").get_size_in_points()
+    figure = ax.get_figure(root=True)
+    pixel = figure.dpi / 72  # of a point
+    # The width of a name is known only when it is drawn, so each is drawn once off stage.
+    boxes = []
+    for end in ends:
+        text = ax.text(0, 0, end.text, fontsize=size, linespacing=1.05, transform=None, parse_math=False)
+        boxes.append(text.get_window_extent())
+        text.remove()
+    frame = ax.get_window_extent()
+    leader, pad = 12 * pixel, 6 * pixel
+    room = min(max(box.width for box in boxes) + leader, 0.65 * frame.width)
+    span = math.log(lengths[-1] / lengths[0]) or math.log(4)
+    per_pixel = span / (frame.width - room - 2 * pad)
+    if len(lengths) == 1:  # in the middle of what the names leave free
+        pad = (frame.width - room) / 2
+        per_pixel = span / (frame.width - room)
+    ax.set_xlim(lengths[0] / math.exp(pad * per_pixel), lengths[-1] * math.exp((pad + room) * per_pixel))
+
+    data, back = ax.transData, ax.transData.inverted()
+    gap = 2 * pixel
+    lines = [Path2D(data.transform(line.get_xydata())) for line in ax.get_lines() if len(line.get_xydata())]
+    text_style = {"va": "center", "fontsize": size, "linespacing": 1.05, "parse_math": False}
+    right, taken = [], []
+    # A line that ends early is named above its last point, where nothing is in the way. That is so for the slow
+    # methods that a machine could not run at every length; the top one goes first, as it is the most likely to fit.
+    for end, box in sorted(zip(ends, boxes, strict=True), key=lambda pair: -pair[0].y):
+        x, y = data.transform((end.x, end.y))
+        near = Bbox.from_bounds(max(x - box.width - 2 * gap, frame.x0 + gap), y + gap, box.width, box.height)
+        clear = near.y1 <= frame.y1 and near.x1 <= x + box.width / 2 and not near.count_overlaps(taken)
+        if end.x != lengths[-1] and clear and not any(line.intersects_bbox(near, filled=False) for line in lines):
+            taken.append(near)
+            place = back.transform((near.x0, (near.y0 + near.y1) / 2))
+            ax.text(*place, end.text, color=text_color(end.look.color), **text_style)
+        else:
+            right.append((end, box))
+    wanted = [data.transform((lengths[-1], end.onward))[1] for end, _ in right]
+    middles = _spread(wanted, [box.height + gap for _, box in right], frame.y0, frame.y1)
+    x = lengths[-1] * math.exp(leader * per_pixel)
+    for (end, _), middle in zip(right, middles, strict=True):
+        early = end.x != lengths[-1]
+        arrow = {
+            "arrowstyle": "-",
+            # A long leader must not look like data.
+            "color": "#999999" if early else end.look.color,
+            "linewidth": 0.5,
+            "linestyle": ":" if early else "-",
+            "shrinkA": 1,
+            "shrinkB": 3,
+            "relpos": (0, 0.5),
+        }
+        y = back.transform((frame.x0, middle))[1]
+        ax.annotate(end.text, (end.x, end.y), (x, y), color=text_color(end.look.color), arrowprops=arrow, **text_style)
+
+
+def _spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Middles as near to the wanted ones as may be, in their order, no two overlapping, all within low..high.
+
+    Neighbours that would overlap are joined into one block around the mean of where its members want to be.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks: list[tuple[float, float, list[int]]] = []  # middle, height, members from the bottom
+    for i in order:
+        block = (wanted[i], heights[i], [i])
+        while True:
+            members = block[2]
+            height = block[1]
+            offset, starts = 0.0, []
+            for k in members:
+                starts.append(wanted[k] - offset - heights[k] / 2)
+                offset += heights[k]
+            start = max(low, min(sum(starts) / len(starts), high - height))
+            block = (start + height / 2, height, members)
+            if not blocks or blocks[-1][0] + blocks[-1][1] / 2 <= start:
+                break
+            below = blocks.pop()
+            block = (0.0, below[1] + height, below[2] + members)
+        blocks.append(block)
+    middles = [0.0] * len(wanted)
+    for middle, height, members in blocks:
+        at = middle - height / 2
+        for k in members:
+            middles[k] = at + heights[k] / 2
+            at += heights[k]
+    return middles
+
+
+def _length_ticks(ax: Axes, lengths: Sequence[float]) -> None:
+    """A tick at each measured length, and its number where there is room for it."""
+    pixel = ax.get_figure(root=True).dpi / 72
+    shown: list[float] = []
+    for length in reversed(lengths):
+        at = ax.transData.transform((length, 1))[0]
+        digits = len(f"{length:g}") + len(f"{shown[-1]:g}") if shown else 0  # half of each stands between the two
+        if not shown or ax.transData.transform((shown[-1], 1))[0] - at >= (3 + 2.25 * digits) * pixel:
+            shown.append(length)
+    ax.xaxis.set_major_locator(FixedLocator(list(lengths)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value in shown else ""))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _kinds(rows: Iterable[Mapping]) -> list[str]:
+    """The known kinds in the order of the stack, then any that this version does not know."""
+    there = {kind for row in rows for key in ("kind_share", "kind_flop_share") for kind in row.get(key) or {}}
+    return list(KIND_COLORS) + sorted(there - set(KIND_COLORS))
+
+
+def _kind_handles(kinds: Sequence[str]) -> list[Patch]:
+    handles = [Patch(**_bar(kind, False), label=kind_label(kind)) for kind in kinds]
+    grey = "#7F7F7F"
+    handles.append(Patch(facecolor=grey, edgecolor="white", linewidth=0.3, label=MEASURED))
+    pale = {"facecolor": shade(grey, 0.6), "edgecolor": shade(grey, -0.15), "hatch": "//////", "linewidth": 0.3}
+    handles.append(Patch(**pale, label=THEORETICAL))
+    return handles
+
+
+def _legend_above(ax: Axes, handles: Sequence, ncols: int, **more) -> Legend:
+    return ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.05), ncols=ncols, **_LEGEND | more)
+
+
+def _footnote(summary: Mapping, rows: Sequence[Mapping], caption: str | None) -> list[str]:
+    """Lines beneath the figure: what the marks mean, what is missing, and how it was made."""
+    parts = ["Time: median of the measured steps, bars from p10 to p90."]
+    longest = rows[-1]["seconds"]
+    if any(row.get("speedup_vs_dense") is not None and row["method"] != "dense" for row in rows):
+        parts.append(f"{TIMES}: speed-up over dense at {longest:g} s, or at the length named.")
+    if any(is_bound(row["method"]) for row in rows):
+        parts.append("bound: the attention core of the chosen sites costs nothing; a reference, no method.")
+    missing = missing_rows(rows)
+    if missing:
+        parts.append(f"Not measured: {missing}.")
+    over = summary.get("instrumented_over_plain")
+    if over is not None:
+        parts.append(f"A step under the instrument takes {over:.3f} times a plain one.")
+    paragraphs = [" ".join(parts), *(caption or "").splitlines()]
+    return [line for paragraph in paragraphs for line in _wrapped(paragraph)]
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    """The lines of a paragraph of the footnote, as long as the page allows; letters differ in width, so it measures."""
+    scratch = new_figure(PAGE_INCHES, 1)
+    text = scratch.text(0, 0, "", fontsize=_FOOTNOTE_SIZE, parse_math=False)
+    for width in range(180, 60, -4):
+        lines = textwrap.wrap(paragraph, width)
+        text.set_text("\n".join(lines))
+        if text.get_window_extent().width <= (PAGE_INCHES - 0.12) * scratch.dpi:
+            break
+    return lines

@@ -1,0 +1,193 @@
+"""One look for every figure: safe for colour-blind readers and in grey, the same file for the same numbers.
+
+Colours of methods are Okabe and Ito's, and each method also has a marker and dashes of its own. Colours of kinds are
+from Paul Tol's muted set, ordered from dark to light, so that a stack reads in grey; two different sets, because a
+colour that means a method in one panel must not mean a kind in the next.
+"""
+
+import io
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+COLUMN_INCHES = 3.4
+"""Width of one column of a two-column paper."""
+PAGE_INCHES = 7.2
+"""Width of both columns."""
+INK = "#262626"
+QUIET_INK = "#595959"
+BOUND = "bound"
+"""The label of the reference that is no method: the attention core of the chosen sites costs nothing."""
+
+RC = {
+    "font.family": "sans-serif",
+    # matplotlib ships DejaVu Sans, so layout is the same on every machine. SVG text stays text, and a viewer without
+    # DejaVu takes the next name: Verdana is as wide and the others narrower, so nothing that fitted starts to overlap.
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    "font.size": 8,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.color": "#E2E2E2",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    # Names are placed by measuring them, and hinting makes small letters wider at fewer dots: as measured, so saved.
+    "figure.dpi": 250,
+    "savefig.dpi": "figure",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    # Without a salt matplotlib puts random ids into each SVG, and a committed figure would differ at every run.
+    "svg.hashsalt": "focuslab",
+}
+
+
+class Look(NamedTuple):
+    """How a method is drawn: hex colour, marker (or "none"), and matplotlib's dashes."""
+
+    color: str
+    marker: str
+    dashes: str | tuple
+
+
+_METHODS = {
+    "dense": Look("#000000", "o", "-"),
+    "naive": Look("#D55E00", "X", "-"),
+    "litefocus": Look("#0072B2", "s", "-"),
+    "same-frequency": Look("#009E73", "^", "-"),
+    "cross-frequency": Look("#E69F00", "D", "-"),
+    "tome": Look("#CC79A7", "v", "-"),
+    BOUND: Look("#808080", "none", (0, (4, 2))),
+}
+_OTHER_COLORS = ("#56B4E9", "#8C6D31", "#5E3C99", "#4D4D4D")
+_VARIANT_SHADES = (-0.35, 0.3, 0.0)
+_VARIANT_MARKERS = ("P", "h", "<", ">", "p", "d", "*", "8")
+_VARIANT_DASHES = ((0, (5, 1.2)), (0, (1.5, 1)), (0, (5, 1, 1.2, 1)))
+
+KIND_COLORS = {
+    "self_attention": "#332288",
+    "cross_attention": "#AA4499",
+    "feed_forward": "#44AA99",
+    "resnet": "#DDCC77",
+    "other": "#E8E8E8",
+}
+"""Kind of module -> colour, in the order of a stack from the bottom; in grey 0.18, 0.42, 0.54, 0.77, 0.91."""
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The rcParams of focuslab's figures while the block runs; afterwards the user's are back as they were.
+
+    Starts from matplotlib's own defaults, so that a user's style file does not leak into a report.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches on an Agg canvas, unknown to pyplot."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def method_look(method: str) -> Look:
+    """The look of a method's label. It depends on the label alone, so it is the same whatever else is shown.
+
+    `name:parameter=value` has the hue of `name`, in another shade and with another marker and other dashes.
+    """
+    name, *parameters = method.split(":")
+    known = _METHODS.get(name)
+    look = known or Look(_pick(name, _OTHER_COLORS), _pick(name, _VARIANT_MARKERS), "-")
+    if not parameters or name == BOUND:
+        return look
+    number = zlib.crc32(":".join(sorted(parameters)).encode())
+    marker = _VARIANT_MARKERS[number % len(_VARIANT_MARKERS)]
+    dashes = _VARIANT_DASHES[number // 8 % len(_VARIANT_DASHES)]
+    return Look(shade(look.color, _VARIANT_SHADES[number // 24 % len(_VARIANT_SHADES)]), marker, dashes)
+
+
+def shade(color: str, amount: float) -> str:
+    """A colour moved towards white (amount 0..1) or black (amount -1..0), as hex."""
+    target = 1.0 if amount > 0 else 0.0
+    return to_hex([c + (target - c) * abs(amount) for c in to_rgb(color)])
+
+
+def text_color(color: str) -> str:
+    """A colour as text on white: the same hue, darkened until it can be read (luma of at most 0.45)."""
+    red, green, blue = to_rgb(color)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return shade(color, min(0.0, 0.45 / luma - 1)) if luma else to_hex(color)
+
+
+def kind_color(kind: str) -> str:
+    """The colour of a kind of module; grey for one that this version does not know."""
+    return KIND_COLORS.get(kind, "#BBBBBB")
+
+
+def kind_label(kind: str) -> str:
+    """`self_attention` -> `self-attention`."""
+    return kind.replace("_", "-")
+
+
+def save(figure: Figure, path_without_suffix: str | os.PathLike) -> list[Path]:
+    """Writes PATH.svg and PATH.png, making the folder if need be, and returns both paths.
+
+    Each file is complete or not there: it is written beside its place and then renamed. The same figure gives the
+    same bytes, since no date is written.
+    """
+    base = Path(path_without_suffix)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    # Both are drawn before either is written, so that a figure that cannot be drawn leaves the old pair together.
+    with style():
+        for suffix, metadata in ((".svg", {"Date": None, "Creator": None}), (".png", {"Software": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix[1:], metadata=metadata)
+            drawn.append((base.with_name(base.name + suffix), buffer.getvalue()))
+    for path, content in drawn:
+        _write_atomically(path, content)
+    return [path for path, _ in drawn]
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _pick(text: str, choices: Sequence[str]) -> str:
+    # zlib.crc32, not hash(): Python's hash of a string differs from one process to the next.
+    return choices[zlib.crc32(text.encode()) % len(choices)]

@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+
+from focuslab.analyzers.cost import profile_summary
+
+FLOPS = {"self_attention": 6, "cross_attention": 1, "feed_forward": 1, "resnet": 1, "other": 1}
+
+
+def expected(seconds, method, *, sparse=False, bound=None, kept=None):
+    return {
+        "kind": "expected",
+        "seconds": seconds,
+        "method": method,
+        "repeat": 0,
+        "sites": 20 if kept is not None else 0,
+        "sparse": sparse,
+        "bound": bound,
+        "kept_pairs": kept,
+        "flops": FLOPS,
+        "predicted_peak_bytes": 100,
+    }
+
+
+def steps(seconds, method, repeat, *values, kind="steps", **more):
+    return {"kind": kind, "seconds": seconds, "method": method, "repeat": repeat, "step_seconds": list(values), **more}
+
+
+MODULES = [["unet", "other", 2, 9.0, 1.0], ["a", "self_attention", 4, 6.0, 6.0], ["b", "resnet", 2, 2.0, 2.0]]
+
+RECORDS = [
+    expected(80.0, "dense"),
+    {"kind": "memory", "seconds": 80.0, "method": "dense", "repeat": 0, "peak_bytes": 123},
+    expected(80.0, "litefocus", sparse=True, bound="bound", kept=0.25),
+    expected(80.0, "bound", kept=0.0),
+    steps(80.0, "dense", 0, 10.0, 12.0),
+    steps(80.0, "litefocus", 0, 6.0, 5.0),
+    steps(80.0, "bound", 0, 4.0),
+    steps(80.0, "dense", 1, 11.0),
+    steps(80.0, "litefocus", 1, 7.0),
+    steps(80.0, "dense", 0, 5.0, 5.5, kind="modules", modules=MODULES),
+    {"kind": "stage", "seconds": 80.0, "stage": "vae_decoder", "repeat": 0, "stage_seconds": [3.0], "note": None},
+    {"kind": "stage", "seconds": 80.0, "stage": "prompt_encoding", "repeat": 0, "stage_seconds": [], "note": "no"},
+]
+
+
+def rows(records=RECORDS):
+    return {row["method"]: row for row in profile_summary(records)["rows"]}
+
+
+def test_medians_percentiles_and_raw_values_are_of_all_plain_steps():
+    dense = rows()["dense"]
+    assert dense["step_seconds"] == [10.0, 12.0, 11.0]
+    assert dense["step_seconds_median"] == 11.0
+    assert dense["step_seconds_p10"] == pytest.approx(np.percentile([10, 11, 12], 10))
+    assert dense["step_seconds_p90"] == pytest.approx(np.percentile([10, 11, 12], 90))
+
+
+def test_ideal_is_the_bound_and_the_kept_share_of_the_rest():
+    litefocus = rows()["litefocus"]
+    assert litefocus["speedup_vs_dense"] == pytest.approx(11 / 6)
+    assert litefocus["bound_seconds"] == 4.0
+    assert litefocus["ideal_seconds"] == pytest.approx(4 + 0.25 * (11 - 4))
+    assert litefocus["share_of_ideal"] == pytest.approx(5.75 / 6)
+    assert rows()["dense"]["ideal_seconds"] is None and rows()["bound"]["share_of_ideal"] is None
+
+
+def test_shares_of_time_and_flops_add_up_to_one():
+    dense = rows()["dense"]
+    # Two steps took 10.5 s, the UNet 9 s of them: 1.5 s outside, 1 s in the UNet itself, 6 s and 2 s below.
+    assert dense["kind_share"] == pytest.approx(
+        {"self_attention": 6 / 10.5, "cross_attention": 0, "feed_forward": 0, "resnet": 2 / 10.5, "other": 2.5 / 10.5}
+    )
+    assert sum(dense["kind_flop_share"].values()) == pytest.approx(1)
+    assert dense["kind_flop_share"]["self_attention"] == 0.6 and dense["flops_per_step"] == 10
+    assert sum(m["exclusive_seconds"] for m in dense["modules"]) == pytest.approx(10.5 / 2, rel=1e-5)
+    assert dense["modules"][0] == {
+        "name": "step",
+        "kind": "other",
+        "calls": 1,
+        "inclusive_seconds": 5.25,
+        "exclusive_seconds": 0.75,
+    }
+    assert dense["modules"][2] == {
+        "name": "a",
+        "kind": "self_attention",
+        "calls": 2,
+        "inclusive_seconds": 3.0,
+        "exclusive_seconds": 3.0,
+    }
+
+
+def test_several_instrumented_runs_are_one_mean():
+    doubled = [["unet", "other", 2, 18.0, 2.0], ["a", "self_attention", 4, 12.0, 12.0], ["b", "resnet", 2, 4.0, 4.0]]
+    more = [*RECORDS, steps(80.0, "dense", 1, 10.0, 11.0, kind="modules", modules=doubled)]
+    dense = rows(more)["dense"]
+    assert dense["modules"][2]["inclusive_seconds"] == pytest.approx((6 + 12) / 4)
+    assert dense["modules"][2]["calls"] == 2
+    assert dense["kind_share"]["self_attention"] == pytest.approx(18 / 31.5)
+
+
+def test_the_cost_of_the_instrument_is_of_medians_where_it_was_repeated_most():
+    assert profile_summary(RECORDS)["instrumented_over_plain"] == pytest.approx(5.25 / 11)
+    more = [
+        expected(10.0, "dense"),
+        steps(10.0, "dense", 0, 1.0, 2.0, 3.0),
+        *(steps(10.0, "dense", r, 2.1, kind="modules", modules=MODULES) for r in range(2)),
+    ]
+    assert profile_summary([*RECORDS, *more])["instrumented_over_plain"] == pytest.approx(1.05)
+
+
+def test_stages_and_the_projected_generation():
+    summary = profile_summary(RECORDS)
+    stages = {stage["stage"]: stage for stage in summary["stages"]}
+    assert stages["vae_decoder"]["stage_seconds_median"] == 3.0
+    assert stages["prompt_encoding"] == {
+        "seconds": 80.0,
+        "stage": "prompt_encoding",
+        "stage_seconds_median": None,
+        "stage_seconds": [],
+        "note": "no",
+    }
+    assert rows()["litefocus"]["generation_seconds_projected"] == 200 * 6.0 + 3.0
+
+
+def test_what_has_not_been_measured_is_none():
+    partial = rows(RECORDS[:6])
+    assert partial["litefocus"]["bound_seconds"] is None and partial["litefocus"]["ideal_seconds"] is None
+    assert partial["litefocus"]["peak_bytes"] is None and partial["dense"]["peak_bytes"] == 123
+    assert partial["litefocus"]["generation_seconds_projected"] is None
+    assert partial["litefocus"]["kind_share"] is None and partial["litefocus"]["modules"] == []
+    without_dense = rows([r for r in RECORDS if r.get("method") != "dense"])
+    assert without_dense["litefocus"]["speedup_vs_dense"] is None
+    empty = profile_summary([])
+    assert empty["rows"] == [] and empty["stages"] == [] and empty["instrumented_over_plain"] is None
+
+
+def test_the_summary_has_the_fields_of_the_contract():
+    summary = profile_summary(RECORDS)
+    assert summary["schema"] == "focuslab/profile/1"
+    contract = {
+        "seconds",
+        "method",
+        "step_seconds_median",
+        "step_seconds_p10",
+        "step_seconds_p90",
+        "speedup_vs_dense",
+        "peak_bytes",
+        "flops_per_step",
+        "kind_share",
+        "modules",
+    }
+    assert all(contract <= row.keys() for row in summary["rows"])
