@@ -1,0 +1,47 @@
+"""The command line. Commands are imported when they are called, so that help is instant."""
+
+import sys
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "generate": "Make one sound from a prompt, dense or sparse.",
+    "profile": "Time a denoising step, method against method, and draw Figure 1.",
+}
+"""Command -> the line that `focuslab --help` shows for it; each lives in the module of its name."""
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return import_module(f"focuslab.cli.{name.replace('-', '_')}").command
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="focuslab", prog_name="focuslab")
+def cli():
+    """Where long audio diffusion spends its time, which self-attention can be sparse, and what that costs in sound."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong input, 130 interrupted."""
+    try:
+        code = cli.main(arguments, prog_name="focuslab", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"focuslab: {error.format_message()}", err=True)
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

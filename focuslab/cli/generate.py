@@ -1,0 +1,44 @@
+"""focuslab generate"""
+
+import re
+from pathlib import Path
+
+import click
+
+from focuslab.cli.options import shared_options
+from focuslab.cli.progress import Reporter
+
+
+@click.command("generate", short_help="Make one sound from a prompt.")
+@click.option("--prompt", required=True, help="What to hear.")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of audio.")
+@click.option(
+    "--method",
+    default="dense",
+    show_default=True,
+    help="One of profile's, with parameters as in litefocus:cross_fraction=0.2.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
+@click.option("--out", type=click.Path(path_type=Path), help="WAV file.  [default: named after the prompt]")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@shared_options
+def command(model, device, dtype, seed, offline, quiet, prompt, seconds, method, steps, out, force):
+    """Make one sound. The same options give the same samples; all settings are written beside the file as .json."""
+    from focuslab.generation import check_free, generate
+    from focuslab.methods import parse_method
+    from focuslab.models.lengths import check_seconds
+    from focuslab.models.specs import load
+
+    parsed = parse_method(method)
+    out = out or Path(f"{_slug(prompt)}-{seconds:g}s-{_slug(method)}-seed{seed}.wav")
+    check_free(out, force)
+    pipe = load(model, device, dtype, offline=offline)
+    check_seconds(pipe, seconds)
+    pipe.set_progress_bar_config(disable=True)
+    with Reporter(quiet) as reporter:
+        sound = generate(pipe, prompt, seconds, method=parsed, steps=steps, seed=seed, progress=reporter)
+    click.echo(sound.write(out, force=force))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "sound"

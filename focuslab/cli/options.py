@@ -1,0 +1,93 @@
+"""What all commands share: options for the model and the run, and how an error is shown."""
+
+import functools
+import math
+from collections.abc import Callable
+
+import click
+
+from focuslab.errors import FocuslabError
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas, such as 10,20,40."""
+
+    name = "numbers"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        numbers = []
+        for text in value.split(","):
+            try:
+                number = float(text)
+            except ValueError:
+                number = math.nan
+            if not (math.isfinite(number) and number > 0):
+                self.fail(f"{text!r} is no positive number: expected lengths such as 10,20,40", param, ctx)
+            numbers.append(number)
+        if len(set(numbers)) < len(numbers):
+            self.fail(f"{value!r} names a length twice", param, ctx)
+        return tuple(numbers)
+
+
+class Names(click.ParamType):
+    """Texts separated by commas."""
+
+    name = "names"
+
+    def convert(self, value, param, ctx):
+        return value if isinstance(value, tuple) else tuple(text.strip() for text in value.split(","))
+
+
+def shared_options(function: Callable) -> Callable:
+    """--model, --device, --dtype, --seed, --offline, --quiet and --debug, and one line for every error."""
+    options = (
+        click.option(
+            "--model",
+            "-m",
+            default="tiny",
+            show_default=True,
+            help="tiny, random:tiny, random:audioldm2, random:audioldm2-large, a directory, or a hub id.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+            default="auto",
+            show_default=True,
+            help="auto is float16 on CUDA, else float32.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first noise."),
+        click.option("--offline", is_flag=True, help="Take hub models from this machine's cache only."),
+        click.option("--quiet", "-q", is_flag=True, help="No progress."),
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    )
+    function = _report_errors(function)
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _report_errors(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def run(*args, debug: bool, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            if isinstance(error, FocuslabError):
+                raise _failure(str(error), error.exit_code) from error
+            message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+            raise _failure(" ".join(message.split()), 1) from error
+
+    return run
+
+
+def _failure(message: str, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = exit_code
+    return failure

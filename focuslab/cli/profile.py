@@ -1,0 +1,89 @@
+"""focuslab profile"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import click
+
+from focuslab.cli.options import Names, Numbers, shared_options
+from focuslab.cli.progress import Reporter
+
+
+@click.command("profile", short_help="Time a denoising step, method against method.")
+@click.option("--seconds", type=Numbers(), default="10,20,40,80", show_default=True, help="Lengths of audio.")
+@click.option(
+    "--methods",
+    type=Names(),
+    default="dense,litefocus",
+    show_default=True,
+    help="dense, naive, litefocus, same-frequency, cross-frequency, tome, bound; with parameters as in "
+    "litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")
+@click.option("--prompt", default=None, help="What is generated; time hardly depends on it.")
+@click.option("--trace", is_flag=True, help="Also trace one step of each, for Perfetto and TensorBoard.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/profile-MODEL-HASH]")
+@click.option("--force", is_flag=True, help="Replace another run in --out.")
+@shared_options
+def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps, repeats, prompt, trace, out, force):
+    """Time, memory and FLOPs of a denoising step at several lengths, dense against sparse, and Figure 1 of them.
+
+    The methods follow each other in every round. Beside each sparse method stands its bound (the time if attention at
+    its sites cost nothing) and its ideal (the bound, and its share of query-key pairs of the rest). A run that was
+    stopped goes on when the same command is given again.
+    """
+    # One line of the profiler's own for each trace would break the progress bar.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    from focuslab.methods import parse_methods
+    from focuslab.models.specs import load
+    from focuslab.profiling import PROMPT, profile
+    from focuslab.report.figure1 import write_figure1
+
+    parsed = parse_methods(methods)
+    prompt = PROMPT if prompt is None else prompt
+    if out is None:
+        out = _default_directory(model, [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype])
+    pipe = load(model, device, dtype, offline=offline)
+    try:
+        with Reporter(quiet) as reporter:
+            run = profile(
+                pipe,
+                seconds,
+                parsed,
+                prompt=prompt,
+                steps=steps,
+                repeats=repeats,
+                seed=seed,
+                trace=trace,
+                out=out,
+                force=force,
+                progress=reporter,
+            )
+    except KeyboardInterrupt:
+        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
+        raise click.Abort from None
+    write_figure1(run.summary, out / "figures", how_it_was_made(run.info))
+    click.echo(run)
+    click.echo(out)
+
+
+def _default_directory(model: str, settings: list) -> Path:
+    """A directory that the same command finds again and another one does not."""
+    digest = hashlib.blake2b(json.dumps([model, *settings]).encode(), digest_size=4).hexdigest()
+    slug = re.sub(r"[^a-zA-Z0-9.]+", "-", model).strip("-.")
+    return Path("runs") / f"profile-{slug}-{digest}"
+
+
+def how_it_was_made(info) -> str:
+    """How the numbers were made, in one paragraph."""
+    place = info.machine.get("accelerator") or f"{info.machine['processor']}, {info.machine['threads']} threads"
+    parameters = info.parameters
+    return (
+        f"{info.model['name']}, {info.dtype} on {place}; guided batch of 2, {parameters['repeats']} interleaved "
+        f"timings of {parameters['steps']} step(s) each, median and 10th to 90th percentile; "
+        f"torch {info.versions['torch']}, diffusers {info.versions['diffusers']}, focuslab {info.versions['focuslab']}"
+    )

@@ -1,0 +1,54 @@
+"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+import click
+
+RESOLUTION = 10_000
+
+
+class Reporter:
+    """A `focuslab.records.Progress` to use in a `with`; silent if quiet."""
+
+    def __init__(self, quiet: bool):
+        self._quiet = quiet
+        self._bar = None
+        self._start = time.monotonic()
+        self._done_before: float | None = None
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, done: float, total: float, text: str) -> None:
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
+            self._draw(done / total, text)
+        else:
+            click.echo(f"{done / total:4.0%}  {text}{self._time_left(done, total)}", err=True)
+
+    def _draw(self, share: float, text: str) -> None:
+        if self._bar is None:
+            self._bar = click.progressbar(
+                length=RESOLUTION, show_eta=True, file=sys.stderr, width=24, item_show_func=lambda item: item or ""
+            )
+        self._bar.update(round(share * RESOLUTION) - self._bar.pos, text)
+
+    def _time_left(self, done: float, total: float) -> str:
+        # What a resumed run finds done took none of this run's time.
+        if self._done_before is None:
+            self._done_before = done
+            return ""
+        seconds = (time.monotonic() - self._start) * (total - done) / (done - self._done_before or total)
+        return f"  (about {_duration(seconds)} left)" if done < total else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

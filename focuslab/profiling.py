@@ -1,0 +1,334 @@
+"""Time, memory and FLOPs of a pipeline's denoising step, method against method, length by length."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from focuslab.analyzers.cost import profile_summary
+from focuslab.environment import machine, versions
+from focuslab.errors import FocuslabError, InputError
+from focuslab.instrument.denoising import denoise
+from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
+from focuslab.instrument.memory import PeakMemory, available_bytes
+from focuslab.instrument.timers import ModuleTimer, clock_for
+from focuslab.instrument.trace import write_trace
+from focuslab.methods import Bound, Method, parse_methods
+from focuslab.models.conditioning import encode_prompt, unet_inputs
+from focuslab.models.identity import describe
+from focuslab.models.kinds import module_kinds, unit_names
+from focuslab.models.lengths import check_seconds
+from focuslab.models.sites import find_sites, select_sites
+from focuslab.models.specs import stand_ins
+from focuslab.models.stages import STAGES, run_stage
+from focuslab.records import ProfileRun, Progress, RunInfo
+from focuslab.store import RunDirectory, now
+
+PROMPT = "gentle rain on a tin roof, distant thunder"
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One thing to measure; `weight` is its expected share of the work, in FLOPs."""
+
+    kind: str
+    seconds: float
+    label: str
+    repeat: int
+    weight: float
+
+    @property
+    def key(self) -> tuple[str, float, str, int]:
+        return self.kind, self.seconds, self.label, self.repeat
+
+
+@torch.no_grad()
+def profile(
+    pipe,
+    seconds: Sequence[float] = (10, 20, 40, 80),
+    methods: Sequence[str] | Mapping[str, Method] = ("dense", "litefocus"),
+    *,
+    prompt: str = PROMPT,
+    steps: int = 1,
+    repeats: int = 3,
+    seed: int = 0,
+    trace: bool = False,
+    out: str | os.PathLike | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ProfileRun:
+    """Measure denoising steps of a pipeline at each length with each method, interleaved, and where their time goes.
+
+    methods: names with parameters ("litefocus:cross_fraction=0.2"), or label -> method for methods of your own. Beside
+    every sparse method its bound is measured too, as a method "bound", and its ideal speed derived from it.
+    steps: denoising steps in one timing. repeats: timings of each method at each length; medians are of all steps.
+    For each length: one untimed step of each method (it warms up, and shows the peak memory), then `repeats` rounds in
+    which the methods follow each other, then one generation of `steps` with a clock on every module, then the other
+    stages of the pipeline. trace: write one more step of each under the torch profiler, as `trace/` in `out`.
+    out: a run directory; one that holds the same run is gone on with. None keeps the records in memory only.
+
+    Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or one
+    whose predicted memory is not free.
+    """
+    lengths = _check_lengths(pipe, seconds)
+    methods = dict(methods) if isinstance(methods, Mapping) else parse_methods(methods)
+    for name, value in (("steps", steps), ("repeats", repeats)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if trace and out is None:
+        raise InputError("a trace is a file: give out, the directory to write it to")
+    methods, bounds = _with_bounds(pipe, methods)
+
+    conditioning = encode_prompt(pipe, prompt)
+    expected = _expect(pipe, conditioning, lengths, methods)
+    _check_memory(pipe, expected)
+    info = RunInfo(
+        command="profile",
+        model=describe(pipe),
+        parameters={
+            "seconds": lengths,
+            "methods": {label: repr(method) for label, method in methods.items()},
+            "steps": steps,
+            "repeats": repeats,
+            "trace": trace,
+        },
+        machine=machine(pipe.device),
+        versions=versions(),
+        device=str(pipe.device),
+        dtype=str(pipe.unet.dtype).removeprefix("torch."),
+        seed=seed,
+        prompts=(prompt,),
+    )
+    with tempfile.TemporaryDirectory() as memory_only:
+        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+        _Profiler(pipe, conditioning, methods, bounds, expected, run, prompt, steps, seed).measure(
+            _items(lengths, methods, expected, steps, repeats, trace), progress or (lambda *_: None)
+        )
+        return ProfileRun(run.info, profile_summary(run.records), tuple(run.records), run.path if out else None)
+
+
+def _check_lengths(pipe, seconds: Sequence[float]) -> list[float]:
+    lengths = [check_seconds(pipe, s) for s in seconds]
+    if not lengths or len(set(lengths)) < len(lengths):
+        raise InputError(f"expected one or more different lengths in seconds, not {list(seconds)}")
+    return lengths
+
+
+def _with_bounds(pipe, methods: dict[str, Method]) -> tuple[dict[str, Method], dict[str, str | None]]:
+    """The methods with a bound for every choice of sites among the sparse ones, and each method's bound by label."""
+    sites = find_sites(pipe)
+    chosen = {label: select_sites(sites, m.sites) for label, m in methods.items() if m.sparse or isinstance(m, Bound)}
+    by_sites = {chosen[label]: label for label, m in methods.items() if isinstance(m, Bound)}
+    complete, bounds = dict(methods), dict.fromkeys(methods)
+    for label, method in methods.items():
+        if not method.sparse:
+            if method.sites is not None:
+                select_sites(sites, method.sites)
+            continue
+        if chosen[label] not in by_sites:
+            name = "bound" if method.sites is None else f"bound:sites={'+'.join(_as_tuple(method.sites))}"
+            complete[name] = Bound(sites=method.sites)
+            by_sites[chosen[label]] = name
+        bounds[label] = by_sites[chosen[label]]
+    return complete, {**dict.fromkeys(complete), **bounds}
+
+
+def _as_tuple(patterns: Sequence[str] | str) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+
+
+def _expect(pipe, conditioning, lengths, methods) -> dict[tuple[float, str], DryRun]:
+    twin = meta_unet(pipe.unet)
+    return {
+        (seconds, label): dry_run(twin, unet_inputs(pipe, conditioning, seconds), method)
+        for seconds in lengths
+        for label, method in methods.items()
+    }
+
+
+def _check_memory(pipe, expected: dict[tuple[float, str], DryRun]) -> None:
+    free = available_bytes(pipe.device)
+    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
+    for (seconds, label), run in expected.items():
+        needed = run.peak_bytes - loaded
+        if needed > free:
+            raise InputError(
+                f"{label} at {seconds:g} s needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are "
+                f"free on {pipe.device}: leave out this length or this method"
+            )
+
+
+def _items(lengths, methods, expected, steps, repeats, trace) -> list[_Item]:
+    """Everything to measure, in order."""
+    items = []
+    first = next(iter(methods))
+    for seconds in lengths:
+
+        def item(kind: str, label: str, repeat: int = 0, seconds=seconds, count: int = steps) -> None:
+            flops = expected[seconds, label if label in methods else first].total_flops
+            items.append(_Item(kind, seconds, label, repeat, flops * count))
+
+        for label in methods:
+            item("memory", label, count=1)
+        for repeat in range(repeats):
+            for label in methods:
+                item("steps", label, repeat)
+                # Where a step is short the instrument costs most. There its cost is measured, in every round.
+                if seconds == min(lengths) and label == first:
+                    item("modules", label, repeat)
+        for label in methods:
+            if not (seconds == min(lengths) and label == first):
+                item("modules", label)
+        for stage in STAGES:
+            item("stage", stage, count=1)
+        for label in methods if trace else ():
+            item("trace", label, count=1)
+    return items
+
+
+class _Profiler:
+    """Measures items one by one and records each as soon as it is measured."""
+
+    def __init__(self, pipe, conditioning, methods, bounds, expected, run: RunDirectory, prompt, steps, seed):
+        self.pipe = pipe
+        self.conditioning = conditioning
+        self.methods: dict[str, Method] = methods
+        self.bounds: dict[str, str | None] = bounds
+        self.expected: dict[tuple[float, str], DryRun] = expected
+        self.run = run
+        self.prompt = prompt
+        self.steps = steps
+        self.seed = seed
+        self.clock = clock_for(pipe.device)
+        self.kinds = module_kinds(pipe.unet)
+        self.units = unit_names(pipe.unet)
+        self.warm: set[tuple[float, str]] = set()
+
+    def measure(self, items: Sequence[_Item], progress: Progress) -> None:
+        done_before = {(r["kind"], r["seconds"], r.get("stage") or r["method"], r["repeat"]) for r in self.run.records}
+        total = sum(item.weight for item in items)
+        done = sum(item.weight for item in items if item.key in done_before)
+        todo = [item for item in items if item.key not in done_before]
+        try:
+            for item in todo:
+                self._guarded(item)
+                done += item.weight
+                progress(done, total, f"{item.seconds:g} s, {item.label}: {_TITLES[item.kind]}")
+        finally:
+            self.run.write_summary(profile_summary(self.run.records))
+        self.run.note(ended=self.run.info.ended or now())
+
+    def _guarded(self, item: _Item) -> None:
+        try:
+            getattr(self, f"_measure_{item.kind}")(item)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise FocuslabError(
+                f"{item.label} at {item.seconds:g} s ran out of memory on {self.pipe.device}: leave out this length or "
+                f"this method ({len(self.run.records)} records are kept in {self.run.path})"
+            ) from error
+
+    def _denoise(self, item: _Item, steps: int) -> list[float]:
+        # A resumed run is a new process: what it goes on with has to be warm again.
+        if item.kind != "memory" and (item.seconds, item.label) not in self.warm:
+            self._warm_up(item)
+        with self.methods[item.label](self.pipe):
+            return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
+
+    def _warm_up(self, item: _Item) -> dict[str, list[int]]:
+        self.warm.add((item.seconds, item.label))
+        with self.methods[item.label](self.pipe) as handle:
+            denoise(self.pipe, self.conditioning, item.seconds, 1, self.seed, self.clock)
+        return {name: [grid.time, grid.mel_rows] for name, grid in handle.grids.items()}
+
+    def _record(self, item: _Item, **measured: Any) -> None:
+        key = {"stage": item.label} if item.kind == "stage" else {"method": item.label}
+        self.run.append(
+            {"kind": item.kind, "seconds": item.seconds, **key, "repeat": item.repeat, "at": now(), **measured}
+        )
+
+    def _measure_memory(self, item: _Item) -> None:
+        with PeakMemory(self.pipe.device) as peak:
+            grids = self._warm_up(item)
+        length = f"{item.seconds:g}"
+        known = self.run.info.grids
+        self.run.note(grids={**known, length: {**known.get(length, {}), **grids}})
+        self._record_expected(item)
+        self._record(item, peak_bytes=peak.peak_bytes)
+
+    def _record_expected(self, item: _Item) -> None:
+        method, run = self.methods[item.label], self.expected[item.seconds, item.label]
+        self.run.append(
+            {
+                "kind": "expected",
+                "seconds": item.seconds,
+                "method": item.label,
+                "repeat": 0,
+                "sites": len(run.grids),
+                "sparse": method.sparse,
+                "bound": self.bounds[item.label],
+                "kept_pairs": kept_pairs(method, self.pipe, run),
+                "flops": run.flops,
+                "predicted_peak_bytes": run.peak_bytes,
+            }
+        )
+
+    def _measure_steps(self, item: _Item) -> None:
+        self._record(item, step_seconds=self._denoise(item, self.steps))
+
+    def _measure_modules(self, item: _Item) -> None:
+        if (item.seconds, item.label) not in self.warm:
+            self._warm_up(item)
+        timer = ModuleTimer(self.pipe.unet, self.clock, self.units)
+        with timer:
+            step_seconds = self._denoise(item, self.steps)
+        modules = [
+            [t.name or "unet", self.kinds[t.name], t.calls, t.inclusive_seconds, t.exclusive_seconds]
+            for t in timer.times()
+        ]
+        self._record(item, step_seconds=step_seconds, modules=modules)
+
+    def _measure_stage(self, item: _Item) -> None:
+        seconds, peak, note = [], None, None
+        left_out = [name for name in STAGES[item.label] if name in stand_ins(self.pipe)]
+        if left_out:
+            note = f"not measured: this model has stand-ins for {', '.join(left_out)}"
+        else:
+            with PeakMemory(self.pipe.device) as memory:
+                start = self.clock.mark()
+                run_stage(self.pipe, item.label, self.prompt, item.seconds, self.seed)
+                end = self.clock.mark()
+                self.clock.synchronize()
+            seconds, peak = [self.clock.seconds(start, end)], memory.peak_bytes
+        self._record(item, stage_seconds=seconds, peak_bytes=peak, note=note)
+
+    def _measure_trace(self, item: _Item) -> None:
+        if (item.seconds, item.label) not in self.warm:
+            self._warm_up(item)
+        worker = f"{item.label}_{item.seconds:g}s"
+        path = write_trace(
+            lambda: self._denoise(item, 1), self.pipe.unet, self.run.path / "trace", worker, prefix="unet"
+        )
+        self._record(item, file=f"trace/{path.name}")
+
+
+_TITLES = {
+    "memory": "warm-up, peak memory",
+    "steps": "steps",
+    "modules": "time of each module",
+    "stage": "stage",
+    "trace": "trace",
+}
+
+
+def kept_pairs(method: Method, pipe, run: DryRun) -> float | None:
+    """Share of the query-key products at the method's sites that it computes, weighted by the work at each; None where
+    it takes over none."""
+    widths = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
+    work = {name: widths[name] * grid.tokens**2 for name, grid in run.grids.items()}
+    if not work:
+        return None
+    return sum(method.kept_pairs(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())

@@ -1,0 +1,186 @@
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from focuslab.cli import COMMANDS, main
+
+PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
+
+
+@pytest.fixture
+def focuslab(capsys, monkeypatch, tmp_path, session_pipe):
+    """focuslab(*arguments) -> (exit code, stdout, stderr), in an empty directory, without loading the model anew."""
+    from focuslab.models import specs
+
+    load = specs.load
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        specs, "load", lambda model, *a, **kw: session_pipe if model == "random:tiny" else load(model, *a, **kw)
+    )
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    return run
+
+
+def test_help_lists_every_command_and_no_command_is_help(focuslab):
+    code, out, _ = focuslab("--help")
+    assert code == 0 and all(name in out for name in COMMANDS)
+    code, out, _ = focuslab()
+    assert code == 2 and "Commands" in out
+    for name in COMMANDS:
+        code, out, _ = focuslab(name, "--help")
+        assert code == 0 and "--model" in out and "--debug" in out
+
+
+def test_profile_prints_a_table_and_the_directory_and_draws_the_figure(focuslab, tmp_path):
+    code, out, err = focuslab(*PROFILE, "--seconds", "0.64,1.28", "--out", "here")
+    assert code == 0
+    assert "litefocus" in out and out.endswith("here\n")
+    assert "100%" in err and "left)" in err
+    made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert made == {
+        "here/run.json",
+        "here/records.jsonl",
+        "here/summary.json",
+        "here/figures/figure1.svg",
+        "here/figures/figure1.png",
+    }
+    summary = json.loads((tmp_path / "here/summary.json").read_text())
+    assert [row["seconds"] for row in summary["rows"]] == [0.64] * 3 + [1.28] * 3
+
+
+def test_the_default_directory_is_found_again_by_the_same_command_only(focuslab, tmp_path):
+    first = focuslab(*PROFILE, "--seconds", "0.64", "--quiet")
+    again = focuslab(*PROFILE, "--seconds", "0.64", "--quiet")
+    assert first == again and first[2] == ""
+    focuslab(*PROFILE, "--seconds", "0.68", "--quiet")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert all(path.name.startswith("profile-random-tiny-") for path in (tmp_path / "runs").iterdir())
+
+
+def test_another_run_in_the_directory_is_refused_without_force(focuslab):
+    focuslab(*PROFILE, "--seconds", "0.64", "--out", "here")
+    code, out, err = focuslab(*PROFILE, "--seconds", "0.68", "--out", "here")
+    assert code == 2 and "another run" in err and out == ""
+    code, _, _ = focuslab(*PROFILE, "--seconds", "0.68", "--out", "here", "--force")
+    assert code == 0
+
+
+def test_generate_writes_the_same_file_for_the_same_seed(focuslab, tmp_path):
+    arguments = ["generate", "-m", "random:tiny", "--prompt", "Rain, on tin!", "--seconds", "0.64", "--steps", "2"]
+    code, out, err = focuslab(*arguments)
+    assert code == 0 and out == "rain-on-tin-0.64s-dense-seed0.wav\n" and "step 2 of 2" in err
+    first = (tmp_path / out.strip()).read_bytes()
+    code, _, err = focuslab(*arguments)
+    assert code == 2 and "exists already" in err
+    focuslab(*arguments, "--out", "again.wav", "--quiet")
+    assert (tmp_path / "again.wav").read_bytes() == first
+    focuslab(*arguments, "--out", "sparse.wav", "--method", "litefocus", "--quiet")
+    assert (tmp_path / "sparse.wav").read_bytes() != first
+    assert json.loads((tmp_path / "sparse.json").read_text())["method"].startswith("LiteFocus(")
+
+
+WRONG = {
+    "unknown command": (["profil"], "profil"),
+    "unknown option": (["profile", "--second", "10"], "--second"),
+    "unknown method": ([*PROFILE, "--methods", "dense,litefocs"], "did you mean litefocus"),
+    "unknown parameter": ([*PROFILE, "--methods", "litefocus:fraction=1"], "cross_fraction"),
+    "length zero": ([*PROFILE, "--seconds", "0"], "'0' is no positive number"),
+    "length negative": ([*PROFILE, "--seconds", "10,-5"], "'-5' is no positive number"),
+    "length text": ([*PROFILE, "--seconds", "10,abc"], "'abc' is no positive number"),
+    "length NaN": ([*PROFILE, "--seconds", "nan"], "'nan' is no positive number"),
+    "length empty": ([*PROFILE, "--seconds", ""], "'' is no positive number"),
+    "length twice": ([*PROFILE, "--seconds", "10,10.0"], "twice"),
+    "length too short": ([*PROFILE, "--seconds", "0.01"], "too short"),
+    "no such site": ([*PROFILE, "--methods", "dense,litefocus:sites=up_blocks.7"], "up_blocks.7"),
+    "repeats": ([*PROFILE, "--repeats", "0"], "repeats"),
+    "dtype": ([*PROFILE, "--dtype", "int8"], "int8"),
+    "device": (["profile", "-m", "random:audioldm2", "--device", "gpu"], "'gpu' cannot be used"),
+    "model": (["profile", "-m", "random:audiolmd2"], "did you mean 'random:audioldm2'"),
+    "directory that is no pipeline": (["profile", "-m", "."], "no model_index.json"),
+    "hub id while offline": (["profile", "-m", "someone/something", "--offline"], "offline"),
+    "generate without a prompt": (["generate", "-m", "random:tiny"], "--prompt"),
+    "generate nothing": (["generate", "-m", "random:tiny", "--prompt", "x", "--seconds", "0"], "too short"),
+    "generate to another format": (["generate", "-m", "random:tiny", "--prompt", "x", "--out", "x.mp3"], ".wav"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", WRONG.values(), ids=WRONG)
+def test_wrong_input_is_one_line_exit_two_and_writes_nothing(focuslab, tmp_path, arguments, message):
+    code, out, err = focuslab(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err and err.startswith("focuslab: ") and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_in_the_work_is_one_line_exit_one_and_debug_shows_where(focuslab, monkeypatch):
+    def broken(self, q, k, v, call):
+        raise RuntimeError("two\nlines")
+
+    arguments = ["generate", "-m", "random:tiny", "--prompt", "x", "--seconds", "0.64", "--steps", "1"]
+    monkeypatch.setattr("focuslab.methods.litefocus.LiteFocus.core", broken)
+    code, _, err = focuslab(*arguments, "--method", "litefocus")
+    assert code == 1 and err == "focuslab: unexpected RuntimeError: two lines (--debug shows where)\n"
+    with pytest.raises(RuntimeError):
+        main([*arguments, "--method", "litefocus", "--debug"])
+
+
+def test_without_the_bundled_model_the_default_says_what_to_use(focuslab, monkeypatch, tmp_path):
+    monkeypatch.setattr("focuslab.models.specs.BUNDLED", tmp_path / "nothing")
+    code, _, err = focuslab("profile")
+    assert code == 2 and "random:audioldm2" in err and err.count("\n") == 1
+
+
+def start(*arguments, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from focuslab.cli import main; main()", *arguments], cwd=cwd, **options
+    )
+
+
+def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
+    command = [*PROFILE, "--seconds", "0.64,1.28,2.56", "--repeats", "3"]
+    process = start(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "steps" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == ""
+    assert err.strip().splitlines()[-1].startswith("focuslab: stopped; the same command goes on")
+    (run,) = (tmp_path / "runs").iterdir()
+    kept = (run / "records.jsonl").read_bytes()
+    assert json.loads((run / "summary.json").read_text())["rows"]
+    finished = start(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert str(run.relative_to(tmp_path)) in finished.communicate(timeout=120)[0] and finished.returncode == 0
+    assert (run / "records.jsonl").read_bytes().startswith(kept)
+    assert len(json.loads((run / "summary.json").read_text())["rows"]) == 9
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_time_left(tmp_path):
+    main_end, terminal = pty.openpty()
+    process = start(*PROFILE, "--seconds", "0.64,1.28", cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if select.select([main_end], [], [], 1)[0]:
+            try:
+                shown += os.read(main_end, 4096)
+            except OSError:
+                break
+    os.close(main_end)
+    assert process.wait(timeout=10) == 0
+    assert b"100%" in shown and b"\r" in shown and b"#####" in shown
+    assert b"00:00:" in shown

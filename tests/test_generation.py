@@ -1,0 +1,82 @@
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from focuslab import generate
+from focuslab.errors import FocuslabError, InputError
+from focuslab.generation import Sound
+from focuslab.methods import LiteFocus
+
+
+def test_the_same_seed_gives_the_same_samples_and_another_one_others(pipe):
+    first, second, other = (generate(pipe, "rain", 0.64, steps=2, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(first.samples, second.samples)
+    assert not np.array_equal(first.samples, other.samples)
+    assert first.samples.dtype == np.float32 and first.samples.shape == (round(0.64 * 16000),)
+    assert first.sampling_rate == 16000
+
+
+def test_the_method_makes_a_difference_and_is_recorded(pipe):
+    dense = generate(pipe, "rain", 0.64, steps=2)
+    sparse = generate(pipe, "rain", 0.64, steps=2, method=LiteFocus(cross_fraction=0.2))
+    assert not np.array_equal(dense.samples, sparse.samples)
+    assert dense.settings["sites"] == [] and len(sparse.settings["sites"]) == 12
+    assert "cross_fraction=0.2" in sparse.settings["method"]
+
+
+def test_progress_counts_the_steps(pipe):
+    seen = []
+    generate(pipe, "rain", 0.64, steps=3, progress=lambda done, total, text: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_wav_and_its_settings_are_written_and_never_overwritten_unasked(pipe, tmp_path):
+    sound = generate(pipe, 'quotes " and ü', 0.64, steps=1)
+    path = sound.write(tmp_path / "new" / "x.wav")
+    with wave.open(str(path), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16000)
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    assert np.abs(pcm / 32767 - np.clip(sound.samples, -1, 1)).max() < 1e-4
+    settings = json.loads(path.with_suffix(".json").read_text())
+    assert settings == sound.settings
+    assert settings["prompt"] == 'quotes " and ü' and settings["model"]["name"] == "random:tiny"
+    assert settings["seed"] == 0 and settings["steps"] == 1 and settings["samples"] == pcm.size
+    with pytest.raises(InputError, match="exists already.*--force"):
+        sound.write(path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"x\.json exists already"):
+        sound.write(path)
+    sound.write(path, force=True)
+
+
+def test_samples_beyond_full_scale_are_clipped(tmp_path):
+    path = Sound(np.array([2.0, -2.0, 0.5], np.float32), 16000, {}).write(tmp_path / "loud.wav")
+    with wave.open(str(path), "rb") as file:
+        assert np.frombuffer(file.readframes(3), "<i2").tolist() == [32767, -32767, 16384]
+
+
+def test_other_formats_and_places_are_refused(tmp_path):
+    sound = Sound(np.zeros(3, np.float32), 16000, {})
+    with pytest.raises(InputError, match=r"ends in \.wav"):
+        sound.write(tmp_path / "x.mp3")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FocuslabError, match="cannot be written"):
+        sound.write(tmp_path / "file" / "x.wav")
+    (tmp_path / "d.wav").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        sound.write(tmp_path / "d.wav", force=True)
+
+
+def test_samples_that_are_not_finite_are_an_error(pipe, monkeypatch):
+    original = pipe.mel_spectrogram_to_waveform
+    monkeypatch.setattr(pipe, "mel_spectrogram_to_waveform", lambda mel: original(mel) * float("nan"))
+    with pytest.raises(FocuslabError, match="10240 of 10240 samples are not finite in torch.float32"):
+        generate(pipe, "rain", 0.64, steps=1)
+
+
+@pytest.mark.parametrize("arguments", [{"seconds": 0}, {"seconds": -1}, {"seconds": "x"}, {"steps": 0}])
+def test_wrong_arguments_are_refused(pipe, arguments):
+    with pytest.raises(InputError):
+        generate(pipe, "rain", **{"seconds": 0.64, **arguments})

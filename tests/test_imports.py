@@ -1,0 +1,79 @@
+"""What importing costs: torch only where it is needed, and only in one direction."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "focuslab"
+
+LAYERS = {
+    **dict.fromkeys(("errors", "grid", "records", "store", "environment"), 0),
+    "attention": 1,
+    "analyzers": 1,
+    "report": 1,
+    "models": 2,
+    "instrument": 3,
+    "methods": 4,
+    "profiling": 5,
+    "generation": 5,
+    "cli": 6,
+}
+"""Imports run downward only."""
+TO_SHOW_ITSELF = {("records", "report")}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import focuslab",
+        "import focuslab; dir(focuslab); focuslab.__version__; focuslab.ProfileRun; focuslab.report",
+        "import focuslab.analyzers.cost",
+        "import focuslab.report.figure1, focuslab.report.tables",
+        "import focuslab.cli, focuslab.cli.profile, focuslab.cli.generate",
+        "import focuslab.store, focuslab.records, focuslab.grid, focuslab.environment",
+    ],
+)
+def test_no_torch_is_imported(statement):
+    code = f"{statement}\nimport sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["profile", "--help"], ["--version"]])
+def test_help_imports_no_torch(arguments):
+    code = (
+        "import sys\nfrom focuslab.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_public_names_exist_and_unknown_ones_do_not():
+    import focuslab
+
+    for name in focuslab.__all__:
+        assert getattr(focuslab, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        focuslab.nothing  # noqa: B018
+
+
+def imported(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("focuslab."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("focuslab."))
+
+
+def test_imports_run_downward():
+    upward = []
+    for path in PACKAGE.rglob("*.py"):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for other in imported(path):
+            if LAYERS[other] > LAYERS[own] and (own, other) not in TO_SHOW_ITSELF:
+                upward.append(f"{path.relative_to(PACKAGE)} imports {other}")
+    assert upward == []
