@@ -16,6 +16,7 @@ from focuslab.methods import Dense, Method
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe
 from focuslab.models.lengths import check_seconds
+from focuslab.models.placement import device_of
 from focuslab.records import Progress
 from focuslab.store import now, to_json_bytes, write_atomically
 
@@ -99,7 +100,7 @@ def generate(
     if not np.isfinite(samples).all():
         raise FocuslabError(
             f"{(~np.isfinite(samples)).sum()} of {samples.size} samples are not finite in {pipe.unet.dtype} on "
-            f"{pipe.device}: try another dtype"
+            f"{device_of(pipe)}: try another dtype"
         )
     settings = {
         "schema": SCHEMA,
@@ -114,9 +115,9 @@ def generate(
         "sampling_rate": pipe.vocoder.config.sampling_rate,
         "samples": samples.size,
         "wall_seconds": wall_seconds,
-        "device": str(pipe.device),
+        "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "machine": machine(pipe.device),
+        "machine": machine(device_of(pipe)),
         "versions": versions(),
         "made": now(),
     }

@@ -22,6 +22,7 @@ from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import describe
 from focuslab.models.kinds import module_kinds, unit_names
 from focuslab.models.lengths import check_seconds
+from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
@@ -82,6 +83,7 @@ def profile(
     if trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
     methods, bounds = _with_bounds(pipe, methods)
+    clock_for(device_of(pipe))
 
     conditioning = encode_prompt(pipe, prompt)
     expected = _expect(pipe, conditioning, lengths, methods)
@@ -96,9 +98,9 @@ def profile(
             "repeats": repeats,
             "trace": trace,
         },
-        machine=machine(pipe.device),
+        machine=machine(device_of(pipe)),
         versions=versions(),
-        device=str(pipe.device),
+        device=str(device_of(pipe)),
         dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
         prompts=(prompt,),
@@ -151,14 +153,14 @@ def _expect(pipe, conditioning, lengths, methods) -> dict[tuple[float, str], Dry
 
 
 def _check_memory(pipe, expected: dict[tuple[float, str], DryRun]) -> None:
-    free = available_bytes(pipe.device)
+    free = available_bytes(device_of(pipe))
     loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     for (seconds, label), run in expected.items():
         needed = run.peak_bytes - loaded
         if needed > free:
             raise InputError(
                 f"{label} at {seconds:g} s needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are "
-                f"free on {pipe.device}: leave out this length or this method"
+                f"free on {device_of(pipe)}: leave out this length or this method"
             )
 
 
@@ -203,7 +205,8 @@ class _Profiler:
         self.prompt = prompt
         self.steps = steps
         self.seed = seed
-        self.clock = clock_for(pipe.device)
+        self.device = device_of(pipe)
+        self.clock = clock_for(self.device)
         self.kinds = module_kinds(pipe.unet)
         self.units = unit_names(pipe.unet)
         self.warm: set[tuple[float, str]] = set()
@@ -227,7 +230,7 @@ class _Profiler:
             getattr(self, f"_measure_{item.kind}")(item)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise FocuslabError(
-                f"{item.label} at {item.seconds:g} s ran out of memory on {self.pipe.device}: leave out this length or "
+                f"{item.label} at {item.seconds:g} s ran out of memory on {self.device}: leave out this length or "
                 f"this method ({len(self.run.records)} records are kept in {self.run.path})"
             ) from error
 
@@ -251,7 +254,7 @@ class _Profiler:
         )
 
     def _measure_memory(self, item: _Item) -> None:
-        with PeakMemory(self.pipe.device) as peak:
+        with PeakMemory(self.device) as peak:
             grids = self._warm_up(item)
         length = f"{item.seconds:g}"
         known = self.run.info.grids
@@ -297,7 +300,7 @@ class _Profiler:
         if left_out:
             note = f"not measured: this model has stand-ins for {', '.join(left_out)}"
         else:
-            with PeakMemory(self.pipe.device) as memory:
+            with PeakMemory(self.device) as memory:
                 start = self.clock.mark()
                 run_stage(self.pipe, item.label, self.prompt, item.seconds, self.seed)
                 end = self.clock.mark()

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.attention import CrossKeys, draw_cross_keys, focus, litefocus_attention
-from focuslab.attention.focus import cross_key_count
+from focuslab.attention import CrossKeys, draw_cross_keys, focus, litefocus_attention, rows
+from focuslab.attention.keys import SAMPLINGS, cross_key_count
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from tests.brute_force import dense_attention, focus_attention, qkv
@@ -14,7 +14,7 @@ from tests.brute_force import dense_attention, focus_attention, qkv
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 4e-2, torch.float16: 5e-3}
 
 times = st.sampled_from([1, 2, 3, 31, 63, 125])
-rows = st.sampled_from([1, 2, 4, 8, 16])
+row_counts = st.sampled_from([1, 2, 4, 8, 16])
 seeds = st.integers(0, 1000)
 
 
@@ -28,7 +28,7 @@ def compare(q, k, v, mel_rows, drawn, tolerance=1e-5, **switches):
 
 
 @settings(max_examples=60, deadline=None)
-@given(times, rows, seeds, st.data())
+@given(times, row_counts, seeds, st.data())
 def test_any_key_set_with_every_switch(time, mel_rows, seed, data):
     q, k, v = qkv(time, mel_rows, seed=seed, size=data.draw(st.sampled_from([0.1, 1, 8])))
     drawn = data.draw(st.lists(st.integers(0, time * mel_rows - 1), max_size=40))
@@ -40,7 +40,7 @@ def test_any_key_set_with_every_switch(time, mel_rows, seed, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(times, rows, seeds, st.sampled_from([0, 0.1, 0.5, 1]), st.sampled_from(focus.SAMPLINGS), st.data())
+@given(times, row_counts, seeds, st.sampled_from([0, 0.1, 0.5, 1]), st.sampled_from(SAMPLINGS), st.data())
 def test_draws_of_both_samplings_with_every_switch(time, mel_rows, seed, fraction, sampling, data):
     grid = Grid(time, mel_rows)
     count = cross_key_count(grid, fraction, sampling)
@@ -53,7 +53,7 @@ def test_draws_of_both_samplings_with_every_switch(time, mel_rows, seed, fractio
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("sampling", focus.SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("weight", [1.0, 10.0])
 def test_half_precision_has_its_own_tolerance_and_keeps_its_dtype(dtype, sampling, weight):
     grid = Grid(63, 8)
@@ -70,7 +70,7 @@ def test_contiguous_heads_give_the_same_as_the_layout_of_projections():
 
 
 @pytest.mark.parametrize("time, mel_rows", [(1, 8), (63, 2), (125, 8)])
-@pytest.mark.parametrize("sampling", focus.SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_all_keys_with_weight_one_are_dense_attention(time, mel_rows, sampling):
     q, k, v = qkv(time, mel_rows, size=4)
     drawn = draw_cross_keys(Grid(time, mel_rows), time * mel_rows, sampling, torch.Generator().manual_seed(3))
@@ -95,7 +95,7 @@ def test_over_many_draws_the_unbiased_weight_approaches_dense_and_weight_one_doe
 
 
 @pytest.mark.parametrize("weight", [1.0, 10.0])
-@pytest.mark.parametrize("sampling", focus.SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_gradients_are_those_of_the_definition(weight, sampling):
     drawn = draw_cross_keys(Grid(5, 4), 8, sampling, torch.Generator().manual_seed(4))
     inputs = [x.clone().requires_grad_() for x in qkv(5, 4)]
@@ -109,7 +109,14 @@ def test_gradients_are_those_of_the_definition(weight, sampling):
 
 
 @settings(max_examples=40, deadline=None)
-@given(times, rows, seeds, st.sampled_from([0.1, 0.5, 1]), st.sampled_from([0.5, 10.0, 100.0]), st.sampled_from([1, 9]))
+@given(
+    times,
+    row_counts,
+    seeds,
+    st.sampled_from([0.1, 0.5, 1]),
+    st.sampled_from([0.5, 10.0, 100.0]),
+    st.sampled_from([1, 9]),
+)
 def test_two_calls_merged_by_their_log_sum_exps_give_the_same(time, mel_rows, seed, fraction, weight, size):
     grid = Grid(time, mel_rows)
     count = max(cross_key_count(grid, fraction, "stratified"), mel_rows)
@@ -135,11 +142,11 @@ def test_two_calls_keep_half_precision(dtype):
 def fused_calls(monkeypatch):
     """The masks of the fused calls that are made, in order."""
     seen = []
-    plain, with_lse = focus.F.scaled_dot_product_attention, focus.attention_with_lse
+    plain, with_lse = focus.F.scaled_dot_product_attention, rows.attention_with_lse
     monkeypatch.setattr(
         focus.F, "scaled_dot_product_attention", lambda *a, **kw: (seen.append(kw.get("attn_mask")), plain(*a, **kw))[1]
     )
-    monkeypatch.setattr(focus, "attention_with_lse", lambda *a, **kw: (seen.append(None), with_lse(*a, **kw))[1])
+    monkeypatch.setattr(rows, "attention_with_lse", lambda *a, **kw: (seen.append(None), with_lse(*a, **kw))[1])
     return seen
 
 
@@ -189,7 +196,7 @@ def test_a_plain_index_with_equal_counts_is_seen_to_be_stratified():
 
 
 @settings(max_examples=50, deadline=None)
-@given(times, rows, st.floats(0, 1), st.sampled_from(focus.SAMPLINGS), seeds)
+@given(times, row_counts, st.floats(0, 1), st.sampled_from(SAMPLINGS), seeds)
 def test_draws_are_distinct_in_range_and_of_the_count_the_law_gives(time, mel_rows, fraction, sampling, seed):
     grid = Grid(time, mel_rows)
     count = cross_key_count(grid, fraction, sampling)
@@ -203,7 +210,7 @@ def test_draws_are_distinct_in_range_and_of_the_count_the_law_gives(time, mel_ro
         assert count == math.floor(fraction * grid.tokens + 1e-9)
 
 
-@pytest.mark.parametrize("sampling", focus.SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_every_key_is_drawn_equally_often(sampling):
     grid, generator = Grid(10, 4), torch.Generator().manual_seed(7)
     times_drawn = torch.zeros(40)

@@ -10,8 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from focuslab.attention import mass, sdpa
-from focuslab.attention.focus import CrossKeys, draw_cross_keys, litefocus_attention
+from focuslab.attention import CrossKeys, draw_cross_keys, litefocus_attention, mass, sdpa
 from focuslab.attention.mass import (
     attention_entropy,
     drawn_attention,

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from focuslab.errors import InputError
 from focuslab.instrument import timers
 from focuslab.instrument.timers import CpuClock, CudaClock, ModuleTimer, clock_for
 from focuslab.models.kinds import unit_names
@@ -127,6 +128,9 @@ def test_the_cpu_clock_counts_seconds():
     clock = CpuClock()
     assert clock.seconds(1_000, 2_000_001_000) == 2.0
     assert isinstance(clock_for("cpu"), CpuClock)
+    assert isinstance(clock_for("cuda:1"), CudaClock)
+    with pytest.raises(InputError, match="mps"):
+        clock_for("mps")
 
 
 class FakeCuda:

@@ -9,7 +9,7 @@ With `lse_A = logsumexp_{j in A} scale * q . k_j`, the softmax mass of a query o
 
 The public functions never form `exp(lse_A - lse_all)` from two separate passes: float32 kernels round a score of 50 by
 up to 1e-5, each pass in its own way, and the mass near 1 would take that error in full. Where a dense pass has been
-made anyhow its log-sum-exp is free, and `own_row_attention`, `drawn_attention` and `mass_from_lse` give the masses for
+made anyhow its log-sum-exp is free, and `own_row_lse`, `focus_lse` and `mass_from_lse` give the masses for
 the share of pairs in the set alone: to average over many queries that is the better bargain.
 """
 
@@ -19,14 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from focuslab.attention.focus import (
-    CrossKeys,
-    _as_rows,
-    _from_rows,
-    _keys_of_other_rows,
-    _select,
-    _select_rows,
-)
+from focuslab.attention.keys import CrossKeys
+from focuslab.attention.rows import drawn_attention, own_row_attention, partition, select
 from focuslab.attention.sdpa import attention_with_lse, check_qkv, lse_kernel
 from focuslab.errors import InputError
 from focuslab.grid import Grid
@@ -90,9 +84,9 @@ def focus_recall(
     if lse_kernel(q.device.type, q.dtype, q.shape[-1]) is None:
         return _at_own_row(mass_of_sets(q, k, inside.t(), scale), mel_rows) + _not_finite(q, k)
     recall = torch.empty(q.shape[:3], dtype=_wide(q), device=q.device)
-    for row, (keys_inside, keys_outside) in enumerate(_partition(inside)):
+    for row, (keys_inside, keys_outside) in enumerate(partition(inside)):
         queries = q[:, :, row::mel_rows]
-        lse_inside, lse_outside = (_lse(queries, _select(k, index), scale) for index in (keys_inside, keys_outside))
+        lse_inside, lse_outside = (_lse(queries, select(k, index), scale) for index in (keys_inside, keys_outside))
         recall[:, :, row::mel_rows] = torch.sigmoid(lse_inside - lse_outside)
     return recall + _not_finite(q, k)
 
@@ -125,37 +119,6 @@ def entropy_from_lse(q: Tensor, mean_key: Tensor, lse: Tensor, scale: float) -> 
     return (lse - mean_score).clamp(0, math.log(q.shape[2]))
 
 
-def own_row_attention(q: Tensor, k: Tensor, v: Tensor, mel_rows: int, scale: float) -> tuple[Tensor, Tensor]:
-    """Attention to the own mel row alone and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`, for 1/F of the pairs."""
-    out, lse = attention_with_lse(*(_as_rows(x, mel_rows) for x in (q, k, v)), scale=scale)
-    return _from_rows(out, mel_rows), _from_rows(lse[..., None], mel_rows)[..., 0]
-
-
-def drawn_attention(
-    q: Tensor, k: Tensor, v: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float
-) -> tuple[Tensor, Tensor]:
-    """Attention to the drawn keys of the other mel rows alone, and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`.
-
-    Where no such key is, the output is 0 and the log-sum-exp -inf. A stratified draw takes one call; any other set
-    one call a mel row, and waits for a CUDA device.
-    """
-    index = cross_keys.index
-    out, lse = torch.zeros_like(q), q.new_full(q.shape[:3], -math.inf, dtype=_wide(q))
-    if cross_keys.per_row is not None:
-        index = _keys_of_other_rows(cross_keys, mel_rows)
-        if not index.numel():
-            return out, lse
-        keys, values = _select_rows(k, index), _select_rows(v, index)
-        out, lse = attention_with_lse(_as_rows(q, mel_rows), keys, values, scale=scale)
-        return _from_rows(out, mel_rows), _from_rows(lse[..., None], mel_rows)[..., 0]
-    in_other_row = index % mel_rows != torch.arange(mel_rows, device=index.device)[:, None]
-    for row, (chosen, _) in enumerate(_partition(in_other_row)):
-        if chosen.numel():
-            queries, keys, values = q[:, :, row::mel_rows], _select(k, index[chosen]), _select(v, index[chosen])
-            out[:, :, row::mel_rows], lse[:, :, row::mel_rows] = attention_with_lse(queries, keys, values, scale=scale)
-    return out, lse
-
-
 def own_row_lse(q: Tensor, k: Tensor, mel_rows: int, scale: float) -> Tensor:
     """Log-sum-exp of each query's scores on its own mel row, `[B, H, N]`."""
     return own_row_attention(q, k, k, mel_rows, scale)[1]
@@ -178,7 +141,7 @@ def label_lse(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float)
     N x N pairs in all, in one call a label. Waits for a CUDA device.
     """
     counts = labels.bincount(minlength=n_labels).tolist()
-    sorted_keys = _select(k, labels.argsort(stable=True))
+    sorted_keys = select(k, labels.argsort(stable=True))
     lse = q.new_full((n_labels, *q.shape[:3]), -math.inf, dtype=_wide(q))
     for label, keys in enumerate(sorted_keys.split(counts, dim=2)):
         if keys.shape[2]:
@@ -237,13 +200,6 @@ def _not_finite(q: Tensor, k: Tensor) -> Tensor:
 def _at_own_row(by_row: Tensor, mel_rows: int) -> Tensor:
     """From `[B, H, N, F]`, a value for each mel row, the value of each token's own row, `[B, H, N]`."""
     return by_row.unflatten(2, (-1, mel_rows)).diagonal(dim1=3, dim2=4).flatten(2, 3)
-
-
-def _partition(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each row of a mask `[F, L]` the positions where it holds and those where it does not."""
-    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-    # One look at the counts of all rows: on a CUDA device each look waits for the stream.
-    return [(row[:count], row[count:]) for row, count in zip(order, mask.sum(dim=1).tolist(), strict=True)]
 
 
 def _lse(q: Tensor, k: Tensor, scale: float) -> Tensor:

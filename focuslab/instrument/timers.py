@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from focuslab.errors import InputError
+
 
 class Clock(Protocol):
     """Marks points in time without waiting for the device; `seconds` reads two marks after `synchronize`."""
@@ -23,7 +25,7 @@ class Clock(Protocol):
 
 
 class CpuClock:
-    """`perf_counter_ns`, right where the work is done when a call returns."""
+    """`perf_counter_ns`: on the CPU the work is done when a call returns."""
 
     mark = staticmethod(perf_counter_ns)
 
@@ -63,8 +65,10 @@ class CudaClock:
 
 
 def clock_for(device: torch.device | str) -> Clock:
-    """CUDA events for a CUDA device, the host's clock for the CPU, on which no call returns before its work is done."""
+    """CUDA events for a CUDA device, the host's clock for the CPU. Raises `InputError` for any other device."""
     device = torch.device(device)
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"time can be measured on a cpu or cuda device, and there is no clock yet for {device}")
     return CudaClock(device) if device.type == "cuda" else CpuClock()
 
 

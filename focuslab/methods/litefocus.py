@@ -5,14 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from focuslab.attention.focus import (
-    OVERLAPS,
-    SAMPLINGS,
-    CrossKeys,
-    cross_key_count,
-    draw_cross_keys,
-    litefocus_attention,
-)
+from focuslab.attention.focus import OVERLAPS, litefocus_attention
+from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, draw_cross_keys
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall

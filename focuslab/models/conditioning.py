@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from focuslab.models.lengths import latent_frames
+from focuslab.models.placement import device_of
 
 GUIDANCE_SCALE = 3.5
 """The pipeline's own default; above 1 the UNet runs on a batch of two, [unconditional, conditional]."""
@@ -12,7 +13,7 @@ GUIDANCE_SCALE = 3.5
 @torch.no_grad()
 def encode_prompt(pipe, prompt: str) -> dict[str, Tensor]:
     """Both halves of the conditioning of one prompt, as keyword arguments of the pipeline."""
-    both = pipe.encode_prompt(prompt, pipe._execution_device, 1, do_classifier_free_guidance=True)
+    both = pipe.encode_prompt(prompt, device_of(pipe), 1, do_classifier_free_guidance=True)
     names = ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
     conditioning = {}
     for name, tensor in zip(names, both, strict=True):

@@ -7,6 +7,11 @@ from focuslab.errors import InputError
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def device_of(pipe) -> torch.device:
+    """The device that a pipeline computes on, which is not where its weights rest when they are offloaded."""
+    return torch.device(pipe._execution_device)
+
+
 def resolve_device(device: str | torch.device | None) -> torch.device:
     """None or "auto": CUDA where there is one, else the CPU. Raises `InputError` for a device that is not there."""
     if device is None or device == "auto":

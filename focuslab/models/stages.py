@@ -4,6 +4,7 @@ import torch
 
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.lengths import latent_frames
+from focuslab.models.placement import device_of
 
 STAGES: dict[str, tuple[str, ...]] = {
     "prompt_encoding": ("text_encoder", "text_encoder_2", "projection_model", "language_model"),
@@ -23,7 +24,7 @@ def run_stage(pipe, stage: str, prompt: str, seconds: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
 
     def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).to(pipe.device, pipe.vae.dtype)
+        return torch.randn(shape, generator=generator).to(device_of(pipe), pipe.vae.dtype)
 
     if stage == "vae_decoder":
         channels = pipe.vae.config.latent_channels

@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from focuslab.store import write_atomically
+
 COLUMN_INCHES = 3.4
 """Width of one column of a two-column paper."""
 PAGE_INCHES = 7.2
@@ -174,18 +176,8 @@ def save(figure: Figure, path_without_suffix: str | os.PathLike) -> list[Path]:
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)
             drawn.append((base.with_name(base.name + suffix), buffer.getvalue()))
     for path, content in drawn:
-        _write_atomically(path, content)
+        write_atomically(path, content)
     return [path for path, _ in drawn]
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _pick(text: str, choices: Sequence[str]) -> str:

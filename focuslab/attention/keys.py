@@ -1,0 +1,77 @@
+"""Which keys are drawn for cross-frequency compensation: the set C of LiteFocus, and its law (Eq. 6)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+
+SAMPLINGS = ("stratified", "uniform")
+
+
+@dataclass(frozen=True)
+class CrossKeys:
+    """The set C of keys drawn for cross-frequency compensation.
+
+    `index` is a LongTensor `[M]` of distinct token indices. `per_row` is m where `index.view(F, m)` holds m keys of
+    mel row f in its row f (a stratified draw), which needs no mask, and None for any other set.
+    """
+
+    index: Tensor
+    per_row: int | None = None
+
+    @classmethod
+    def from_index(cls, index: Tensor, grid: Grid) -> "CrossKeys":
+        """Any set of token indices, repeated ones counted once. Reads the values, so it waits for a CUDA device."""
+        if index.ndim != 1 or index.dtype != torch.long:
+            raise InputError(
+                f"cross_keys must be a 1-D LongTensor of token indices, not {index.dtype} {list(index.shape)}"
+            )
+        if not index.numel():
+            return cls(index, 0)
+        low, high = index.min().item(), index.max().item()
+        if low < 0 or high >= grid.tokens:
+            raise InputError(f"cross_keys must lie in 0..{grid.tokens - 1}, but reach from {low} to {high}")
+        index = index.unique()
+        rows = index % grid.mel_rows
+        counts = rows.bincount(minlength=grid.mel_rows)
+        if (counts == counts[0]).all().item():
+            return cls(index[rows.argsort(stable=True)], int(counts[0]))
+        return cls(index)
+
+
+def cross_key_count(grid: Grid, fraction: float, sampling: str) -> int:
+    """How many keys a draw takes: `floor(r * N)` if uniform (Eq. 6), `F * round(r * T)` if stratified."""
+    if sampling == "uniform":
+        # A product such as 0.29 * 100 falls short of its integer by rounding.
+        return math.floor(fraction * grid.tokens + 1e-9)
+    return grid.mel_rows * round(fraction * grid.time)
+
+
+def draw_cross_keys(
+    grid: Grid, count: int, sampling: str, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> CrossKeys:
+    """Draw `count` of the N keys without replacement: from all of them, or equally from every mel row.
+
+    The draw is made on the CPU, so that one seed gives the same keys on every device.
+    """
+    if sampling == "uniform":
+        index, per_row = torch.randperm(grid.tokens, generator=generator)[:count], None
+    else:
+        per_row = count // grid.mel_rows
+        time = torch.rand(grid.mel_rows, grid.time, generator=generator).topk(per_row, dim=1).indices
+        index = (time * grid.mel_rows + torch.arange(grid.mel_rows)[:, None]).flatten()
+    if torch.device(device).type == "cuda":
+        # From pageable memory the copy would make the host wait for the stream.
+        index = index.pin_memory()
+    return CrossKeys(index.to(device, non_blocking=True), per_row)
+
+
+def keys_of_other_rows(cross_keys: CrossKeys, mel_rows: int) -> Tensor:
+    """For each mel row the drawn keys of all the others, as token indices `[F, (F - 1) * m]`."""
+    rows = torch.arange(mel_rows, device=cross_keys.index.device)
+    others = (rows[:, None] + rows[None, 1:]) % mel_rows
+    return cross_keys.index.view(mel_rows, -1)[others].flatten(1)
