@@ -87,7 +87,6 @@ def profile(
 
     conditioning = encode_prompt(pipe, prompt)
     expected = _expect(pipe, conditioning, lengths, methods)
-    _check_memory(pipe, expected)
     info = RunInfo(
         command="profile",
         model=describe(pipe),
@@ -144,24 +143,22 @@ def _as_tuple(patterns: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _expect(pipe, conditioning, lengths, methods) -> dict[tuple[float, str], DryRun]:
+    """A dry run of each method at each length. Raises `InputError` for the first that would not fit into memory."""
     twin = meta_unet(pipe.unet)
-    return {
-        (seconds, label): dry_run(twin, unet_inputs(pipe, conditioning, seconds), method)
-        for seconds in lengths
-        for label, method in methods.items()
-    }
-
-
-def _check_memory(pipe, expected: dict[tuple[float, str], DryRun]) -> None:
     free = available_bytes(device_of(pipe))
     loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
-    for (seconds, label), run in expected.items():
-        needed = run.peak_bytes - loaded
-        if needed > free:
-            raise InputError(
-                f"{label} at {seconds:g} s needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are "
-                f"free on {device_of(pipe)}: leave out this length or this method"
-            )
+    expected = {}
+    for seconds in lengths:
+        for label, method in methods.items():
+            run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), method)
+            needed = run.peak_bytes - loaded
+            if needed > free:
+                raise InputError(
+                    f"{label} at {seconds:g} s needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB "
+                    f"are free on {device_of(pipe)}: leave out this length or this method"
+                )
+            expected[seconds, label] = run
+    return expected
 
 
 def _items(lengths, methods, expected, steps, repeats, trace) -> list[_Item]:
@@ -176,6 +173,7 @@ def _items(lengths, methods, expected, steps, repeats, trace) -> list[_Item]:
 
         for label in methods:
             item("memory", label, count=1)
+            item("flops", label, count=0)
         for repeat in range(repeats):
             for label in methods:
                 item("steps", label, repeat)
@@ -279,6 +277,10 @@ class _Profiler:
             }
         )
 
+    def _measure_flops(self, item: _Item) -> None:
+        counted = self.expected[item.seconds, item.label].module_flops
+        self._record(item, modules=[[name or "unet", counted[name]] for name in self.units if name in counted])
+
     def _measure_steps(self, item: _Item) -> None:
         self._record(item, step_seconds=self._denoise(item, self.steps))
 
@@ -320,6 +322,7 @@ class _Profiler:
 
 _TITLES = {
     "memory": "warm-up, peak memory",
+    "flops": "FLOPs of each module",
     "steps": "steps",
     "modules": "time of each module",
     "stage": "stage",

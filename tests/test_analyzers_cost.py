@@ -30,6 +30,7 @@ MODULES = [["unet", "other", 2, 9.0, 1.0], ["a", "self_attention", 4, 6.0, 6.0],
 RECORDS = [
     expected(80.0, "dense"),
     {"kind": "memory", "seconds": 80.0, "method": "dense", "repeat": 0, "peak_bytes": 123},
+    {"kind": "flops", "seconds": 80.0, "method": "dense", "repeat": 0, "modules": [["unet", 10], ["a", 6]]},
     expected(80.0, "litefocus", sparse=True, bound="bound", kept=0.25),
     expected(80.0, "bound", kept=0.0),
     steps(80.0, "dense", 0, 10.0, 12.0),
@@ -79,6 +80,7 @@ def test_shares_of_time_and_flops_add_up_to_one():
         "calls": 1,
         "inclusive_seconds": 5.25,
         "exclusive_seconds": 0.75,
+        "flops": 10,
     }
     assert dense["modules"][2] == {
         "name": "a",
@@ -86,6 +88,7 @@ def test_shares_of_time_and_flops_add_up_to_one():
         "calls": 2,
         "inclusive_seconds": 3.0,
         "exclusive_seconds": 3.0,
+        "flops": 6,
     }
 
 
@@ -123,11 +126,13 @@ def test_stages_and_the_projected_generation():
 
 
 def test_what_has_not_been_measured_is_none():
-    partial = rows(RECORDS[:6])
+    partial = rows(RECORDS[:7])
     assert partial["litefocus"]["bound_seconds"] is None and partial["litefocus"]["ideal_seconds"] is None
     assert partial["litefocus"]["peak_bytes"] is None and partial["dense"]["peak_bytes"] == 123
     assert partial["litefocus"]["generation_seconds_projected"] is None
     assert partial["litefocus"]["kind_share"] is None and partial["litefocus"]["modules"] == []
+    not_counted = rows([r for r in RECORDS if r["kind"] != "flops"])
+    assert {module["flops"] for module in not_counted["dense"]["modules"]} == {None}
     without_dense = rows([r for r in RECORDS if r.get("method") != "dense"])
     assert without_dense["litefocus"]["speedup_vs_dense"] is None
     empty = profile_summary([])

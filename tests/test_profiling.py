@@ -44,6 +44,9 @@ def test_exclusive_times_add_up_to_the_whole_and_shares_to_one(run):
         by_name = {m["name"]: m for m in modules}
         assert by_name["unet"]["inclusive_seconds"] <= modules[0]["inclusive_seconds"]
         assert by_name["down_blocks.1"]["inclusive_seconds"] < by_name["unet"]["inclusive_seconds"]
+        assert by_name["unet"]["flops"] == row["flops_per_step"] > by_name["down_blocks.1"]["flops"] > 0
+        attention = sum(m["flops"] for m in modules if m["kind"] == "self_attention")
+        assert attention == pytest.approx(row["kind_flop_share"]["self_attention"] * row["flops_per_step"])
 
 
 def test_methods_are_interleaved_and_the_instrument_runs_apart(run):
@@ -52,7 +55,7 @@ def test_methods_are_interleaved_and_the_instrument_runs_apart(run):
     assert timed == [("steps", m, repeat) for repeat in (0, 1) for m in ("dense", "litefocus", "bound")]
     assert order.index(("modules", "dense", 0)) > order.index(timed[-1])
     shortest = [r["kind"] for r in run.records if r["seconds"] == 1.28 and r.get("method") == "dense"]
-    assert shortest == ["expected", "memory", "steps", "modules", "steps", "modules"]
+    assert shortest == ["expected", "memory", "flops", "steps", "modules", "steps", "modules"]
     assert run.summary["instrumented_over_plain"] > 0
 
 
@@ -180,9 +183,13 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
 
 def test_a_length_that_does_not_fit_is_refused_with_its_bytes(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr("focuslab.profiling.available_bytes", lambda device: 200_000_000)
-    with pytest.raises(InputError, match=r"naive at 160 s needs \d+\.\d GB beside the weights and 0\.2 GB are free"):
+    with pytest.raises(
+        InputError, match=r"naive at 160 s needs \d+\.\d GB beside the weights and 0\.2 GB are free on cpu"
+    ):
         profile(pipe, (0.64, 160), ("dense", "naive"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match=r"dense at 1e\+09 s needs \d+\.\d GB"):
+        profile(pipe, (1e9,), ("dense", "litefocus"))
 
 
 def test_running_out_of_memory_says_what_did_and_keeps_the_records(pipe, tmp_path, monkeypatch):
@@ -192,9 +199,9 @@ def test_running_out_of_memory_says_what_did_and_keeps_the_records(pipe, tmp_pat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("focuslab.methods.references.Bound.core", full)
-    with pytest.raises(FocuslabError, match="bound at 0.64 s ran out of memory on cpu.*4 records are kept"):
+    with pytest.raises(FocuslabError, match="bound at 0.64 s ran out of memory on cpu.*6 records are kept"):
         profile(pipe, (0.64,), out=tmp_path / "run", repeats=1)
-    assert len((tmp_path / "run" / RECORDS).read_text().splitlines()) == 4
+    assert len((tmp_path / "run" / RECORDS).read_text().splitlines()) == 6
 
 
 def test_a_profile_leaves_the_pipeline_as_it_was(pipe, sound):

@@ -17,11 +17,12 @@ Record = dict[str, Any]
 def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
     """The summary of whatever has been recorded; what has not been measured is None.
 
-    Records are those of `focuslab.profiling`: "expected" (a dry run), "memory", "steps" (plain, timed), "modules"
-    (with the instrument), "stage". Speed-ups and ideals compare medians of the same run and length.
+    Records are those of `focuslab.profiling`: "expected" and "flops" (a dry run), "memory", "steps" (plain, timed),
+    "modules" (with the instrument), "stage". Speed-ups and ideals compare medians of the same run and length.
     """
     expected = {_key(r): r for r in records if r["kind"] == "expected"}
     memory = {_key(r): r["peak_bytes"] for r in records if r["kind"] == "memory"}
+    flops = {_key(r): dict(r["modules"]) for r in records if r["kind"] == "flops"}
     plain = _step_seconds(records, "steps")
     medians = {key: float(np.median(values)) for key, values in plain.items()}
     modules = defaultdict(list)
@@ -36,6 +37,9 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         row["peak_bytes"] = memory.get(key)
         row["generation_seconds_projected"] = _projection(row["step_seconds_median"], seconds, stages)
         row["kind_share"], row["modules"] = _shares(modules.get(key, ()), expected[key]["flops"])
+        for module in row["modules"]:
+            name = "unet" if module["name"] == "step" else module["name"]
+            module["flops"] = flops[key].get(name, 0) if key in flops else None
         rows.append(row)
     return {
         "schema": PROFILE_SCHEMA,

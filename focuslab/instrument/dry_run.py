@@ -21,10 +21,12 @@ cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 @dataclass(frozen=True)
 class DryRun:
-    """flops: of one step, by kind of module. peak_bytes: weights and tensors at the peak, without the scratch memory
-    of kernels. grids: of the sites that the method took over."""
+    """flops: of one step, by kind of module. module_flops: by module ("" is the UNet), inclusive, where there are any.
+    peak_bytes: weights and tensors at the peak, without the scratch memory of kernels. grids: of the sites that the
+    method took over."""
 
     flops: dict[str, int]
+    module_flops: dict[str, int]
     peak_bytes: int
     grids: dict[str, Grid]
 
@@ -51,23 +53,29 @@ def dry_run(unet: nn.Module, inputs: dict[str, torch.Tensor], attach: Callable[[
     memory = _LiveBytes()
     with attach(unet) as handle, counter, memory, _FusedAttention():
         unet(**inputs)
-    return DryRun(_flops_by_kind(unet, counter), weights + memory.peak, dict(handle.grids))
+    module_flops = _flops_by_module(unet, counter)
+    return DryRun(_flops_by_kind(unet, module_flops), module_flops, weights + memory.peak, dict(handle.grids))
 
 
 def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:
     return sdpa_flop_count(q_shape, k_shape, v_shape)
 
 
-def _flops_by_kind(unet: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
-    by_module = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+def _flops_by_module(unet: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
     root = type(unet).__name__
+    counted = {name: sum(operators.values()) for name, operators in counter.get_flop_counts().items()}
+    names = {f"{root}.{name}": name for name, _ in unet.named_modules() if name} | {root: ""}
+    return {name: counted[long_name] for long_name, name in names.items() if counted.get(long_name)}
+
+
+def _flops_by_kind(unet: nn.Module, module_flops: dict[str, int]) -> dict[str, int]:
     kinds = module_kinds(unet)
     flops = dict.fromkeys(KINDS, 0)
     for name, kind in kinds.items():
         outermost = kind != "other" and kinds[name.rpartition(".")[0]] == "other"
         if outermost:
-            flops[kind] += by_module.get(f"{root}.{name}", 0)
-    flops["other"] = counter.get_total_flops() - sum(flops.values())
+            flops[kind] += module_flops.get(name, 0)
+    flops["other"] = module_flops[""] - sum(flops.values())
     return flops
 
 
