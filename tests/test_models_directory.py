@@ -10,10 +10,10 @@ import pytest
 import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
-from test_models_specs import refused, sound
 
 from focuslab.models import legacy
 from focuslab.models.specs import load
+from tests.loading import refused, sound
 
 
 @pytest.fixture(scope="module")
