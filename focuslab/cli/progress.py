@@ -14,8 +14,7 @@ class Reporter:
     def __init__(self, quiet: bool):
         self._quiet = quiet
         self._bar = None
-        self._start = time.monotonic()
-        self._done_before: float | None = None
+        self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Reporter":
         return self
@@ -40,12 +39,14 @@ class Reporter:
         self._bar.update(round(share * RESOLUTION) - self._bar.pos, text)
 
     def _time_left(self, done: float, total: float) -> str:
-        # What a resumed run finds done took none of this run's time.
-        if self._done_before is None:
-            self._done_before = done
+        # Counted from the first report on: what was prepared, or found done, before it says nothing of the rate.
+        if self._first is None:
+            self._first = time.monotonic(), done
+        start, done_before = self._first
+        if done in (done_before, total):
             return ""
-        seconds = (time.monotonic() - self._start) * (total - done) / (done - self._done_before or total)
-        return f"  (about {_duration(seconds)} left)" if done < total else ""
+        seconds = (time.monotonic() - start) * (total - done) / (done - done_before)
+        return f"  (about {_duration(seconds)} left)"
 
 
 def _duration(seconds: float) -> str:

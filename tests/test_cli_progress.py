@@ -1,0 +1,52 @@
+import pytest
+
+from focuslab.cli import progress
+from focuslab.cli.progress import Reporter
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = {"seconds": 1000.0}
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now["seconds"])
+    return now
+
+
+def lines(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_time_left_follows_the_rate_since_the_first_report(clock, capsys):
+    with Reporter(quiet=False) as report:
+        clock["seconds"] += 500  # loading, which says nothing of the rate
+        report(40, 100, "found done")
+        clock["seconds"] += 10
+        report(50, 100, "second")
+        clock["seconds"] += 190
+        report(60, 100, "third")
+        report(100, 100, "last")
+    assert lines(capsys) == [
+        " 40%  found done",
+        " 50%  second  (about 50 s left)",
+        " 60%  third  (about 7 min left)",
+        "100%  last",
+    ]
+
+
+def test_an_item_without_weight_is_no_division_by_zero(clock, capsys):
+    with Reporter(quiet=False) as report:
+        report(1, 10, "a")
+        report(1, 10, "b")
+    assert lines(capsys) == [" 10%  a", " 10%  b"]
+
+
+def test_quiet_says_nothing(capsys):
+    with Reporter(quiet=True) as report:
+        report(1, 10, "a")
+    assert lines(capsys) == []
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (86400, "24.0 h")]
+)
+def test_durations_are_in_words_of_their_size(seconds, text):
+    assert progress._duration(seconds) == text
