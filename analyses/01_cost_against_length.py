@@ -20,7 +20,6 @@ from torch import Tensor
 
 import focuslab
 from focuslab.analyzers.cost import merge_summaries
-from focuslab.cli.profile import how_it_was_made
 from focuslab.cli.progress import Reporter
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
@@ -94,7 +93,7 @@ def main(model: str, out: Path) -> None:
                 )
             )
         summary = merge_summaries([run.summary for run in runs])
-        write_figure1(summary, out, how_it_was_made(runs[0].info))
+        write_figure1(summary, out, provenance(runs))
         save(plot_speed_against_ideal(summary["rows"]).figure, out / "speed_against_ideal")
         write_atomically(out / "table.md", f"{provenance(runs)}\n\n{profile_markdown(summary)}\n".encode())
     bars = bars_markdown({(row["seconds"], row["method"]): row for row in summary["rows"]}, runs[0])
@@ -108,7 +107,7 @@ def provenance(runs: list[focuslab.ProfileRun]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in info.versions.items())
     repeats = ", ".join(f"{r.info.parameters['repeats']} at {r.info.parameters['seconds'][0]:g} s" for r in runs)
     return (
-        f"Made by `python analyses/01_cost_against_length.py --model {info.model['name']}`, begun {info.started}, "
+        f"Made by python analyses/01_cost_against_length.py --model {info.model['name']}, begun {info.started}, "
         f"ended {runs[-1].info.ended}. Machine: {machine}; {info.dtype} on {info.device}. Versions: {versions}. "
         f"Interleaved timings of each method: {repeats}; every raw value is in the run directories beside this file."
     )

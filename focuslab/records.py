@@ -62,6 +62,18 @@ class ProfileRun:
     records: tuple[dict[str, Any], ...] = field(repr=False, default=())
     directory: Path | None = None
 
+    @classmethod
+    def load(cls, directory: str | Path) -> "ProfileRun":
+        """A profile from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
+        `focuslab.profile` wrote it."""
+        from focuslab.store import RECORDS, RUN, SUMMARY, parse_records, read_bytes, read_json
+
+        directory = Path(directory)
+        info = RunInfo.from_json(read_json(directory / RUN), str(directory / RUN))
+        summary = check_schema(read_json(directory / SUMMARY), PROFILE_SCHEMA, str(directory / SUMMARY))
+        records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
+        return cls(info, summary, tuple(records), directory)
+
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row a length and method."""

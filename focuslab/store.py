@@ -31,13 +31,21 @@ def to_json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def read_bytes(path: Path) -> bytes:
+    """Raises `InputError` naming the file where it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: expected a run directory of focuslab") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+
+
 def read_json(path: Path) -> Any:
     """Raises `InputError` naming the file where it is missing or damaged."""
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: expected a run directory of focuslab") from None
-    except (OSError, ValueError) as error:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 

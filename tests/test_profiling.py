@@ -1,12 +1,13 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from focuslab import profile
+from focuslab import ProfileRun, profile
 from focuslab.errors import FocuslabError, InputError
 from focuslab.methods import Bound, LiteFocus
 from focuslab.models.sites import find_sites, select_sites
@@ -75,6 +76,18 @@ def test_the_directory_holds_how_it_was_made(run, session_pipe):
     assert info["grids"]["2.56"].keys() == chosen and set(map(tuple, info["grids"]["2.56"].values())) == {(32, 8)}
     assert json.loads((run.directory / SUMMARY).read_text()) == run.summary
     assert len((run.directory / RECORDS).read_text().splitlines()) == len(run.records)
+
+
+def test_a_run_is_loaded_from_its_directory(run, tmp_path):
+    loaded = ProfileRun.load(run.directory)
+    assert loaded.summary == run.summary and loaded.records == run.records
+    assert loaded.info.to_json() == json.loads(json.dumps(run.info.to_json())) | {"prompts": run.info.prompts}
+    with pytest.raises(InputError, match="run.json does not exist"):
+        ProfileRun.load(tmp_path)
+    copy = shutil.copytree(run.directory, tmp_path / "copy")
+    (copy / SUMMARY).write_text('{"schema": "focuslab/attention/1"}')
+    with pytest.raises(InputError, match="summary.json holds 'focuslab/attention/1', expected 'focuslab/profile/1'"):
+        ProfileRun.load(copy)
 
 
 def test_a_run_is_shown_as_its_table(run):
