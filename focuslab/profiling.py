@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from focuslab.analyzers.cost import profile_summary
+from focuslab.analyzers.cost import profile_summary, record_key
 from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
 from focuslab.instrument.denoising import denoise
@@ -190,6 +191,18 @@ def _items(lengths, methods, expected, steps, repeats, trace) -> list[_Item]:
     return items
 
 
+def _cut_rounds(items: Sequence[_Item], done: set) -> set:
+    """Keys of timings that were done in a round that a stop cut in two.
+
+    Methods are compared within a round because the machine's speed drifts: such a round is measured anew, whole.
+    """
+    rounds = defaultdict(set)
+    for item in items:
+        if item.kind == "steps":
+            rounds[item.seconds, item.repeat].add(item.key)
+    return {key for keys in rounds.values() if not keys <= done for key in keys & done}
+
+
 class _Profiler:
     """Measures items one by one and records each as soon as it is measured."""
 
@@ -210,7 +223,8 @@ class _Profiler:
         self.warm: set[tuple[float, str]] = set()
 
     def measure(self, items: Sequence[_Item], progress: Progress) -> None:
-        done_before = {(r["kind"], r["seconds"], r.get("stage") or r["method"], r["repeat"]) for r in self.run.records}
+        done_before = {record_key(record) for record in self.run.records}
+        done_before -= _cut_rounds(items, done_before)
         total = sum(item.weight for item in items)
         done = sum(item.weight for item in items if item.key in done_before)
         todo = [item for item in items if item.key not in done_before]

@@ -18,8 +18,10 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
     """The summary of whatever has been recorded; what has not been measured is None.
 
     Records are those of `focuslab.profiling`: "expected" and "flops" (a dry run), "memory", "steps" (plain, timed),
-    "modules" (with the instrument), "stage". Speed-ups and ideals compare medians of the same run and length.
+    "modules" (with the instrument), "stage". Of two records of the same thing
+    (`record_key`) the later one counts. Speed-ups and ideals compare medians of the same run and length.
     """
+    records = list({record_key(r): r for r in records}.values())
     expected = {_key(r): r for r in records if r["kind"] == "expected"}
     memory = {_key(r): r["peak_bytes"] for r in records if r["kind"] == "memory"}
     flops = {_key(r): dict(r["modules"]) for r in records if r["kind"] == "flops"}
@@ -59,6 +61,11 @@ def merge_summaries(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "instrumented_over_plain": summaries[0]["instrumented_over_plain"],
         "projected_steps": PROJECTED_STEPS,
     }
+
+
+def record_key(record: Record) -> tuple[str, float, str, int]:
+    """What a record is of: kind, length, method or stage, and which repeat."""
+    return record["kind"], record["seconds"], record.get("stage") or record["method"], record["repeat"]
 
 
 def _key(record: Record) -> tuple[float, str]:
