@@ -247,11 +247,13 @@ class _Profiler:
             ) from error
 
     def _denoise(self, item: _Item, steps: int) -> list[float]:
-        # A resumed run is a new process: what it goes on with has to be warm again.
-        if item.kind != "memory" and (item.seconds, item.label) not in self.warm:
-            self._warm_up(item)
         with self.methods[item.label](self.pipe):
             return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
+
+    def _ensure_warm(self, item: _Item) -> None:
+        # A resumed run is a new process: what it goes on with has to be warm again.
+        if (item.seconds, item.label) not in self.warm:
+            self._warm_up(item)
 
     def _warm_up(self, item: _Item) -> dict[str, list[int]]:
         self.warm.add((item.seconds, item.label))
@@ -296,11 +298,11 @@ class _Profiler:
         self._record(item, modules=[[name or "unet", counted[name]] for name in self.units if name in counted])
 
     def _measure_steps(self, item: _Item) -> None:
+        self._ensure_warm(item)
         self._record(item, step_seconds=self._denoise(item, self.steps))
 
     def _measure_modules(self, item: _Item) -> None:
-        if (item.seconds, item.label) not in self.warm:
-            self._warm_up(item)
+        self._ensure_warm(item)
         timer = ModuleTimer(self.pipe.unet, self.clock, self.units)
         with timer:
             step_seconds = self._denoise(item, self.steps)
@@ -325,8 +327,7 @@ class _Profiler:
         self._record(item, stage_seconds=seconds, peak_bytes=peak, note=note)
 
     def _measure_trace(self, item: _Item) -> None:
-        if (item.seconds, item.label) not in self.warm:
-            self._warm_up(item)
+        self._ensure_warm(item)
         worker = f"{item.label}_{item.seconds:g}s"
         path = write_trace(
             lambda: self._denoise(item, 1), self.pipe.unet, self.run.path / "trace", worker, prefix="unet"

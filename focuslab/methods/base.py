@@ -64,3 +64,8 @@ def check_choice(name: str, value, choices: Sequence[str]) -> None:
 def check_number(name: str, value, low: float, high: float, expected: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise InputError(f"{name} must be {expected}, not {value!r}")
+
+
+def check_seed(seed) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"seed must be a whole number, not {seed!r}")

@@ -10,7 +10,7 @@ from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, draw_
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
-from focuslab.methods.base import Method, check_choice, check_number
+from focuslab.methods.base import Method, check_choice, check_number, check_seed
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class LiteFocus(Method):
         check_choice("overlap", self.overlap, OVERLAPS)
         if not isinstance(self.same_frequency, bool):
             raise InputError(f"same_frequency must be True or False, not {self.same_frequency!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+        check_seed(self.seed)
         if self.cross_weight != "unbiased":
             expected = 'a positive number or "unbiased"'
             check_number("cross_weight", self.cross_weight, math.ulp(0.0), math.inf, expected)

@@ -11,7 +11,7 @@ from focuslab.attention.merge import match_tokens, merged_count, merges
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall, attend
-from focuslab.methods.base import Method
+from focuslab.methods.base import Method, check_seed
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,7 @@ class TokenMerging(Method):
         super().__post_init__()
         if isinstance(self.ratio, bool) or not isinstance(self.ratio, (int, float)) or not 0 <= self.ratio < 1:
             raise InputError(f"ratio must be a number of at least 0 and below 1, not {self.ratio!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+        check_seed(self.seed)
 
     def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         if not merges(call.grid):
