@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from focuslab.models import legacy
 from focuslab.models.specs import load
-from tests.loading import refused, sound
+from tests.loading import hub_answers, hub_cache, refused, sound
 
 
 @pytest.fixture(scope="module")
@@ -228,13 +228,7 @@ def test_component_of_another_class(directory, part, entry):
 
 @pytest.fixture
 def cache(saved, tmp_path, monkeypatch):
-    """A hub cache that holds org/name, as the hub's library lays it out."""
-    repository = tmp_path / "cache" / "models--org--name"
-    shutil.copytree(saved, repository / "snapshots" / "abc")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    return repository / "snapshots" / "abc"
+    return hub_cache(saved, tmp_path, monkeypatch)
 
 
 def test_hub_id_offline_comes_from_the_cache(cache, tiny):
@@ -271,13 +265,6 @@ def test_hub_id_that_is_not_in_the_cache_offline(tmp_path, monkeypatch, by_argum
     ],
 )
 def test_what_the_hub_answers_becomes_one_line(monkeypatch, error, says):
-    # What these errors want at birth (a response of the transport) changes between releases.
-    raised = type("Raised", (error,), {"__init__": lambda self: None, "__str__": lambda self: "first line\nsecond"})
-
-    def download(*_args, **_kwargs):
-        raise raised()
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    hub_answers(error, monkeypatch)
     message = refused("org/name", "cpu")
     assert "'org/name'" in message and says in message

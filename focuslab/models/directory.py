@@ -36,7 +36,7 @@ _CLASSES = {
 _FILES = {
     "tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "tokenizer_2": (("tokenizer.json",), ("spiece.model",)),
-    "feature_extractor": (("preprocessor_config.json",),),
+    "feature_extractor": (("preprocessor_config.json",), ("processor_config.json",)),
     "scheduler": (("scheduler_config.json",),),
 }
 
@@ -56,16 +56,16 @@ def load_directory(path: Path, dtype: "torch.dtype") -> "AudioLDM2Pipeline":
     named = {name: _class_named(path, index, name) for name in _CLASSES}
     for name in _CLASSES:
         if name in _FILES:
-            _check_files(path, name)
+            check_files(path / name, name, path)
         else:
-            _check_weights(path, name)
+            check_weights(path / name, name, path)
 
     from diffusers import AudioLDM2Pipeline
 
     from focuslab.models.legacy import mend
 
-    with _quiet():
-        parts = {name: _load_part(path / name, cls, None if name in _FILES else dtype) for name, cls in named.items()}
+    with quiet():
+        parts = {name: load_part(path / name, cls, None if name in _FILES else dtype) for name, cls in named.items()}
     parts["language_model"] = mend(parts["language_model"])
     return AudioLDM2Pipeline(**parts)
 
@@ -77,11 +77,12 @@ def read_index(file: Path, given: str) -> dict[str, Any]:
             f"{given} is no AudioLDM2 pipeline: it has no model_index.json (expected a directory made by "
             "AudioLDM2Pipeline.save_pretrained)"
         )
-    index = _read_json(file)
+    index = read_json(file)
     found = index.get("_class_name")
     if found != "AudioLDM2Pipeline":
         raise InputError(
-            f"{given} is no AudioLDM2 pipeline: its model_index.json says {found!r}, not AudioLDM2Pipeline"
+            f"{given} is no AudioLDM2 pipeline: its model_index.json says {found!r}, not AudioLDM2Pipeline, whose "
+            "latents have the mel-frequency axis that focuslab needs"
         )
     return index
 
@@ -92,7 +93,8 @@ def first_line(error: Exception) -> str:
     return text.splitlines()[0][:300] if text else type(error).__name__
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in `file` of a model. Raises `InputError` if it is damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -116,31 +118,31 @@ def _class_named(path: Path, index: dict[str, Any], name: str) -> str:
     return entry[1]
 
 
-def _check_files(path: Path, name: str) -> None:
-    folder = path / name
+def check_files(folder: Path, name: str, given: Path) -> None:
+    """Raises `InputError` if `folder` lacks the files of `name`, a component without weights of `given`."""
     if not any(all((folder / file).is_file() for file in files) for files in _FILES[name]):
         wanted = " or ".join(" and ".join(files) for files in _FILES[name])
-        raise InputError(f"{path} lacks its {name}: expected {wanted} in {folder}")
+        raise InputError(f"{given} lacks its {name}: expected {wanted} in {folder}")
     for file in folder.glob("*.json"):
-        _read_json(file)
+        read_json(file)
 
 
-def _check_weights(path: Path, name: str) -> None:
-    folder = path / name
+def check_weights(folder: Path, name: str, given: Path) -> None:
+    """Raises `InputError` if `folder` lacks the configuration or whole weights of `name`, a model in `given`."""
     if not (folder / "config.json").is_file():
-        raise InputError(f"{path} lacks its {name}: expected config.json and weights in {folder}")
-    _read_json(folder / "config.json")
+        raise InputError(f"{given} lacks its {name}: expected config.json and weights in {folder}")
+    read_json(folder / "config.json")
     present = [folder / file for file in _WEIGHTS if (folder / file).is_file()]
     if not present:
         stem = "diffusion_pytorch_model" if name in ("vae", "unet", "projection_model") else "model"
-        raise InputError(f"{path} lacks the weights of its {name}: expected {folder / stem}.safetensors")
+        raise InputError(f"{given} lacks the weights of its {name}: expected {folder / stem}.safetensors")
     for file in present:
         _check_weight_file(file)
 
 
 def _check_weight_file(file: Path) -> None:
     if file.name.endswith(".index.json"):
-        for shard in sorted(set(_read_json(file).get("weight_map", {}).values())):
+        for shard in sorted(set(read_json(file).get("weight_map", {}).values())):
             if not (file.parent / shard).is_file():
                 raise InputError(f"{file.parent / shard} is missing: {file.name} says that it holds weights")
             _check_weight_file(file.parent / shard)
@@ -155,8 +157,8 @@ def _check_weight_file(file: Path) -> None:
             raise InputError(f"{file} is damaged ({first_line(error)}): copy or download it again") from None
 
 
-def _load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
-    """One component; `dtype` None for those without weights."""
+def load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
+    """One component, of class `named`; `dtype` None for those without weights. Raises `InputError`."""
     import diffusers
     import transformers
 
@@ -183,7 +185,7 @@ def _load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the libraries' progress bars and reports on keys: what matters of them becomes an error here."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

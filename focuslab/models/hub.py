@@ -1,9 +1,17 @@
 """From a hub id to a directory on this machine."""
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from focuslab.errors import InputError
 from focuslab.models.directory import first_line, read_index
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether `model` is written as the hub writes its models, org/name."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII) is not None
 
 
 def fetch(model: str, offline: bool = False) -> Path:
@@ -12,10 +20,10 @@ def fetch(model: str, offline: bool = False) -> Path:
     Raises `InputError` for a model that does not exist, may not be read, is no AudioLDM2 pipeline, or is out of reach.
     """
     import huggingface_hub
-    from huggingface_hub import errors
 
     offline = offline or huggingface_hub.is_offline_mode()
-    try:
+    instead = "a directory, 'random:tiny' or 'random:audioldm2'"
+    with _in_one_line(model, "model_index.json", "an AudioLDM2 pipeline such as 'cvssp/audioldm2'", instead, offline):
         # First the one small file that says what the model is: the rest is gigabytes.
         index = Path(huggingface_hub.hf_hub_download(model, "model_index.json", local_files_only=offline))
         read_index(index, given=f"hub model {model!r}")
@@ -24,10 +32,42 @@ def fetch(model: str, offline: bool = False) -> Path:
         from diffusers import AudioLDM2Pipeline
 
         return Path(AudioLDM2Pipeline.download(model))
+
+
+def fetch_checkpoint(model: str, check: Callable[[Path], None], expected: str, offline: bool = False) -> Path:
+    """The directory of a single model of transformers, named after its revision; `fetch` is for whole pipelines.
+
+    check: raises `InputError` for a config.json of something else than is `expected`. Raises `InputError` as `fetch`.
+    """
+    import huggingface_hub
+
+    offline = offline or huggingface_hub.is_offline_mode()
+    with _in_one_line(model, "config.json", expected, "a directory", offline):
+        config = Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=offline))
+        check(config)
+        if offline:
+            return config.parent
+        revision = config.parent.name
+        files = huggingface_hub.list_repo_files(model, revision=revision)
+        weights = "*.safetensors" if any(file.endswith(".safetensors") for file in files) else "*.bin"
+        patterns = ["*.json", "*.txt", weights, f"{weights}.index.json"]
+        return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=patterns))
+
+
+@contextmanager
+def _in_one_line(model: str, first: str, expected: str, instead: str, offline: bool) -> Iterator[None]:
+    """Turns what the hub's library raises into `InputError`s.
+
+    first: the file asked for first; expected: what has it; instead: what may be given where the hub is out of reach.
+    """
+    from huggingface_hub import errors
+
+    try:
+        yield
     except InputError:
         raise
     except errors.LocalEntryNotFoundError:
-        raise InputError(_out_of_reach(model, offline)) from None
+        raise InputError(_out_of_reach(model, instead, offline)) from None
     except errors.GatedRepoError:
         raise InputError(
             f"hub model {model!r} is gated: ask for access on its page, then log in with 'hf auth login'"
@@ -38,14 +78,12 @@ def fetch(model: str, offline: bool = False) -> Path:
             "with 'hf auth login' if it is private"
         ) from None
     except errors.EntryNotFoundError:
-        raise InputError(
-            f"hub model {model!r} has no model_index.json: expected an AudioLDM2 pipeline such as 'cvssp/audioldm2'"
-        ) from None
+        raise InputError(f"hub model {model!r} has no {first}: expected {expected}") from None
     except Exception as error:  # whatever the transport of this version of the hub library raises
         raise InputError(f"hub model {model!r} could not be fetched ({first_line(error)}): try again later") from error
 
 
-def _out_of_reach(model: str, offline: bool) -> str:
+def _out_of_reach(model: str, instead: str, offline: bool) -> str:
     if offline:
         return (
             f"hub model {model!r} is not in this machine's cache, offline was asked for, and there is no such "
@@ -53,5 +91,5 @@ def _out_of_reach(model: str, offline: bool) -> str:
         )
     return (
         f"hub model {model!r} is not in this machine's cache and the hub cannot be reached: check the network, or give "
-        "a directory, 'random:tiny' or 'random:audioldm2'"
+        f"{instead}"
     )

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,16 @@ def load(
     return pipe
 
 
+def bundled() -> Path:
+    """The directory of the bundled model. Raises `InputError` where this installation carries none."""
+    if not (BUNDLED / "model_index.json").is_file():
+        raise InputError(
+            f"this installation carries no bundled model (nothing in {BUNDLED}): instead of 'tiny' give "
+            "'random:tiny', 'random:audioldm2', a directory made by save_pretrained, or a hub id 'org/name'"
+        )
+    return BUNDLED
+
+
 def stand_ins(pipe: "AudioLDM2Pipeline") -> tuple[str, ...]:
     """Names of the components that only have the right output shapes; () for a real model.
 
@@ -59,22 +68,16 @@ def _open(model: str, dtype: "torch.dtype", offline: bool) -> "AudioLDM2Pipeline
         return random_pipeline(model, dtype)
 
     from focuslab.models.directory import load_directory
+    from focuslab.models.hub import fetch, is_hub_id
 
     if model == "tiny":
-        if not (BUNDLED / "model_index.json").is_file():
-            raise InputError(
-                f"this installation carries no bundled model (nothing in {BUNDLED}): instead of 'tiny' give "
-                "'random:tiny', 'random:audioldm2', a directory made by save_pretrained, or a hub id 'org/name'"
-            )
-        return load_directory(BUNDLED, dtype)
+        return load_directory(bundled(), dtype)
     path = Path(model).expanduser()
     if model and path.is_dir():
         return load_directory(path, dtype)
     if path.is_file():
         raise InputError(f"model {model!r} is a file: expected the directory that holds model_index.json")
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII):
-        from focuslab.models.hub import fetch
-
+    if is_hub_id(model):
         return load_directory(fetch(model, offline), dtype)
     raise InputError(_unknown(model))
 

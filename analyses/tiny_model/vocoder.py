@@ -1,0 +1,57 @@
+"""The vocoder: mel spectrograms to sound, by spectral losses at several resolutions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import components
+from data import Clips
+from focuslab.quality.mel import HOP, log_mel
+from training import Training
+
+BATCH = 6
+SAMPLES = 64 * HOP
+RESOLUTIONS = (256, 512, 1024, 2048)
+
+
+def job(train: Clips, held_out: Clips, steps: int) -> Training:
+    torch.manual_seed(0)
+    model = components.vocoder()
+    with torch.no_grad():
+        some = torch.from_numpy(train.mels[::40].astype("float32"))
+        model.mean.copy_(some.mean(dim=(0, 1)))
+        model.scale.copy_(some.std(dim=(0, 1)))
+
+    def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        real = draw(train, BATCH, generator)
+        mels = log_mel(real)
+        made = model(mels)
+        mel_l1 = F.l1_loss(log_mel(made), mels)
+        spectral = sum(_spectral(made, real, width) for width in RESOLUTIONS) / len(RESOLUTIONS)
+        return {"loss": 3 * mel_l1 + spectral, "mel_l1": mel_l1.detach(), "spectral": spectral.detach()}
+
+    def look() -> dict[str, float]:
+        generator = torch.Generator().manual_seed(0)
+        errors = []
+        for _ in range(4):
+            mels = log_mel(draw(held_out, 8, generator))
+            errors.append(F.l1_loss(log_mel(model(mels)), mels).item())
+        return {"mel_l1": sum(errors) / len(errors)}
+
+    return Training("vocoder", model, losses, steps, rate=1e-3, held_out=look, held_out_every=200, average=0.995)
+
+
+def draw(clips: Clips, batch: int, generator: torch.Generator) -> Tensor:
+    """`[batch, SAMPLES]`: a random stretch of random clips."""
+    chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
+    longest = len(clips.waveform(0))
+    firsts = torch.randint(longest - SAMPLES, (batch,), generator=generator).tolist()
+    return torch.stack([clips.waveform(c, f, SAMPLES) for c, f in zip(chosen, firsts, strict=True)])
+
+
+def _spectral(made: Tensor, real: Tensor, width: int) -> Tensor:
+    """L1 of log magnitudes plus spectral convergence (Yamamoto et al., Parallel WaveGAN, 2020)."""
+    window = torch.hann_window(width)
+    spectra = [torch.stft(x, width, width // 4, window=window, return_complex=True) for x in (made, real)]
+    m, r = ((s.real.square() + s.imag.square() + 1e-8).sqrt() for s in spectra)
+    return F.l1_loss(m.log(), r.log()) + torch.linalg.norm(r - m) / torch.linalg.norm(r)

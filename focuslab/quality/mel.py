@@ -1,0 +1,48 @@
+"""The log-mel spectrogram that AudioLDM2's VAE and vocoder speak.
+
+Source: haoheliu/AudioLDM2, `audioldm2/utils.py` and `audioldm2/utilities/audio/stft.py`: 16 kHz, magnitudes of a Hann
+window of 1024 samples every 160, 64 Slaney mel bands from 0 to 8 kHz, natural logarithm of at least 1e-5.
+"""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SAMPLE_RATE = 16_000
+HOP = 160
+WINDOW = 1024
+MEL_BINS = 64
+FLOOR = 1e-5
+
+
+def log_mel(waveform: Tensor) -> Tensor:
+    """Natural log-mel spectrogram `[B, samples // 160, 64]` of waveforms `[B, samples]` at 16 kHz; differentiable.
+
+    Frames are centred as in AudioLDM2: reflected by (1024 - 160) / 2 samples at both ends.
+    """
+    padding = (WINDOW - HOP) // 2
+    padded = F.pad(waveform[:, None], (padding, padding), mode="reflect")[:, 0]
+    window = torch.hann_window(WINDOW, device=waveform.device, dtype=waveform.dtype)
+    spectrum = torch.stft(padded, WINDOW, HOP, window=window, center=False, return_complex=True)
+    # The floor under the root keeps the gradient at silence finite.
+    magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
+    return (_filters().to(magnitude) @ magnitude).clamp(min=FLOOR).log().transpose(1, 2)
+
+
+@lru_cache(maxsize=1)
+def _filters() -> Tensor:
+    """Mel filters `[64, 513]`."""
+    from transformers.audio_utils import mel_filter_bank
+
+    filters = mel_filter_bank(
+        num_frequency_bins=WINDOW // 2 + 1,
+        num_mel_filters=MEL_BINS,
+        min_frequency=0.0,
+        max_frequency=SAMPLE_RATE / 2,
+        sampling_rate=SAMPLE_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(filters.T).float()

@@ -1,0 +1,227 @@
+"""Frechet distance: closed forms, many digits, invariances; moments in parts are the moments of the whole."""
+
+from itertools import accumulate
+from operator import add
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from focuslab.analyzers.intervals import bootstrap_interval
+from focuslab.errors import InputError
+from focuslab.quality import Moments, frechet_by_group, frechet_distance
+
+sizes = st.integers(2, 12)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def exactly(rng, n, mean, covariance):
+    """n rows that have this very mean and covariance."""
+    rows = rng.standard_normal((n, len(mean)))
+    rows -= rows.mean(axis=0)
+    whitened = rows @ np.linalg.inv(np.linalg.cholesky(rows.T @ rows / (n - 1))).T
+    return whitened @ np.linalg.cholesky(covariance).T + mean
+
+
+def in_many_digits(a, b):
+    """The formula as it is written, with 60 digits: eigenvalues of the product of the covariances."""
+    with mpmath.workdps(60):
+        parts = []
+        for rows in (a, b):
+            rows = mpmath.matrix(rows.tolist())
+            mean = [mpmath.fsum(rows[:, d]) / rows.rows for d in range(rows.cols)]
+            centred = mpmath.matrix([[rows[n, d] - mean[d] for d in range(rows.cols)] for n in range(rows.rows)])
+            parts.append((mean, centred.T * centred / (rows.rows - 1)))
+        (mean_a, cov_a), (mean_b, cov_b) = parts
+        apart = mpmath.fsum((x - y) ** 2 for x, y in zip(mean_a, mean_b, strict=True))
+        traces = mpmath.fsum(cov_a[d, d] + cov_b[d, d] for d in range(len(mean_a)))
+        eigenvalues = mpmath.eig(cov_a * cov_b, left=False, right=False)
+        return float(apart + traces - 2 * mpmath.fsum(mpmath.sqrt(abs(mpmath.re(value))) for value in eigenvalues))
+
+
+@pytest.mark.parametrize("dimension", [1, 5, 64])
+def test_gaussians_of_known_axes(dimension):
+    rng = np.random.default_rng(dimension)
+    axes, _ = np.linalg.qr(rng.standard_normal((dimension, dimension)))
+    one, other = rng.uniform(0.1, 3, (2, dimension))
+    shift = rng.standard_normal(dimension)
+    a = exactly(rng, 200, shift, axes @ np.diag(one) @ axes.T)
+    b = exactly(rng, 150, np.zeros(dimension), axes @ np.diag(other) @ axes.T)
+    expected = np.sum(shift**2) + np.sum((np.sqrt(one) - np.sqrt(other)) ** 2)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_gaussians_of_different_axes():
+    # In two dimensions trace(M^(1/2)) = sqrt(trace M + 2 sqrt(det M)).
+    one, other = np.array([[2.0, 0.6], [0.6, 0.5]]), np.array([[0.3, -0.2], [-0.2, 1.7]])
+    rng = np.random.default_rng(0)
+    a, b = exactly(rng, 30, np.array([1.0, -2.0]), one), exactly(rng, 40, np.array([0.5, 1.0]), other)
+    root = np.sqrt(np.trace(one @ other) + 2 * np.sqrt(np.linalg.det(one @ other)))
+    expected = 0.25 + 9 + np.trace(one) + np.trace(other) - 2 * root
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+@given(sizes, sizes, st.integers(2, 4), st.sampled_from([1e-3, 1.0, 1e4]), seeds)
+@settings(max_examples=15, deadline=None)
+def test_any_number_of_rows_against_many_digits(n, m, dimension, offset, seed):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((n, dimension)) * rng.uniform(0.01, 10, dimension) + offset
+    b = rng.standard_normal((m, dimension)) * rng.uniform(0.01, 10, dimension) + offset
+    assert frechet_distance(a, b) == pytest.approx(in_many_digits(a, b), rel=1e-6)
+
+
+def test_many_dimensions_against_a_square_root_of_a_matrix():
+    linalg = pytest.importorskip("scipy.linalg")
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((300, 40)) @ rng.standard_normal((40, 40)), rng.standard_normal((200, 40)) + 0.1
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(cov_a + cov_b - 2 * linalg.sqrtm(cov_a @ cov_b).real)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_fewer_rows_than_dimensions():
+    # Each pair of rows spans one direction, e_1 and e_2, with variance 2: 2 + 2 - 0, and the means' distance.
+    a, b = np.zeros((2, 512)), np.zeros((2, 512))
+    a[:, 0], b[:, 1], b[:, 2] = (1, -1), (1, -1), 3
+    assert frechet_distance(a, b) == pytest.approx(4 + 9, rel=1e-12)
+    # The same direction with variances 2 and 8: (sqrt 2 - sqrt 8)² = 2.
+    assert frechet_distance(a, 2 * a) == pytest.approx(2, rel=1e-12)
+    # Seven rows in 512 dimensions, and the same seven in a corner of them: what is 0 in both sets adds nothing.
+    rng = np.random.default_rng(0)
+    few, others = rng.standard_normal((7, 9)), rng.standard_normal((5, 9))
+    assert frechet_distance(np.pad(few, ((0, 0), (0, 503))), np.pad(others, ((0, 0), (0, 503)))) == pytest.approx(
+        frechet_distance(few, others), rel=1e-12
+    )
+
+
+def test_nearly_the_same_sets_keep_their_digits():
+    a = np.random.default_rng(0).standard_normal((500, 20))
+    assert frechet_distance(a, a) < 1e-25
+    assert frechet_distance(a, a + 1e-6) == pytest.approx(20e-12, rel=1e-6)
+    assert frechet_distance(a - a.mean(0), (a - a.mean(0)) * (1 + 1e-5)) == pytest.approx(
+        1e-10 * np.trace(np.cov(a.T)), rel=1e-6
+    )
+
+
+@given(sizes, sizes, st.integers(1, 6), seeds)
+@settings(max_examples=40, deadline=None)
+def test_what_changes_the_distance_and_what_does_not(n, m, dimension, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((n, dimension)), 2 * rng.standard_normal((m, dimension)) + 1
+    distance = frechet_distance(a, b)
+    same = pytest.approx(distance, rel=1e-9)
+    turn, _ = np.linalg.qr(rng.standard_normal((dimension, dimension)))
+    assert frechet_distance(b, a) == same
+    assert frechet_distance(rng.permutation(a), rng.permutation(b)) == same
+    assert frechet_distance(a @ turn, b @ turn) == same
+    assert frechet_distance(a + 5, b + 5) == same
+    assert frechet_distance(3 * a, 3 * b) == pytest.approx(9 * distance, rel=1e-9)
+    # Every row k times: the covariance is divided by k n - 1 in place of k (n - 1), nothing else.
+    narrower = a.mean(0) + (a - a.mean(0)) * np.sqrt(3 * (n - 1) / (3 * n - 1))
+    assert frechet_distance(np.repeat(a, 3, axis=0), b) == pytest.approx(frechet_distance(narrower, b), rel=1e-9)
+
+
+def test_halving_the_rows_about_doubles_the_excess():
+    rng = np.random.default_rng(0)
+    excess = {
+        n: np.mean([frechet_distance(*rng.standard_normal((2, n, 8))) for _ in range(100)]) for n in (100, 200, 400)
+    }
+    assert 1.8 < excess[100] / excess[200] < 2.3 and 1.8 < excess[200] / excess[400] < 2.3
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 4), seeds)
+@settings(max_examples=60, deadline=None)
+def test_moments_of_parts_are_those_of_the_whole(lengths, dimension, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((sum(lengths), dimension)) * 0.1 + 100
+    parts = [Moments.of(part) for part in np.split(rows, np.cumsum(lengths)[:-1])]
+    *_, forward = accumulate(parts, add)
+    *_, backward = accumulate(reversed(parts), add)
+    for moments in (forward, backward, Moments.of(rows)):
+        assert moments.count == len(rows)
+        assert moments.mean == pytest.approx(rows.mean(axis=0), rel=1e-12)
+        assert moments.factor.shape[0] <= 2 * dimension
+        if len(rows) > 1:
+            assert moments.covariance == pytest.approx(np.cov(rows.T).reshape(dimension, -1), rel=1e-9, abs=1e-13)
+    *_, again = accumulate(parts, add)
+    assert np.array_equal(again.mean, forward.mean) and np.array_equal(again.factor, forward.factor)
+
+
+def test_moments_do_not_grow_with_rows_one_by_one():
+    rows = np.random.default_rng(0).standard_normal((300, 6))
+    *_, moments = accumulate((Moments.of(row[None]) for row in rows), add)
+    assert moments.factor.shape[0] <= 12
+    other = Moments.of(rows[:100] * 2 + 1)
+    assert moments.frechet(other) == pytest.approx(frechet_distance(rows, rows[:100] * 2 + 1), rel=1e-10)
+
+
+def test_moments_go_over_a_disk(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    moments = Moments.of(np.random.default_rng(0).standard_normal((5, 3)))
+    save_file(moments.arrays(), tmp_path / "moments.safetensors")
+    back = Moments.from_arrays(load_file(tmp_path / "moments.safetensors"))
+    assert back.count == 5 and np.array_equal(back.mean, moments.mean) and np.array_equal(back.factor, moments.factor)
+
+
+def test_values_by_group_have_the_distance_as_mean():
+    rng = np.random.default_rng(0)
+    rows, reference = rng.standard_normal((60, 4)), Moments.of(rng.standard_normal((50, 4)) + 0.3)
+    groups = [Moments.of(rows[g::6]) for g in range(6)]
+    values = frechet_by_group(groups, reference)
+    assert values.shape == (6,)
+    assert values.mean() == pytest.approx(Moments.of(rows).frechet(reference), rel=1e-10)
+    kept = np.concatenate([rows[g::6] for g in range(6) if g != 2])
+    expected = Moments.of(kept).frechet(reference)
+    # Without group 2, told by its value: estimate + 5 (mean of without - without).
+    without = [
+        Moments.of(np.concatenate([rows[g::6] for g in range(6) if g != left])).frechet(reference) for left in range(6)
+    ]
+    assert values[2] == pytest.approx(values.mean() + 5 * (np.mean(without) - expected), rel=1e-8)
+
+
+def test_intervals_by_group_cover_the_truth():
+    rng = np.random.default_rng(0)
+    reference = Moments.of(exactly(rng, 100, np.zeros(3), np.eye(3)))
+    found, intervals = [], []
+    for _ in range(150):
+        rows = rng.standard_normal((120, 3)) * 1.3 + 0.2
+        values = frechet_by_group([Moments.of(rows[g::15]) for g in range(15)], reference)
+        found.append(values.mean())
+        intervals.append(bootstrap_interval(values, resamples=400))
+    truth = np.mean(found)
+    covered = np.mean([low <= truth <= high for low, high in intervals])
+    assert 0.89 <= covered <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (np.zeros((1, 3)), np.zeros((5, 3)), "a has 1 rows"),
+        (np.zeros((5, 3)), np.zeros((0, 3)), "b has 0 rows"),
+        (np.zeros((5, 3)), np.zeros((5, 4)), "3 and of 4 dimensions"),
+        (np.zeros(5), np.zeros((5, 3)), "shape [5], expected [N, D]"),
+        (np.zeros((5, 0)), np.zeros((5, 3)), "shape [5, 0]"),
+        (np.full((5, 3), np.nan), np.zeros((5, 3)), "a holds NaN"),
+        ([["rain"]], np.zeros((5, 3)), "a is no array of numbers"),
+        ([[1.0], [1.0, 2.0]], np.zeros((5, 3)), "a is no array of numbers"),
+    ],
+)
+def test_wrong_arrays_are_refused_in_one_line(a, b, says):
+    with pytest.raises(InputError) as caught:
+        frechet_distance(a, b)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_wrong_moments_are_refused():
+    one, three = Moments.of(np.zeros((1, 3))), Moments.of(np.zeros((3, 3)))
+    with pytest.raises(InputError, match="two embeddings or more, not 1"):
+        one.frechet(three)
+    with pytest.raises(InputError, match="not 1"):
+        _ = one.covariance
+    with pytest.raises(InputError, match="3 and of 2 dimensions"):
+        _ = one + Moments.of(np.zeros((1, 2)))
+    with pytest.raises(InputError, match="three groups or more, not 2"):
+        frechet_by_group([three, three], three)
