@@ -26,8 +26,10 @@ from focuslab.instrument.processors import SiteCall
 from focuslab.methods import LiteFocus, Method, Naive, TokenMerging
 from focuslab.methods.references import Dense
 from focuslab.report.figure1 import plot_speed_against_ideal, write_figure1
+from focuslab.report.provenance import provenance
 from focuslab.report.style import save
 from focuslab.report.tables import profile_markdown
+from focuslab.report.text import promises
 from focuslab.store import write_atomically
 
 
@@ -95,24 +97,21 @@ def main(model: str, out: Path) -> None:
         summary = merge_summaries([run.summary for run in runs])
         # The published formula, at one length, is a row of the table and no line.
         drawn = [row for row in summary["rows"] if row["method"] != PUBLISHED]
-        write_figure1({**summary, "rows": drawn}, out, provenance(runs))
+        write_figure1({**summary, "rows": drawn}, out, how_it_was_made(runs))
         ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
         save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal")
-        write_atomically(out / "table.md", f"{provenance(runs)}\n\n{profile_markdown(summary)}\n".encode())
+        write_atomically(out / "table.md", f"{how_it_was_made(runs)}\n\n{profile_markdown(summary)}\n".encode())
     bars = bars_markdown({(row["seconds"], row["method"]): row for row in summary["rows"]}, runs[0])
-    write_atomically(out / "bars.md", f"{provenance(runs)}\n\n{bars}".encode())
+    write_atomically(out / "bars.md", f"{how_it_was_made(runs)}\n\n{bars}".encode())
     click.echo(bars)
 
 
-def provenance(runs: list[focuslab.ProfileRun]) -> str:
-    info = runs[0].info
-    machine = ", ".join(f"{name} {value}" for name, value in info.machine.items())
-    versions = ", ".join(f"{name} {version}" for name, version in info.versions.items())
+def how_it_was_made(runs: list[focuslab.ProfileRun]) -> str:
     repeats = ", ".join(f"{r.info.parameters['repeats']} at {r.info.parameters['seconds'][0]:g} s" for r in runs)
+    made = provenance("python analyses/01_cost_against_length.py", runs[0].info, runs[-1].info)
     return (
-        f"Made by python analyses/01_cost_against_length.py --model {info.model['name']}, begun {info.started}, "
-        f"ended {runs[-1].info.ended}. Machine: {machine}; {info.dtype} on {info.device}. Versions: {versions}. "
-        f"Interleaved timings of each method: {repeats}; every raw value is in the run directories beside this file."
+        f"{made} Interleaved timings of each method: {repeats}; every raw value is in the run directories beside "
+        "this file."
     )
 
 
@@ -144,13 +143,8 @@ def bars_markdown(rows: dict, shortest: focuslab.ProfileRun) -> str:
         ("exclusive times at 10 s against the whole, relative difference", 0.01, additivity(rows[10, "dense"])),
         ("focuslab --help, seconds", 0.4, help_seconds()),
     ]
-    lines = ["| what | promised | measured | |", "| --- | --- | --- | --- |"]
-    for sign, promises in (("at least", at_least), ("at most", at_most)):
-        for what, promised, measured in promises:
-            met = measured >= promised if sign == "at least" else measured <= promised
-            lines.append(f"| {what} | {sign} {promised:g} | {measured:.3f} | {'met' if met else 'missed'} |")
-    lines.append(f"\nDense grows by {ratio(step, (80, 'dense'), (40, 'dense')):.2f} from 40 to 80 s in the same runs.")
-    return "\n".join(lines) + "\n"
+    growth = ratio(step, (80, "dense"), (40, "dense"))
+    return f"{promises(at_least, at_most)}\n\nDense grows by {growth:.2f} from 40 to 80 s in the same runs.\n"
 
 
 def additivity(row: dict) -> float:

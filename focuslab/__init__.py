@@ -11,13 +11,15 @@ _HOME = {
     "TokenMerging": "focuslab.methods",
     "Method": "focuslab.methods",
     "find_sites": "focuslab.models.sites",
+    "capture_attention": "focuslab.capture",
+    "AttentionRun": "focuslab.records",
     "profile": "focuslab.profiling",
     "ProfileRun": "focuslab.records",
     "generate": "focuslab.generation",
     "FocuslabError": "focuslab.errors",
     "InputError": "focuslab.errors",
 }
-_MODULES = ("attention", "methods", "report")
+_MODULES = ("attention", "methods", "quality", "report")
 
 __all__ = [*_HOME, *_MODULES, "__version__"]
 

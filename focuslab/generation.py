@@ -13,6 +13,7 @@ import torch
 from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
 from focuslab.methods import Dense, Method
+from focuslab.methods.base import check_count
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe
 from focuslab.models.lengths import check_seconds
@@ -78,8 +79,7 @@ def generate(
     """
     method = method or Dense()
     seconds = check_seconds(pipe, seconds)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InputError(f"steps must be a whole number of at least 1, not {steps!r}")
+    check_count("steps", steps)
 
     def on_step_end(step, _timestep, _latents) -> None:
         if progress:

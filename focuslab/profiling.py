@@ -15,14 +15,15 @@ from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
-from focuslab.instrument.memory import PeakMemory, available_bytes
+from focuslab.instrument.memory import PeakMemory, available_bytes, check_fits
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import Bound, Method, parse_methods
+from focuslab.methods.base import check_count
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import describe
 from focuslab.models.kinds import module_kinds, unit_names
-from focuslab.models.lengths import check_seconds
+from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.models.specs import stand_ins
@@ -76,11 +77,10 @@ def profile(
     Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or one
     whose predicted memory is not free.
     """
-    lengths = _check_lengths(pipe, seconds)
+    lengths = check_lengths(pipe, seconds)
     methods = dict(methods) if isinstance(methods, Mapping) else parse_methods(methods)
     for name, value in (("steps", steps), ("repeats", repeats)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        check_count(name, value)
     if trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
     methods, bounds = _with_bounds(pipe, methods)
@@ -111,13 +111,6 @@ def profile(
             _items(lengths, methods, expected, steps, repeats, trace), progress or (lambda *_: None)
         )
         return ProfileRun(run.info, profile_summary(run.records), tuple(run.records), run.path if out else None)
-
-
-def _check_lengths(pipe, seconds: Sequence[float]) -> list[float]:
-    lengths = [check_seconds(pipe, s) for s in seconds]
-    if not lengths or len(set(lengths)) < len(lengths):
-        raise InputError(f"expected one or more different lengths in seconds, not {list(seconds)}")
-    return lengths
 
 
 def _with_bounds(pipe, methods: dict[str, Method]) -> tuple[dict[str, Method], dict[str, str | None]]:
@@ -152,12 +145,8 @@ def _expect(pipe, conditioning, lengths, methods) -> dict[tuple[float, str], Dry
     for seconds in lengths:
         for label, method in methods.items():
             run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), method)
-            needed = run.peak_bytes - loaded
-            if needed > free:
-                raise InputError(
-                    f"{label} at {seconds:g} s needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB "
-                    f"are free on {device_of(pipe)}: leave out this length or this method"
-                )
+            what = f"{label} at {seconds:g} s"
+            check_fits(what, run.peak_bytes - loaded, free, device_of(pipe), "leave out this length or this method")
             expected[seconds, label] = run
     return expected
 

@@ -10,6 +10,7 @@ from focuslab.errors import InputError
 
 RUN_SCHEMA = "focuslab/run/1"
 PROFILE_SCHEMA = "focuslab/profile/1"
+ATTENTION_SCHEMA = "focuslab/attention/1"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,17 @@ class RunInfo:
     grids: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     started: str | None = None
     ended: str | None = None
+
+    @property
+    def made_on(self) -> str:
+        """The model, its dtype and the machine, in words."""
+        place = self.machine.get("accelerator") or f"{self.machine['processor']}, {self.machine['threads']} threads"
+        return f"{self.model['name']}, {self.dtype} on {place}"
+
+    @property
+    def made_with(self) -> str:
+        """The versions that numbers depend on, in words."""
+        return ", ".join(f"{name} {self.versions[name]}" for name in ("torch", "diffusers", "focuslab"))
 
     def identity(self) -> dict[str, Any]:
         """All that must be equal for a run to be gone on with, in JSON's types."""
@@ -66,13 +78,7 @@ class ProfileRun:
     def load(cls, directory: str | Path) -> "ProfileRun":
         """A profile from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
         `focuslab.profile` wrote it."""
-        from focuslab.store import RECORDS, RUN, SUMMARY, parse_records, read_bytes, read_json
-
-        directory = Path(directory)
-        info = RunInfo.from_json(read_json(directory / RUN), str(directory / RUN))
-        summary = check_schema(read_json(directory / SUMMARY), PROFILE_SCHEMA, str(directory / SUMMARY))
-        records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
-        return cls(info, summary, tuple(records), directory)
+        return cls(*_load(Path(directory), PROFILE_SCHEMA), Path(directory))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -91,6 +97,44 @@ class ProfileRun:
         from focuslab.report.tables import profile_table
 
         return profile_table(self.summary)
+
+
+@dataclass(frozen=True)
+class AttentionRun:
+    """A capture: `info` says how it was made, `summary` is the content of summary.json (see the design), `records` are
+    the measurements of every call, and `arrays` the exact pieces of maps that were asked for, by name, in numpy.
+    `directory` is None if kept in memory."""
+
+    info: RunInfo
+    summary: dict[str, Any]
+    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
+    arrays: dict[str, Any] = field(repr=False, default_factory=dict)
+    directory: Path | None = None
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "AttentionRun":
+        """A capture from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
+        `focuslab.capture_attention` wrote it."""
+        from focuslab.store import read_arrays
+
+        directory = Path(directory)
+        return cls(*_load(directory, ATTENTION_SCHEMA), read_arrays(directory), directory)
+
+    def __repr__(self) -> str:
+        from focuslab.report.tables import attention_table
+
+        if not self.summary["blocks"]:
+            return "<AttentionRun: no prompt has been recorded to its end>"
+        return attention_table(self.summary)
+
+
+def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:
+    from focuslab.store import RECORDS, RUN, SUMMARY, parse_records, read_bytes, read_json
+
+    info = RunInfo.from_json(read_json(directory / RUN), str(directory / RUN))
+    summary = check_schema(read_json(directory / SUMMARY), schema, str(directory / SUMMARY))
+    records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
+    return info, summary, tuple(records)
 
 
 def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from focuslab.errors import FocuslabError, InputError
 from focuslab.records import RunInfo
 
-RUN, RECORDS, SUMMARY = "run.json", "records.jsonl", "summary.json"
+RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -49,6 +50,24 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 
+def read_arrays(directory: Path) -> dict[str, Any]:
+    """All arrays of a run directory by name, as numpy. Raises `InputError` naming a file that is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    arrays = {}
+    for path in sorted((directory / ARRAYS).glob("*.safetensors")):
+        try:
+            arrays |= load(read_bytes(path))
+        except SafetensorError as error:
+            raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+    return arrays
+
+
+def _to_lines(records: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records).encode()
+
+
 def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
@@ -76,17 +95,35 @@ class RunDirectory:
         except OSError as error:
             raise InputError(f"{self.path} cannot be written ({error.strerror}): give another --out") from None
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on disk when this returns."""
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    def append(self, *records: dict[str, Any]) -> None:
+        """Add records; they are on disk when this returns."""
+        lines = _to_lines(records)
         try:
             with open(self.path / RECORDS, "ab") as file:
-                file.write(line.encode())
+                file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise FocuslabError(f"{self.path / RECORDS} cannot be written ({error.strerror})") from None
-        self.records.append(record)
+        self.records.extend(records)
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop the records that are not wanted, on disk too."""
+        kept = [record for record in self.records if wanted(record)]
+        if len(kept) < len(self.records):
+            write_atomically(self.path / RECORDS, _to_lines(kept))
+            self.records = kept
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
+        """Write numpy arrays to `arrays/NAME.safetensors`, with `notes` as its metadata, replacing those of before."""
+        from safetensors.numpy import save
+
+        path = self.path / ARRAYS / f"{name}.safetensors"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, save(dict(arrays), dict(notes or {})))
+        except OSError as error:
+            raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
 
     def note(self, **changes: Any) -> None:
         """Change fields of the run's info, in memory and on disk."""
@@ -116,7 +153,11 @@ class RunDirectory:
     def _clear(self) -> None:
         for name in (RUN, RECORDS, SUMMARY):
             (self.path / name).unlink(missing_ok=True)
-        for folder, pattern in (("figures", "*.*"), ("trace", "*.pt.trace.json.gz")):
+        for folder, pattern in (
+            ("figures", "*.*"),
+            ("trace", "*.pt.trace.json.gz"),
+            (ARRAYS, "*.safetensors"),
+        ):
             for file in (self.path / folder).glob(pattern):
                 file.unlink()
 

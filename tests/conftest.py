@@ -40,3 +40,24 @@ def sound(pipe):
         return pipe("rain", audio_length_in_s=seconds, num_inference_steps=steps, generator=generator).audios[0]
 
     return make
+
+
+@pytest.fixture
+def focuslab(capsys, monkeypatch, tmp_path, session_pipe):
+    """focuslab(*arguments) -> (exit code, stdout, stderr), in an empty directory, without loading the model anew."""
+    from focuslab.cli import main
+    from focuslab.models import specs
+
+    load = specs.load
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        specs, "load", lambda model, *a, **kw: session_pipe if model == "random:tiny" else load(model, *a, **kw)
+    )
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    return run

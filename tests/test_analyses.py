@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,21 @@ from tests.brute_force import focus_attention, qkv
 ANALYSES = Path(__file__).parents[1] / "analyses"
 
 
-@pytest.fixture(scope="module")
-def cost():
-    spec = importlib.util.spec_from_file_location("cost_against_length", ANALYSES / "01_cost_against_length.py")
+@contextmanager
+def analysis(name):
+    """A script of analyses/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"analysis_{name}", ANALYSES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module")
+def cost():
+    with analysis("01_cost_against_length") as module:
+        yield module
 
 
 @pytest.mark.parametrize("time, mel_rows", [(31, 8), (125, 4), (5, 2)])

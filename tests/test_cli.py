@@ -14,26 +14,6 @@ from focuslab.cli import COMMANDS, main
 PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
 
 
-@pytest.fixture
-def focuslab(capsys, monkeypatch, tmp_path, session_pipe):
-    """focuslab(*arguments) -> (exit code, stdout, stderr), in an empty directory, without loading the model anew."""
-    from focuslab.models import specs
-
-    load = specs.load
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        specs, "load", lambda model, *a, **kw: session_pipe if model == "random:tiny" else load(model, *a, **kw)
-    )
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main(list(arguments))
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return run
-
-
 def test_help_lists_every_command_and_no_command_is_help(focuslab):
     code, out, _ = focuslab("--help")
     assert code == 0 and all(name in out for name in COMMANDS)

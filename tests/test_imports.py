@@ -15,8 +15,10 @@ LAYERS = {
     "analyzers": 1,
     "report": 1,
     "models": 2,
+    "quality": 3,
     "instrument": 3,
     "methods": 4,
+    "capture": 5,
     "profiling": 5,
     "generation": 5,
     "cli": 6,
@@ -29,10 +31,12 @@ TO_SHOW_ITSELF = {("records", "report")}
     "statement",
     [
         "import focuslab",
-        "import focuslab; dir(focuslab); focuslab.__version__; focuslab.ProfileRun; focuslab.report",
+        "import focuslab; dir(focuslab); focuslab.__version__; focuslab.ProfileRun; focuslab.AttentionRun",
+        "import focuslab; focuslab.report",
         "import focuslab.analyzers.cost",
+        "import focuslab; focuslab.quality.frechet_distance; import focuslab.quality.clap, focuslab.quality.audioset",
         "import focuslab.report.figure1, focuslab.report.tables",
-        "import focuslab.cli, focuslab.cli.profile, focuslab.cli.generate",
+        "import focuslab.cli, focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn",
         "import focuslab.store, focuslab.records, focuslab.grid, focuslab.environment",
     ],
 )
@@ -41,7 +45,9 @@ def test_no_torch_is_imported(statement):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--help"], [], ["profile", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], [], ["profile", "--help"], ["capture-attn", "--help"], ["--version"]]
+)
 def test_help_imports_no_torch(arguments):
     code = (
         "import sys\nfrom focuslab.cli import main\n"

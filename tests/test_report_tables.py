@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.report.tables import WIDTH, checked_rows, methods_of, missing_rows, profile_markdown, profile_table
+from focuslab.report.tables import checked_rows, methods_of, missing_rows, profile_markdown, profile_table
+from focuslab.report.text import WIDTH
 
 KINDS = ("self_attention", "cross_attention", "feed_forward", "resnet", "other")
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0}

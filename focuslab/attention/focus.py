@@ -101,7 +101,13 @@ def _two_calls(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, 
     """Own row and drawn keys apart, merged by their log-sum-exps: softmax([s_own, s_drawn + log w]) without a mask."""
     own, own_lse = own_row_attention(q, k, v, grid.mel_rows, scale)
     drawn, drawn_lse = drawn_attention(q, k, v, grid.mel_rows, cross_keys, scale)
-    drawn_share = torch.sigmoid(drawn_lse + math.log(cross_weight) - own_lse).to(q.dtype)
+    return merge_by_lse(own, own_lse, drawn, drawn_lse, cross_weight)
+
+
+def merge_by_lse(own: Tensor, own_lse: Tensor, drawn: Tensor, drawn_lse: Tensor, cross_weight: float = 1.0) -> Tensor:
+    """Attention `[B, H, N, D]` to two disjoint sets of keys from that to each, with log-sum-exps `[B, H, N]`; the
+    probabilities of the second are multiplied by `cross_weight` before both are normalised."""
+    drawn_share = torch.sigmoid(drawn_lse + math.log(cross_weight) - own_lse).to(own.dtype)
     return torch.lerp(own, drawn, drawn_share[..., None])
 
 

@@ -64,10 +64,15 @@ def draw_cross_keys(
         per_row = count // grid.mel_rows
         time = torch.rand(grid.mel_rows, grid.time, generator=generator).topk(per_row, dim=1).indices
         index = (time * grid.mel_rows + torch.arange(grid.mel_rows)[:, None]).flatten()
+    return CrossKeys(to_device(index, device), per_row)
+
+
+def to_device(index: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor from the CPU on the device, without waiting for it."""
     if torch.device(device).type == "cuda":
         # From pageable memory the copy would make the host wait for the stream.
         index = index.pin_memory()
-    return CrossKeys(index.to(device, non_blocking=True), per_row)
+    return index.to(device, non_blocking=True)
 
 
 def keys_of_other_rows(cross_keys: CrossKeys, mel_rows: int) -> Tensor:

@@ -102,10 +102,15 @@ def attention_entropy(q: Tensor, k: Tensor, *, scale: float | None = None) -> Te
     scale = _check(q, k, 1, scale)
     wide = _wide(q)
     # A log-sum-exp and a mean score, each rounded by itself: in float32 off by some 1e-5 from scores of 8 on.
-    precise = wide if q.device.type == "mps" else torch.float64
+    precise = precise_dtype(q.device)
     precise_q, precise_k = q.to(precise), k.to(precise)
     mean_key, lse = attention_with_lse(precise_q, precise_k, precise_k, scale=scale)
     return entropy_from_lse(precise_q, mean_key, lse, scale).to(wide) + _not_finite(q, k)
+
+
+def precise_dtype(device: torch.device) -> torch.dtype:
+    """float64 where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def mass_from_lse(lse_part: Tensor, lse_all: Tensor) -> Tensor:

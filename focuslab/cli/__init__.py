@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "capture-attn": "Record where attention goes, at every site, head and length, and draw Figure 2.",
     "generate": "Make one sound from a prompt, dense or sparse.",
     "profile": "Time a denoising step, method against method, and draw Figure 1.",
 }

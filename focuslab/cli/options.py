@@ -1,8 +1,12 @@
 """What all commands share: options for the model and the run, and how an error is shown."""
 
 import functools
+import hashlib
+import json
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -10,25 +14,56 @@ from focuslab.errors import FocuslabError
 
 
 class Numbers(click.ParamType):
-    """Numbers separated by commas, such as 10,20,40."""
+    """Different positive numbers separated by commas, such as 10,20,40; `what` they are, for errors."""
 
     name = "numbers"
+    expected = "positive number"
+
+    def __init__(self, what: str = "length", example: str = "10,20,40"):
+        self.what = what
+        self.example = example
 
     def convert(self, value, param, ctx):
         if isinstance(value, tuple):
             return value
-        numbers = []
-        for text in value.split(","):
-            try:
-                number = float(text)
-            except ValueError:
-                number = math.nan
-            if not (math.isfinite(number) and number > 0):
-                self.fail(f"{text!r} is no positive number: expected lengths such as 10,20,40", param, ctx)
-            numbers.append(number)
+        numbers = tuple(self._number(text, param, ctx) for text in value.split(","))
         if len(set(numbers)) < len(numbers):
-            self.fail(f"{value!r} names a length twice", param, ctx)
-        return tuple(numbers)
+            self.fail(f"{value!r} names a {self.what} twice", param, ctx)
+        return numbers
+
+    def _number(self, text: str, param, ctx) -> float:
+        try:
+            number = self.parse(text)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and self.allowed(number)):
+            expected = f"{self.what}s such as {self.example}"
+            self.fail(f"{text!r} is no {self.expected}: expected {expected}", param, ctx)
+        return number
+
+    parse = staticmethod(float)
+
+    def allowed(self, number: float) -> bool:
+        return number > 0
+
+
+class Fractions(Numbers):
+    """Different numbers from 0 to 1."""
+
+    expected = "number from 0 to 1"
+
+    def allowed(self, number: float) -> bool:
+        return 0 <= number <= 1
+
+
+class WholeNumbers(Numbers):
+    """Different whole numbers from 0."""
+
+    expected = "whole number"
+    parse = staticmethod(int)
+
+    def allowed(self, number: float) -> bool:
+        return number >= 0
 
 
 class Names(click.ParamType):
@@ -38,6 +73,13 @@ class Names(click.ParamType):
 
     def convert(self, value, param, ctx):
         return value if isinstance(value, tuple) else tuple(text.strip() for text in value.split(","))
+
+
+def default_directory(command: str, model: str, settings: list) -> Path:
+    """A directory that the same command finds again and another one does not."""
+    digest = hashlib.blake2b(json.dumps([model, *settings]).encode(), digest_size=4).hexdigest()
+    slug = re.sub(r"[^a-zA-Z0-9.]+", "-", model).strip("-.")
+    return Path("runs") / f"{command}-{slug}-{digest}"
 
 
 def shared_options(function: Callable) -> Callable:

@@ -1,14 +1,11 @@
 """focuslab profile"""
 
-import hashlib
-import json
 import os
-import re
 from pathlib import Path
 
 import click
 
-from focuslab.cli.options import Names, Numbers, shared_options
+from focuslab.cli.options import Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter
 
 
@@ -46,7 +43,8 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     parsed = parse_methods(methods)
     prompt = PROMPT if prompt is None else prompt
     if out is None:
-        out = _default_directory(model, [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype])
+        settings = [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype]
+        out = default_directory("profile", model, settings)
     pipe = load(model, device, dtype, offline=offline)
     try:
         with Reporter(quiet) as reporter:
@@ -71,19 +69,10 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     click.echo(out)
 
 
-def _default_directory(model: str, settings: list) -> Path:
-    """A directory that the same command finds again and another one does not."""
-    digest = hashlib.blake2b(json.dumps([model, *settings]).encode(), digest_size=4).hexdigest()
-    slug = re.sub(r"[^a-zA-Z0-9.]+", "-", model).strip("-.")
-    return Path("runs") / f"profile-{slug}-{digest}"
-
-
 def how_it_was_made(info) -> str:
     """How the numbers were made, in one paragraph."""
-    place = info.machine.get("accelerator") or f"{info.machine['processor']}, {info.machine['threads']} threads"
     parameters = info.parameters
     return (
-        f"{info.model['name']}, {info.dtype} on {place}; guided batch of 2, {parameters['repeats']} interleaved "
-        f"timings of {parameters['steps']} step(s) each, median and 10th to 90th percentile; "
-        f"torch {info.versions['torch']}, diffusers {info.versions['diffusers']}, focuslab {info.versions['focuslab']}"
+        f"{info.made_on}; guided batch of 2, {parameters['repeats']} interleaved timings of {parameters['steps']} "
+        f"step(s) each, median and 10th to 90th percentile; {info.made_with}"
     )

@@ -1,6 +1,6 @@
 """The pipeline's own denoising loop with a clock at the ends of every step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,20 @@ from focuslab.instrument.timers import Clock
 from focuslab.models.conditioning import GUIDANCE_SCALE
 
 
-def denoise(pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, clock: Clock) -> list[float]:
+def denoise(
+    pipe,
+    conditioning: dict[str, Tensor],
+    seconds: float,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    after_step: Callable[[int], None] | None = None,
+) -> list[float]:
     """Seconds of each denoising step of one generation that stops before the VAE.
 
     A step is from the UNet's call to the scheduler's new latents: the guided batch of two, the guidance and the
-    scheduler. The device is waited for once, at the end.
+    scheduler. The device is waited for once, at the end. after_step: called with the number of each step when its
+    time has been taken; what it does is not in the time of any step.
     """
     marks: list[tuple[Any, Any]] = []
     started: list[Any] = []
@@ -27,6 +36,8 @@ def denoise(pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, s
 
     def on_step_end(_step, _timestep, _latents) -> None:
         marks.append((started.pop(), clock.mark()))
+        if after_step is not None:
+            after_step(len(marks) - 1)
 
     hook = pipe.unet.register_forward_pre_hook(on_unet, prepend=True)
     try:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from focuslab.errors import InputError
+
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 CGROUP_LIMITS = (
@@ -33,6 +35,15 @@ def available_bytes(device: torch.device | str) -> int:
         except (OSError, ValueError):
             continue
     return max(available, 0)
+
+
+def check_fits(what: str, needed: int, free: int, device: torch.device, instead: str) -> None:
+    """Raise `InputError` where `what` needs more bytes than are free."""
+    if needed > free:
+        raise InputError(
+            f"{what} needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are free on {device}: "
+            f"{instead}"
+        )
 
 
 class PeakMemory:

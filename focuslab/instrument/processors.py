@@ -96,8 +96,18 @@ def attend(attn: nn.Module, hidden_states: Tensor, core: Callable[[Tensor, Tenso
 
     The same modules as in diffusers' own processor are called, so adapters and hooks on them keep working.
     """
+    return project_out(attn, core(*project_in(attn, hidden_states)))
+
+
+def project_in(attn: nn.Module, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`[B, N, C]` -> q, k, v `[B, H, N, D]`."""
     q, k, v = (split_heads(project(hidden_states), attn.heads) for project in (attn.to_q, attn.to_k, attn.to_v))
-    out = core(q, k, v).transpose(1, 2).flatten(2)
+    return q, k, v
+
+
+def project_out(attn: nn.Module, out: Tensor) -> Tensor:
+    """`[B, H, N, D]` -> `[B, N, C]`."""
+    out = out.transpose(1, 2).flatten(2)
     for layer in attn.to_out:
         out = layer(out)
     return out

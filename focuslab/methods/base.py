@@ -66,6 +66,11 @@ def check_number(name: str, value, low: float, high: float, expected: str) -> No
         raise InputError(f"{name} must be {expected}, not {value!r}")
 
 
+def check_count(name: str, value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
 def check_seed(seed) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"seed must be a whole number, not {seed!r}")

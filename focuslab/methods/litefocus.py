@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from focuslab.attention.focus import OVERLAPS, litefocus_attention
@@ -53,10 +54,7 @@ class LiteFocus(Method):
             raise InputError("same_frequency=False with cross_fraction=0 leaves no keys to attend to")
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
-        count = self._count(call.grid)
-        keys: CrossKeys | None = None
-        if count:
-            keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed), q.device)
+        keys, weight = self.draw(call, q.device)
         return litefocus_attention(
             q,
             k,
@@ -65,8 +63,16 @@ class LiteFocus(Method):
             same_frequency=self.same_frequency,
             cross_keys=keys,
             overlap=self.overlap,
-            cross_weight=self._weight(call.grid, count),
+            cross_weight=weight,
         )
+
+    def draw(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
+        """The keys drawn for this call, None where that is none, and their weight."""
+        count = self._count(call.grid)
+        keys = None
+        if count:
+            keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed), device)
+        return keys, self._weight(call.grid, count)
 
     def kept_pairs(self, grid: Grid) -> float:
         drawn = self._count(grid) / grid.tokens

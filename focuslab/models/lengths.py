@@ -1,6 +1,7 @@
 """Lengths of audio, in seconds, and what a pipeline makes of them."""
 
 import math
+from collections.abc import Sequence
 
 from focuslab.errors import InputError
 
@@ -15,11 +16,29 @@ def latent_frames(pipe, seconds: float) -> int:
     return math.ceil(int(seconds / frame_seconds(pipe)) / pipe.vae_scale_factor)
 
 
+def latent_frame_seconds(pipe) -> float:
+    """Seconds of audio in one time step of the latent."""
+    return frame_seconds(pipe) * pipe.vae_scale_factor
+
+
+def training_seconds(pipe) -> float:
+    """The length that the UNet's configuration names as the size of its samples: 10.24 s for AudioLDM2."""
+    return pipe.unet.config.sample_size * latent_frame_seconds(pipe)
+
+
 def check_seconds(pipe, seconds: float) -> float:
     """`seconds` as a float. Raises `InputError` unless it is a number the pipeline can make audio of."""
-    shortest = frame_seconds(pipe) * pipe.vae_scale_factor
+    shortest = latent_frame_seconds(pipe)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
         raise InputError(f"a length must be a number of seconds, not {seconds!r}")
     if seconds < shortest or latent_frames(pipe, seconds) < 1:
         raise InputError(f"{seconds:g} s is too short for this model: it makes {shortest:g} s or more")
     return float(seconds)
+
+
+def check_lengths(pipe, seconds: Sequence[float]) -> list[float]:
+    """Lengths as floats. Raises `InputError` as `check_seconds` does, for none, and for one that is there twice."""
+    lengths = [check_seconds(pipe, s) for s in seconds]
+    if not lengths or len(set(lengths)) < len(lengths):
+        raise InputError(f"expected one or more different lengths in seconds, not {list(seconds)}")
+    return lengths

@@ -1,5 +1,6 @@
 """The self-attention sites of a UNet: where they are, how wide, and which grid of tokens each works on."""
 
+import difflib
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -87,8 +88,11 @@ def select_sites(sites: Sequence[Site], patterns: Sequence[str] | str | None) ->
     for pattern in patterns:
         names = {s.name for s in sites if pattern in (s.name, s.block) or fnmatch.fnmatchcase(s.name, pattern)}
         if not names:
-            example = f"; a whole name is {sites[0].name}" if sites else ""
-            raise InputError(f"no self-attention site matches {pattern!r}: there are sites in {blocks}{example}")
+            near = difflib.get_close_matches(pattern, {name for s in sites for name in (s.name, s.block)})
+            hint = f"; a whole name is {sites[0].name}" if sites else ""
+            if near:
+                hint = f"; did you mean {' or '.join(near)}?"
+            raise InputError(f"no self-attention site matches {pattern!r}: there are sites in {blocks}{hint}")
         matched |= names
     if not matched:
         raise InputError(f"no sites were named: there are sites in {blocks}")

@@ -1,5 +1,6 @@
 """Records in; figures and text tables out. Reads plain dicts and JSON, and imports no torch.
 
-`tables` needs nothing but the standard library; `figure1` and `style` need matplotlib, and draw with Agg on
-`Figure` objects of their own: pyplot, the user's backend and the user's rcParams are left as they are.
+`tables`, `text` and `attention_rows` need nothing but the standard library. The rest needs matplotlib, and draws with
+Agg on `Figure` objects of its own: pyplot, the user's backend and the user's rcParams are left as they are. Maps and
+matrices are drawn with seaborn, which is imported when they are.
 """

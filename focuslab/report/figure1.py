@@ -7,24 +7,33 @@ axes. They pick numbers from rows and compute none but a ratio to dense; times a
 import math
 import os
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path as Path2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from focuslab.errors import InputError
+from focuslab.report.layout import (
+    LEGEND,
+    LENGTH_LABEL,
+    TIMES,
+    axes,
+    draw_footnote,
+    footnote,
+    legend_above,
+    length_ticks,
+    panel_title,
+    place,
+)
 from focuslab.report.style import (
-    COLUMN_INCHES,
     KIND_COLORS,
     PAGE_INCHES,
     QUIET_INK,
@@ -40,16 +49,13 @@ from focuslab.report.style import (
 )
 from focuslab.report.tables import checked_rows, dense_seconds, is_bound, methods_of, missing_rows, summary_rows
 
-LENGTH_LABEL = "Audio length [s]"
 STEP_LABEL = "Time per denoising step [s]"
 SHARE_LABEL = "Share of a step [%]"
-TIMES = "\N{MULTIPLICATION SIGN}"
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 MEASURED = "time, measured (left bar)"
 THEORETICAL = "FLOPs, theoretical (right bar)"
 
 _BAR = 0.4
-_FOOTNOTE_SIZE = 6.2
 
 
 def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) -> Axes:
@@ -59,7 +65,7 @@ def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) ->
     everywhere. Each line is named at its end, with the speed-up over dense at its longest length.
     """
     rows = checked_rows(rows)
-    with _axes(ax) as ax:
+    with axes(ax) as ax:
         lengths = sorted({row["seconds"] for row in rows})
         ends = []
         for method in methods_of(rows):
@@ -108,7 +114,7 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
     sparse = [r for r in rows if r.get("ideal_seconds") and r["seconds"] in dense and not is_bound(r["method"])]
     if not sparse:
         raise InputError("no row has an ideal time and dense beside it: expected a sparse method, dense and bound")
-    with _axes(ax, top=0.9) as ax:
+    with axes(ax, top=0.9) as ax:
         lengths = sorted({row["seconds"] for row in sparse})
         ends, bounds = [], {}
         for method in methods_of(sparse):
@@ -139,7 +145,7 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
             Line2D([], [], label="measured", **_line(grey)),
             Line2D([], [], label="ideal", **_line(grey) | _IDEAL),
         ]
-        _legend_above(ax, handles, ncols=2, handlelength=2.2)
+        legend_above(ax, handles, ncols=2, handlelength=2.2)
     return ax
 
 
@@ -153,7 +159,7 @@ def plot_kind_share(rows: Iterable[Mapping], method: str, ax: Axes | None = None
     own = [row for row in rows if row["method"] == method]
     if not own:
         raise InputError(f"the profile has no row of {method!r}, only of {', '.join(methods_of(rows))}")
-    with _axes(ax, top=0.76) as ax:
+    with axes(ax, top=0.76) as ax:
         kinds = _kinds(own)
         lengths = sorted({row["seconds"] for row in rows})
         at = {row["seconds"]: row for row in own}
@@ -181,7 +187,7 @@ def plot_kind_share(rows: Iterable[Mapping], method: str, ax: Axes | None = None
         ax.set_xlabel(LENGTH_LABEL)
         ax.set_ylabel(SHARE_LABEL)
         if legend:
-            _legend_above(ax, _kind_handles(kinds), ncols=2)
+            legend_above(ax, _kind_handles(kinds), ncols=2)
     return ax
 
 
@@ -198,7 +204,7 @@ def figure1(summary: Mapping, caption: str | None = None) -> Figure:
     with style():
         columns = min(len(methods), 2 if len(methods) in (2, 4) else 3)
         lines = -(-len(methods) // columns)
-        notes = _footnote(summary, rows, caption)
+        notes, note_height = footnote(_paragraphs(summary, rows, caption))
         titles = [_folded(method) for method in methods]
         # Above each line of panels as much room as its longest title needs.
         above = [
@@ -211,20 +217,17 @@ def figure1(summary: Mapping, caption: str | None = None) -> Figure:
         top = 0.62
         body = lines * panel_height + (lines - 1) * 0.24 + sum(above)
         note_top = top + body + 0.5
-        height = note_top + 0.112 * len(notes) + 0.05
+        height = note_top + note_height
         figure = new_figure(PAGE_INCHES, height)
         left, split, right = 0.5, 3.5, PAGE_INCHES - 0.06
 
-        def place(x: float, y: float, w: float, h: float) -> Axes:
-            return figure.add_axes((x / PAGE_INCHES, 1 - (y + h) / height, w / PAGE_INCHES, h / height))
-
-        plot_time_against_length(rows, ax=place(left, 0.3, split - 0.55 - left, top - 0.3 + body))
+        plot_time_against_length(rows, ax=place(figure, left, 0.3, split - 0.55 - left, top - 0.3 + body))
         gap = 0.12
         width = (right - split - (columns - 1) * gap) / columns
         for i, (method, title) in enumerate(zip(methods, titles, strict=True)):
             row, column = divmod(i, columns)
             y = top + sum(above[: row + 1]) + row * (panel_height + 0.24)
-            ax = place(split + column * (width + gap), y, width, panel_height)
+            ax = place(figure, split + column * (width + gap), y, width, panel_height)
             plot_kind_share(rows, method, ax=ax, legend=False)
             ax.set_title(title, pad=3, fontsize=6.6, parse_math=False)
             if column:
@@ -237,21 +240,11 @@ def figure1(summary: Mapping, caption: str | None = None) -> Figure:
             loc="upper left",
             bbox_to_anchor=((split - 0.06) / PAGE_INCHES, 1 - 0.22 / height),
             ncols=3,
-            **_LEGEND,
+            **LEGEND,
         )
-        for letter, title, x in (("(a)", "Time", 0.06), ("(b)", "Where it goes", split - 0.42)):
-            figure.text(x / PAGE_INCHES, 1 - 0.06 / height, letter, va="top", weight="bold")
-            figure.text((x + 0.24) / PAGE_INCHES, 1 - 0.06 / height, title, va="top")
-        figure.text(
-            0.06 / PAGE_INCHES,
-            1 - note_top / height,
-            "\n".join(notes),
-            va="top",
-            fontsize=_FOOTNOTE_SIZE,
-            linespacing=1.25,
-            color=QUIET_INK,
-            parse_math=False,
-        )
+        panel_title(figure, "(a)", "Time", 0.06)
+        panel_title(figure, "(b)", "Where it goes", split - 0.42)
+        draw_footnote(figure, notes, note_top)
     return figure
 
 
@@ -261,15 +254,6 @@ def write_figure1(summary: Mapping, directory: str | os.PathLike, caption: str |
 
 
 _IDEAL = {"linestyle": (0, (1, 1.5)), "markerfacecolor": "white", "markeredgewidth": 0.8}
-_LEGEND = {
-    "handlelength": 1.0,
-    "handleheight": 0.9,
-    "handletextpad": 0.4,
-    "columnspacing": 0.9,
-    "labelspacing": 0.25,
-    "borderpad": 0.0,
-    "borderaxespad": 0.0,
-}
 
 
 class _End(NamedTuple):
@@ -280,13 +264,6 @@ class _End(NamedTuple):
     y: float
     onward: float
     look: Look
-
-
-@contextmanager
-def _axes(ax: Axes | None, top: float = 0.93) -> Iterator[Axes]:
-    """The axes given, in the user's style; or new axes of column width in focuslab's style."""
-    with style() if ax is None else nullcontext():
-        yield new_figure(COLUMN_INCHES, 2.6).add_axes((0.15, 0.15, 0.83, top - 0.15)) if ax is None else ax
 
 
 def _line(look: Look, points: int = 2) -> dict:
@@ -352,7 +329,7 @@ def _finish(ax: Axes, lengths: Sequence[float], ends: Sequence[_End]) -> None:
     ax.set_xlabel(LENGTH_LABEL)
     ax.grid(axis="y")
     _name_ends(ax, lengths, ends)
-    _length_ticks(ax, lengths)
+    length_ticks(ax, lengths)
     # The axis ends with the data: what is right of it is room for names, not audio of greater length.
     ax.spines["bottom"].set_bounds(lengths[0], lengths[-1])
     # Its own offset from the ticks is kept; only across is it moved to the middle of the data.
@@ -449,21 +426,6 @@ def _spread(wanted: Sequence[float], heights: Sequence[float], low: float, high:
     return middles
 
 
-def _length_ticks(ax: Axes, lengths: Sequence[float]) -> None:
-    """A tick at each measured length, and its number where there is room for it."""
-    pixel = ax.get_figure(root=True).dpi / 72
-    shown: list[float] = []
-    for length in reversed(lengths):
-        at = ax.transData.transform((length, 1))[0]
-        digits = len(f"{length:g}") + len(f"{shown[-1]:g}") if shown else 0  # half of each stands between the two
-        if not shown or ax.transData.transform((shown[-1], 1))[0] - at >= (3 + 2.25 * digits) * pixel:
-            shown.append(length)
-    ax.xaxis.set_major_locator(FixedLocator(list(lengths)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value in shown else ""))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
 def _kinds(rows: Iterable[Mapping]) -> list[str]:
     """The known kinds in the order of the stack, then any that this version does not know."""
     there = {kind for row in rows for key in ("kind_share", "kind_flop_share") for kind in row.get(key) or {}}
@@ -479,12 +441,8 @@ def _kind_handles(kinds: Sequence[str]) -> list[Patch]:
     return handles
 
 
-def _legend_above(ax: Axes, handles: Sequence, ncols: int, **more) -> Legend:
-    return ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.05), ncols=ncols, **_LEGEND | more)
-
-
-def _footnote(summary: Mapping, rows: Sequence[Mapping], caption: str | None) -> list[str]:
-    """Lines beneath the figure: what the marks mean, what is missing, and how it was made."""
+def _paragraphs(summary: Mapping, rows: Sequence[Mapping], caption: str | None) -> list[str]:
+    """What stands beneath the figure: what the marks mean, what is missing, and how it was made."""
     parts = ["Time: median of the measured steps, bars from p10 to p90."]
     longest = rows[-1]["seconds"]
     if any(row.get("speedup_vs_dense") is not None and row["method"] != "dense" for row in rows):
@@ -497,17 +455,4 @@ def _footnote(summary: Mapping, rows: Sequence[Mapping], caption: str | None) ->
     over = summary.get("instrumented_over_plain")
     if over is not None:
         parts.append(f"A step under the instrument takes {over:.3f} times a plain one.")
-    paragraphs = [" ".join(parts), *(caption or "").splitlines()]
-    return [line for paragraph in paragraphs for line in _wrapped(paragraph)]
-
-
-def _wrapped(paragraph: str) -> list[str]:
-    """The lines of a paragraph of the footnote, as long as the page allows; letters differ in width, so it measures."""
-    scratch = new_figure(PAGE_INCHES, 1)
-    text = scratch.text(0, 0, "", fontsize=_FOOTNOTE_SIZE, parse_math=False)
-    for width in range(180, 60, -4):
-        lines = textwrap.wrap(paragraph, width)
-        text.set_text("\n".join(lines))
-        if text.get_window_extent().width <= (PAGE_INCHES - 0.12) * scratch.dpi:
-            break
-    return lines
+    return [" ".join(parts), *(caption or "").splitlines()]

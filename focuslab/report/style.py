@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from focuslab.store import write_atomically
@@ -92,6 +92,14 @@ _VARIANT_SHADES = (-0.35, 0.3, 0.0)
 _VARIANT_MARKERS = ("P", "h", "<", ">", "p", "d", "*", "8")
 _VARIANT_DASHES = ((0, (5, 1.2)), (0, (1.5, 1)), (0, (5, 1, 1.2, 1)))
 
+_WAYS = {
+    "down_blocks": Look("#0072B2", "v", "-"),
+    "mid_block": Look("#000000", "o", "-"),
+    "up_blocks": Look("#D55E00", "^", (0, (4, 1.5))),
+}
+_PLACES = (("v", "^"), ("s", "D"), ("P", "X"), ("<", ">"))
+"""Markers of the first, second, ... block down and up."""
+
 KIND_COLORS = {
     "self_attention": "#332288",
     "cross_attention": "#AA4499",
@@ -135,6 +143,24 @@ def method_look(method: str) -> Look:
     marker = _VARIANT_MARKERS[number % len(_VARIANT_MARKERS)]
     dashes = _VARIANT_DASHES[number // 8 % len(_VARIANT_DASHES)]
     return Look(shade(look.color, _VARIANT_SHADES[number // 24 % len(_VARIANT_SHADES)]), marker, dashes)
+
+
+def block_look(block: str) -> Look:
+    """The look of a block of a UNet, or of a site in it; it depends on the name alone."""
+    way, _, rest = block.partition(".")
+    look = _WAYS.get(way) or Look(_pick(way, _OTHER_COLORS), "o", "-")
+    place = int(number) if (number := rest.partition(".")[0]).isdigit() else 0
+    if way == "mid_block":
+        return look
+    marker = _PLACES[place % len(_PLACES)][way == "up_blocks"]
+    return Look(shade(look.color, (-0.4, 0.0, 0.35, 0.6)[place % 4]), marker, look.dashes)
+
+
+def intensity() -> Colormap:
+    """Light to dark."""
+    import seaborn  # it imports pyplot and pandas, which not every figure needs
+
+    return seaborn.color_palette("rocket_r", as_cmap=True)
 
 
 def shade(color: str, amount: float) -> str:

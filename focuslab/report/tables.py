@@ -1,19 +1,26 @@
-"""A profile's summary as text: a table for the terminal and the same table in GitHub's markdown.
+"""A run's summary as text: tables for the terminal and the same tables in GitHub's markdown.
 
-Needs the standard library only. Also holds what figures and tables share: checked rows, and the order of methods.
+Needs the standard library only. Also holds what figures and tables of a profile share: checked rows, and the order of
+methods.
 """
 
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from focuslab.errors import InputError
-
-WIDTH = 120
-"""Widest line of the terminal table, in characters, for labels and numbers of ordinary size."""
-NOTHING = "-"
-NOT_MEASURED = "not measured"
+from focuslab.report.attention_rows import attention_rows, fractions_of
+from focuslab.report.text import (
+    NOT_MEASURED,
+    NOTHING,
+    Column,
+    Table,
+    at_lengths,
+    formatter,
+    in_markdown,
+    in_terminal,
+    percent,
+    times,
+)
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 _LONG_SECONDS = ((60.0, "min"), *_SECONDS[:2])
@@ -26,18 +33,25 @@ def profile_table(summary: Mapping) -> str:
 
     `summary` is a profile's summary.json as a dict. Raises `InputError` where it is none or holds no row.
     """
-    parts = []
-    for table in _tables(summary):
-        parts += [_terminal(table), "\n".join(_wrapped(table.notes))]
-    return "\n\n".join(part for part in parts if part)
+    return in_terminal(_profile_tables(summary))
 
 
 def profile_markdown(summary: Mapping) -> str:
     """The same tables and notes as `profile_table`, in GitHub's markdown."""
-    parts = []
-    for table in _tables(summary):
-        parts += [_markdown(table), "\n".join(f"- {_escaped(note)}" for note in table.notes)]
-    return "\n\n".join(part for part in parts if part)
+    return in_markdown(_profile_tables(summary))
+
+
+def attention_table(summary: Mapping) -> str:
+    """The tables of a capture for a terminal, a row a block and length: numbers, then verdicts in words.
+
+    `summary` is a capture's summary.json as a dict. Raises `InputError` where it is none or holds no row.
+    """
+    return in_terminal(_attention_tables(summary))
+
+
+def attention_markdown(summary: Mapping) -> str:
+    """The same tables and notes as `attention_table`, in GitHub's markdown."""
+    return in_markdown(_attention_tables(summary))
 
 
 def summary_rows(summary: Mapping) -> list[Mapping]:
@@ -93,38 +107,26 @@ def missing_rows(rows: Sequence[Mapping]) -> str:
     """Which methods have no row at which lengths, in words, e.g. "naive at 80, 160 s"; "" where none is missing."""
     have = {(row["seconds"], row["method"]) for row in rows}
     lengths = sorted({row["seconds"] for row in rows})
-    return _at((m, s) for m in methods_of(rows) for s in lengths if (s, m) not in have)
+    return at_lengths((m, s) for m in methods_of(rows) for s in lengths if (s, m) not in have)
 
 
-class _Column(NamedTuple):
-    head: tuple[str, str]  # two lines; the second says the unit
-    cells: list[str]
-    left: bool = False
-
-
-class _Table(NamedTuple):
-    title: str
-    columns: list[_Column]
-    notes: list[str]
-
-
-def _tables(summary: Mapping) -> list[_Table]:
+def _profile_tables(summary: Mapping) -> list[Table]:
     tables = [_step_table(summary)]
     if summary.get("stages"):
         tables.append(_stage_table(summary["stages"]))
     return tables
 
 
-def _step_table(summary: Mapping) -> _Table:
+def _step_table(summary: Mapping) -> Table:
     rows = summary_rows(summary)
     dense = dense_seconds(rows)
     steps = summary.get("projected_steps")
-    time, time_unit = _formatter(
+    time, time_unit = formatter(
         _SECONDS, (r.get(k) for r in rows for k in ("step_seconds_median", "step_seconds_p10", "step_seconds_p90"))
     )
-    memory, memory_unit = _formatter(_BYTES, (r.get(k) for r in rows for k in ("peak_bytes", "predicted_peak_bytes")))
-    flops, flops_unit = _formatter(_FLOPS, (r.get("flops_per_step") for r in rows))
-    long, long_unit = _formatter(_LONG_SECONDS, (r.get("generation_seconds_projected") for r in rows))
+    memory, memory_unit = formatter(_BYTES, (r.get(k) for r in rows for k in ("peak_bytes", "predicted_peak_bytes")))
+    flops, flops_unit = formatter(_FLOPS, (r.get("flops_per_step") for r in rows))
+    long, long_unit = formatter(_LONG_SECONDS, (r.get("generation_seconds_projected") for r in rows))
 
     def spread(row: Mapping) -> str:
         low, high = row.get("step_seconds_p10"), row.get("step_seconds_p90")
@@ -133,7 +135,7 @@ def _step_table(summary: Mapping) -> _Table:
 
     def ideal(row: Mapping) -> str:
         seconds = row.get("ideal_seconds")
-        return _times(dense[row["seconds"]] / seconds if seconds and row["seconds"] in dense else None)
+        return times(dense[row["seconds"]] / seconds if seconds and row["seconds"] in dense else None)
 
     def peak(row: Mapping) -> str:
         if row.get("peak_bytes") is None and row.get("predicted_peak_bytes") is not None:
@@ -142,29 +144,29 @@ def _step_table(summary: Mapping) -> _Table:
 
     def share(row: Mapping) -> str:
         kinds = ((row.get(key) or {}).get("self_attention") for key in ("kind_share", "kind_flop_share"))
-        return " / ".join(_percent(value, 1) for value in kinds)
+        return " / ".join(percent(value, 1) for value in kinds)
 
     columns = [
-        _Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
-        _Column(("method", ""), [row["method"] for row in rows], left=True),
-        _Column((f"step time [{time_unit}]", "median (p10..p90)"), [spread(row) for row in rows]),
-        _Column(("speed-up", "vs dense"), [_times(row.get("speedup_vs_dense")) for row in rows]),
-        _Column(("ideal", "speed"), [ideal(row) for row in rows]),
-        _Column(("of", "ideal"), [_percent(row.get("share_of_ideal"), 0, " %") for row in rows]),
-        _Column(("peak", f"[{memory_unit}]"), [peak(row) for row in rows]),
-        _Column((flops_unit, "/step"), [flops(row.get("flops_per_step")) for row in rows]),
-        _Column(("self-att. [%]", "time / FLOPs"), [share(row) for row in rows]),
-        _Column(
+        Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
+        Column(("method", ""), [row["method"] for row in rows], left=True),
+        Column((f"step time [{time_unit}]", "median (p10..p90)"), [spread(row) for row in rows]),
+        Column(("speed-up", "vs dense"), [times(row.get("speedup_vs_dense")) for row in rows]),
+        Column(("ideal", "speed"), [ideal(row) for row in rows]),
+        Column(("of", "ideal"), [percent(row.get("share_of_ideal"), 0, " %") for row in rows]),
+        Column(("peak", f"[{memory_unit}]"), [peak(row) for row in rows]),
+        Column((flops_unit, "/step"), [flops(row.get("flops_per_step")) for row in rows]),
+        Column(("self-att. [%]", "time / FLOPs"), [share(row) for row in rows]),
+        Column(
             (f"{steps} st." if steps else "whole", f"[{long_unit}]"),
             [long(row.get("generation_seconds_projected")) for row in rows],
         ),
     ]
-    return _Table("Denoising, per step", columns, _step_notes(summary, rows, dense))
+    return Table("Denoising, per step", columns, _step_notes(summary, rows, dense))
 
 
 def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float, float]) -> list[str]:
     def lacking(key: str, among: Iterable[Mapping] = rows) -> str:
-        return _at((row["method"], row["seconds"]) for row in among if row.get(key) is None)
+        return at_lengths((row["method"], row["seconds"]) for row in among if row.get(key) is None)
 
     notes = []
     if any(is_bound(row["method"]) for row in rows):
@@ -180,7 +182,7 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
         ("spread of the step time", lacking("step_seconds_p10")),
         ("speed-up (needs dense at the same length)", lacking("speedup_vs_dense", undensed)),
         ("speed-up", lacking("speedup_vs_dense", [row for row in others if row["seconds"] in dense])),
-        ("ideal (needs dense and bound at the same length)", _at(unideal)),
+        ("ideal (needs dense and bound at the same length)", at_lengths(unideal)),
         ("FLOPs", lacking("flops_per_step")),
         ("share of kinds in time", lacking("kind_share")),
         ("share of kinds in FLOPs", lacking("kind_flop_share")),
@@ -207,12 +209,12 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
     return notes
 
 
-def _stage_table(stages: Sequence[Mapping]) -> _Table:
-    time, unit = _formatter(_SECONDS, (stage.get("stage_seconds_median") for stage in stages))
+def _stage_table(stages: Sequence[Mapping]) -> Table:
+    time, unit = formatter(_SECONDS, (stage.get("stage_seconds_median") for stage in stages))
     columns = [
-        _Column(("length", "[s]"), [f"{stage['seconds']:g}" for stage in stages]),
-        _Column(("stage", ""), [str(stage["stage"]) for stage in stages], left=True),
-        _Column(
+        Column(("length", "[s]"), [f"{stage['seconds']:g}" for stage in stages]),
+        Column(("stage", ""), [str(stage["stage"]) for stage in stages], left=True),
+        Column(
             ("time", f"[{unit}]"),
             [
                 NOT_MEASURED if stage.get("stage_seconds_median") is None else time(stage["stage_seconds_median"])
@@ -227,99 +229,76 @@ def _stage_table(stages: Sequence[Mapping]) -> _Table:
             note = f"{NOT_MEASURED}: no reason was given"
         if note is not None:
             said.setdefault(" ".join(str(note).split()), []).append((str(stage["stage"]), stage["seconds"]))
-    return _Table("Other stages", columns, [f"{_at(where)}: {note}" for note, where in said.items()])
+    return Table("Other stages", columns, [f"{at_lengths(where)}: {note}" for note, where in said.items()])
 
 
-def _formatter(units: Sequence[tuple[float, str]], values: Iterable[float | None]):
-    """A function value -> text and the unit, one for a whole column.
+def _attention_tables(summary: Mapping) -> list[Table]:
+    rows = attention_rows(summary)
+    length = Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows])
+    block = Column(("block", ""), [row["name"] for row in rows], left=True)
 
-    The unit is the largest in which the column's smallest value is at least 1; decimals are as many as give that
-    value three digits. So every cell has the same precision, and none has fewer than three digits.
-    """
-    smallest = min((value for value in values if value), default=units[0][0])
-    size, unit = next(((size, unit) for size, unit in units if smallest >= size), units[-1])
-    decimals = 2 if smallest / size < 10 else 1 if smallest / size < 100 else 0
-    return lambda value: NOTHING if value is None else f"{value / size:.{decimals}f}", unit
+    def lift(row: Mapping) -> str:
+        low, high = row["lift_low"], row["lift_high"]
+        return _number(row["lift"], 2) + ("" if low is None else f" ({low:.2f}..{high:.2f})")
+
+    def growth(row: Mapping) -> str:
+        uniform = row.get("uniform_growth")
+        return NOTHING if uniform is None else f"{row['entropy_growth']:+.2f}/{uniform:+.2f}"
+
+    columns = [
+        length,
+        block,
+        Column(("grid", "T x F"), [f"{row['time']} x {row['mel_rows']}" for row in rows]),
+        Column(
+            ("mass/chance", "[%]"),
+            [f"{percent(row['same_frequency_mass'], 1)}/{percent(row['chance'], 1)}" for row in rows],
+        ),
+        Column(("lift", "(interval)"), [lift(row) for row in rows]),
+        Column(("best", "head"), [_number(row["best_head_lift"], 2) for row in rows]),
+        Column(("entropy grew", "own/uniform"), [growth(row) for row in rows]),
+    ]
+    for r in fractions_of(rows):
+        cells = [f"{percent(row['recall'].get(r), 0)}/{percent(row['output_error'].get(r), 0)}" for row in rows]
+        columns.append(Column((f"r={r}", "[%]"), cells))
+    in_words = [length, block, Column(("verdict", ""), [row["verdict"] for row in rows], left=True, words=True)]
+    return [
+        Table("Same-frequency attention, by block", columns, _attention_notes(summary, rows)),
+        Table("In words", in_words, []),
+    ]
 
 
-def _times(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}x"
-
-
-def _percent(value: float | None, decimals: int, sign: str = "") -> str:
-    return NOTHING if value is None else f"{100 * value:.{decimals}f}{sign}"
-
-
-def _at(pairs: Iterable[tuple[str, float]]) -> str:
-    """Names and lengths in words: "dense at 10, 20 s; naive at 80 s"; names with the same lengths stand together."""
-    lengths: dict[str, list[float]] = {}
-    for name, seconds in pairs:
-        lengths.setdefault(name, []).append(seconds)
-    names: dict[tuple[float, ...], list[str]] = {}
-    for name, seconds in lengths.items():
-        names.setdefault(tuple(sorted(set(seconds))), []).append(name)
-    return "; ".join(f"{', '.join(n)} at {', '.join(f'{s:g}' for s in at)} s" for at, n in names.items())
-
-
-def _wrapped(notes: Iterable[str]) -> list[str]:
-    return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
-
-
-def _terminal(table: _Table) -> str:
-    """Columns two spaces apart. A long label goes on in lines of its own, one parameter a line, so that the numbers
-    of a row stay on its first line and a line stays within `WIDTH`."""
-    widths = [max(map(len, (*column.head, *column.cells))) for column in table.columns]
-    labels = next(i for i, column in enumerate(table.columns) if column.left)
-    room = WIDTH - sum(widths) - 2 * (len(widths) - 1) + widths[labels]
-    pieces = [_folded(cell, room) for cell in table.columns[labels].cells]
-    widths[labels] = max(map(len, (*table.columns[labels].head, *(line for lines in pieces for line in lines))))
-
-    def line(cells: Iterable[str]) -> str:
-        placed = (
-            cell.ljust(width) if column.left else cell.rjust(width)
-            for cell, width, column in zip(cells, widths, table.columns, strict=True)
+def _attention_notes(summary: Mapping, rows: Sequence[Mapping]) -> list[str]:
+    interval = summary["interval"]
+    notes = []
+    if any(row["lift"] is not None for row in rows):
+        prompts = ", ".join(str(n) for n in sorted({row["prompts"] for row in rows}))
+        notes.append(
+            f"Lift: mass over chance; interval: {interval['level']:.0%}, bootstrap over prompts ({prompts} of them)."
         )
-        return "  ".join(placed).rstrip()
-
-    lines = [table.title]
-    lines += [line(column.head[i] for column in table.columns) for i in (0, 1)]
-    lines.append("  ".join("-" * width for width in widths))
-    for i, label in enumerate(pieces):
-        for j, piece in enumerate(label):
-            row = (piece if k == labels else "" if j else c.cells[i] for k, c in enumerate(table.columns))
-            lines.append(line(row))
-    return "\n".join(lines)
-
-
-def _folded(label: str, width: int) -> list[str]:
-    width = max(width, 12)
-    if len(label) <= width:
-        return [label]
-    name, *parameters = label.split(":")
-    lines = textwrap.wrap(name, width) or [name]
-    for parameter in parameters:
-        lines += textwrap.wrap(parameter, width, initial_indent="  ", subsequent_indent="    ")
-    return lines
-
-
-def _markdown(table: _Table) -> str:
-    heads = [" ".join(part for part in column.head if part) for column in table.columns]
-    lines = [f"**{table.title}**", "", _pipes(heads), _pipes(":--" if c.left else "--:" for c in table.columns)]
-    for cells in zip(*([_cell(c, cell) for cell in c.cells] for c in table.columns), strict=True):
-        lines.append(_pipes(cells))
-    return "\n".join(lines)
+    else:
+        notes.append("Not measured, same-frequency mass.")
+    if interval["note"]:
+        notes.append(f"Interval: {interval['note']}.")
+    if fractions_of(rows):
+        notes.append("r: recall/output error with LiteFocus at one site alone, mean over the sites of the block.")
+    training = f"the training length of {summary['training_seconds']:g} s"
+    if all(row["entropy"] is None for row in rows):
+        notes.append("Not measured, entropy.")
+    elif summary["training_length"] is None:
+        notes.append(f"Not known, how entropy grew: no measured length is near {training}.")
+    else:
+        notes.append(
+            f"Entropy grew, in nats, since {summary['training_length']:g} s, which stands for {training}; beside it, "
+            "what uniform attention would have."
+        )
+    over = summary["capture_over_plain"]
+    notes.append(
+        "Not measured, the cost of recording."
+        if over is None
+        else f"All steps together took {over:.3f} times what plain ones would have."
+    )
+    return notes
 
 
-def _cell(column: _Column, cell: str) -> str:
-    # "~" twice in a line would strike out what stands between.
-    return f"`{cell.replace('|', chr(92) + '|')}`" if column.left else _escaped(cell)
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\|*_~<`":
-        text = text.replace(mark, f"\\{mark}")
-    return text
-
-
-def _pipes(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _number(value: float | None, decimals: int) -> str:
+    return NOTHING if value is None else f"{value:.{decimals}f}"

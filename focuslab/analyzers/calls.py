@@ -1,0 +1,106 @@
+"""The records of a capture as arrays: what every call of a site measured, side by side."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """All calls of some sites with one grid at one length.
+
+    values: name -> `[P, S, B, H, ...]`, by prompt, recorded step, half of the guidance batch and head (of all sites one
+    after the other); what a site has one of, such as its output error, has one entry a site instead. Names are as in
+    the records, with a slash between nested ones: "mass", "mass_std", "recall/0.1", "lag/own".
+    """
+
+    seconds: float
+    time: int
+    mel_rows: int
+    prompts: tuple[int, ...]
+    steps: tuple[int, ...]
+    timesteps: tuple[float, ...]
+    halves: tuple[str, ...]
+    heads: tuple[tuple[str, int], ...]
+    values: Mapping[str, np.ndarray]
+
+    def labels(self, kind: str) -> list[str]:
+        """What there is of a nested statistic: ["0", "0.1"] of "recall"."""
+        return [name.partition("/")[2] for name in self.values if name.startswith(f"{kind}/")]
+
+
+def finished(records: Iterable[Record]) -> list[Record]:
+    """The attention records of prompts and lengths that were recorded to their end."""
+    records = list(records)
+    done = {(r["prompt"], r["seconds"]) for r in records if r["kind"] == "pass"}
+    return [r for r in records if r["kind"] == "attention" and (r["prompt"], r["seconds"]) in done]
+
+
+def calls_of(site: Mapping[str, Any], records: Sequence[Record]) -> Calls:
+    """All records of one site (a row of the capture's table) at one length.
+
+    Of two records of the same call the later one counts.
+    """
+    by_call = {(r["prompt"], r["step"], r["half"]): r for r in records}
+    prompts, steps = (sorted({key[i] for key in by_call}) for i in (0, 1))
+    halves = list(dict.fromkeys(key[2] for key in by_call))
+    flat = [dict(_values(by_call[p, s, h])) for p in prompts for s in steps for h in halves]
+    first = records[0]
+    # Only what every call has: a statistic of some calls is a mean of nothing in particular.
+    names = [name for name in flat[0] if all(name in call for call in flat)]
+    shape = len(prompts), len(steps), len(halves)
+    values = {name: np.array([call[name] for call in flat], dtype=float) for name in names}
+    return Calls(
+        seconds=first["seconds"],
+        time=first["time"],
+        mel_rows=first["mel_rows"],
+        prompts=tuple(prompts),
+        steps=tuple(steps),
+        timesteps=tuple(by_call[prompts[0], s, halves[0]]["timestep"] for s in steps),
+        halves=tuple(halves),
+        heads=tuple((site["name"], head) for head in range(site["heads"])),
+        values={name: x.reshape(*shape, *x.shape[1:]) for name, x in values.items()},
+    )
+
+
+def together(parts: Sequence[Calls]) -> Calls:
+    """The calls of several sites with the same grid, their heads one after the other."""
+    first = parts[0]
+    names = [name for name in first.values if all(name in part.values for part in parts)]
+    return Calls(
+        first.seconds,
+        first.time,
+        first.mel_rows,
+        first.prompts,
+        first.steps,
+        first.timesteps,
+        first.halves,
+        tuple(head for part in parts for head in part.heads),
+        {name: np.concatenate([part.values[name] for part in parts], axis=3) for name in names},
+    )
+
+
+def _values(record: Record) -> Iterator[tuple[str, Any]]:
+    """(name, value with one entry a head or one in all)."""
+    for kind in ("mass", "entropy"):
+        if kind in record:
+            yield kind, record[kind]["mean"]
+            yield f"{kind}_std", record[kind]["std"]
+    if "rows" in record:
+        yield "rows", record["rows"]
+    for name, value in record.get("lag", {}).items():
+        yield f"lag/{name}", value if name in ("own", "other") else [value]
+    for name, value in record.get("recall", {}).items():
+        yield f"recall/{name}", value["mean"]
+    for name, value in record.get("output_error", {}).items():
+        yield f"output_error/{name}", [value["all"]]
+        yield f"head_error/{name}", value["heads"]
+    for name, value in record.get("labels", {}).items():
+        yield f"labels/{name}", value
+    for name, value in record.get("patterns", {}).items():
+        yield f"patterns/{name}", value["mean"]
+        yield f"patterns_chance/{name}", [value["chance"]]

@@ -1,0 +1,78 @@
+"""Bootstrap confidence intervals over prompts, clips or whatever else was drawn independently."""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from focuslab.errors import InputError
+
+LEVEL = 0.95
+RESAMPLES = 2000
+FEWEST = 5
+"""With fewer values the interval is at most the range of the values, which covers the mean in 1 - 2^(1-n) of cases."""
+
+
+def bootstrap_interval(
+    values: Any,
+    statistic: Callable[[np.ndarray], Any] | None = None,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Any, Any]:
+    """(low, high) of a statistic of `values` `[n, ...]`, whose first axis is resampled with replacement.
+
+    statistic: a function `[n, ...] -> number or array`; None is the mean over the first axis, made of all resamples at
+    once. low and high are numbers or arrays as the statistic is. The same n and seed give the same resamples, so
+    intervals of several quantities of the same prompts belong together.
+
+    Percentiles of the resamples, further out than `level` says by as much as makes them as wide as Student's interval:
+    plain percentiles are too narrow for few values (Hesterberg 2015, "What teachers should know about the bootstrap",
+    5.3). Raises `InputError` for fewer than two values, or one that is not finite.
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values) if values.ndim else 0
+    if n < 2:
+        raise InputError(f"an interval needs two values or more, not {n}: measure more prompts")
+    if not np.isfinite(values).all():
+        raise InputError("an interval needs finite values, and there is NaN or infinity among these")
+    chosen = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    if statistic is None:
+        counts = np.zeros((resamples, n))
+        np.add.at(counts, (np.arange(resamples)[:, None], chosen), 1)
+        # About the middle, so that rounding gives equal values no width.
+        middle = values.mean(axis=0)
+        results = middle + np.tensordot(counts / n, values - middle, axes=1)
+    else:
+        results = np.array([statistic(values[index]) for index in chosen])
+    tail = 100 * _tail(n, level)
+    low, high = np.percentile(results, [tail, 100 - tail], axis=0)
+    return (low, high) if results.ndim > 1 else (float(low), float(high))
+
+
+def _tail(n: int, level: float) -> float:
+    """The share of resamples of n values below the interval, and above it."""
+    return NormalDist().cdf(-math.sqrt(n / (n - 1)) * _student_quantile(level, n - 1))
+
+
+def _student_quantile(level: float, freedom: int) -> float:
+    """The t that |Student's t| stays below with probability `level`."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_within(middle, freedom) < level else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _student_within(angle: float, freedom: int) -> float:
+    """P(|t| < sqrt(freedom) * tan(angle)) for Student's t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(2 + odd, freedom + 1, 2):
+        total += term
+        term *= cosine * cosine * (k - 1) / k
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total

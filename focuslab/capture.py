@@ -1,0 +1,394 @@
+"""Where the attention of a pipeline goes, at every site, head, step and length, of prompts that are really denoised."""
+
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from focuslab.analyzers.attention import attention_summary
+from focuslab.attention.statistics import Pattern
+from focuslab.environment import machine, versions
+from focuslab.errors import FocuslabError, InputError
+from focuslab.grid import Grid
+from focuslab.instrument.call_records import attention_record
+from focuslab.instrument.denoising import denoise
+from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
+from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_query, pieces_at
+from focuslab.instrument.memory import PeakMemory, available_bytes, check_fits
+from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
+from focuslab.instrument.timers import clock_for
+from focuslab.methods import LiteFocus
+from focuslab.methods.base import check_choice, check_count, check_seed
+from focuslab.models.conditioning import encode_prompt, unet_inputs
+from focuslab.models.identity import describe
+from focuslab.models.latents import check_mel_latents
+from focuslab.models.lengths import check_lengths, latent_frame_seconds, training_seconds
+from focuslab.models.placement import device_of
+from focuslab.models.sites import Site, find_sites, select_sites
+from focuslab.records import AttentionRun, Progress, RunInfo
+from focuslab.store import RunDirectory, now, read_arrays
+
+DEFAULT_STEPS = 20
+DEFAULT_CAPTURED = 5
+"""Recorded steps where none are named: at five of 200, one may cost three plain ones for the run to cost 1.05."""
+DEFAULT_FRACTIONS = (0.0, 0.05, 0.1, 0.2)
+ARRAY_BYTES = 200_000_000
+DRY_RUN_TIMES = 4
+"""Query time steps sampled in a dry run; at lengths where memory counts a block holds no more."""
+
+
+@torch.no_grad()
+def capture_attention(
+    pipe,
+    prompts: Sequence[str] | str,
+    seconds: Sequence[float] = (10.0,),
+    *,
+    steps: int = DEFAULT_STEPS,
+    capture_steps: Sequence[int] | None = None,
+    sites: Sequence[str] | str | None = None,
+    seed: int = 0,
+    cross_fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    cross_weight: float | str = 1.0,
+    statistics: Sequence[str] = STATISTICS,
+    sampled_times: int = 64,
+    labels: Labels | Mapping[str, Labels] | None = None,
+    patterns: Mapping[str, Pattern] | None = None,
+    queries: Sequence[str | tuple[int, int]] = (),
+    crops: Sequence[str | Crop] = (),
+    array_bytes: int = ARRAY_BYTES,
+    out: str | os.PathLike | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> AttentionRun:
+    """Denoise each prompt at each length with classifier-free guidance, and record where attention goes.
+
+    The sound itself is not decoded. Recording leaves what the pipeline computes as it was: bit for bit where its own
+    attention is the kernel that returns a log-sum-exp (as on the CPU), else within that kernel's rounding.
+
+    steps: denoising steps. capture_steps: those recorded, from 0; None is up to 5 of them spread over the run, not more
+    than half. sites: names, blocks or patterns; None is every self-attention. seed: of the first noise, of the drawn
+    keys and of the sampled queries.
+    statistics, some of `STATISTICS`, each for every site, head, recorded step and half of the guidance batch:
+
+    * "mass", same-frequency mass of every query. Costs 1/F of the site's dense attention.
+    * "recall" and "output_error" of LiteFocus with each of `cross_fractions` (and `cross_weight`) at this site alone,
+      of every query, with the keys that it would draw. Cost its own share of query-key pairs.
+    * "entropy", "rows" (the F x F matrix of mass from query row to key row) and "lag" (mass by time lag, for the own
+      row and for the others): exact for the queries of `sampled_times` time steps, one drawn from each of as many
+      equal stretches, and so for all where there are no more. Unfused, so a query costs several times the dense one.
+
+    labels: a function `grid -> (label of each key as LongTensor [N], how many)` or several by name: mean mass by label.
+    patterns: by name functions `(grid, query tokens [Q]) -> bool [Q, N]` on the device of the tokens, which keys belong
+    to a pattern for each of these queries: mass in it and its share of all keys. Both of the sampled queries.
+    queries: tokens "t:f" or (t, f) of the finest grid among the sites, whose attention is kept whole at the sites with
+    that grid. crops: "SITE:first-last" keeps the map of these tokens against themselves, "SITE:first-last:first-last"
+    against those keys. Both are refused where they would write more than `array_bytes` in all.
+    out: a run directory; one that holds the same run is gone on with at the first prompt and length that is not
+    complete. None keeps everything in memory only.
+
+    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or a
+    length whose predicted memory is not free; `FocuslabError` naming site, step and dtype where attention is not
+    finite, with the steps before it on disk.
+    """
+    check_mel_latents(pipe)
+    prompts = _check_prompts(prompts)
+    lengths = check_lengths(pipe, seconds)
+    for name, value in (("steps", steps), ("sampled_times", sampled_times), ("array_bytes", array_bytes)):
+        check_count(name, value)
+    check_seed(seed)
+    capture_steps = _check_capture_steps(capture_steps, steps)
+    chosen = select_sites(find_sites(pipe), "*" if sites is None else sites)
+    queries, crops = [parse_query(query) for query in queries], [parse_crop(crop) for crop in crops]
+    labels, patterns = _by_name(labels, "labels"), _by_name(patterns, "patterns")
+    request = Request(
+        statistics=_check_statistics(statistics, bool(labels or patterns or queries or crops)),
+        focus=_focus(cross_fractions, cross_weight, seed),
+        sampled_times=sampled_times,
+        seed=seed,
+    )
+    clock_for(device_of(pipe))
+
+    conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
+    names = [site.name for site in chosen]
+    twin = meta_unet(pipe.unet)
+    expected = {s: _expect(pipe, twin, conditioning[0], s, request, names) for s in lengths}
+    pieces = {s: _pieces(s, chosen, run.grids, queries, crops) for s, run in expected.items()}
+    _check_bytes(chosen, pieces, len(prompts) * len(capture_steps), array_bytes)
+    for grid in dict.fromkeys(grid for run in expected.values() for grid in run.grids.values()):
+        _check_labels(labels, patterns, grid)
+    # Labels of a grid are the same at every site and step that has it.
+    request = replace(request, labels={name: functools.cache(f) for name, f in labels.items()}, patterns=patterns)
+
+    info = RunInfo(
+        command="capture-attn",
+        model=describe(pipe),
+        parameters={
+            "seconds": lengths,
+            "steps": steps,
+            "capture_steps": capture_steps,
+            "sites": [{**vars(site)} for site in chosen],
+            "statistics": list(request.statistics),
+            "cross_fractions": [method.cross_fraction for method in request.focus.values()],
+            "cross_weight": cross_weight,
+            "sampled_times": sampled_times,
+            "labels": sorted(labels),
+            "patterns": sorted(patterns),
+            "queries": [f"{t}:{f}" for t, f in queries],
+            "crops": [str(crop) for crop in crops],
+            "training_seconds": training_seconds(pipe),
+        },
+        machine=machine(device_of(pipe)),
+        versions=versions(),
+        device=str(device_of(pipe)),
+        dtype=str(pipe.unet.dtype).removeprefix("torch."),
+        seed=seed,
+        prompts=tuple(prompts),
+    )
+    items = [_Item(p, s, expected[s].total_flops * steps) for s in lengths for p in range(len(prompts))]
+    with tempfile.TemporaryDirectory() as memory_only:
+        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+        run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
+        _Capture(pipe, conditioning, request, pieces, names, run).measure(items, progress or (lambda *_: None))
+        summary = attention_summary(run.info, run.records)
+        return AttentionRun(run.info, summary, tuple(run.records), read_arrays(run.path), run.path if out else None)
+
+
+def default_capture_steps(steps: int) -> list[int]:
+    """Up to `DEFAULT_CAPTURED` steps from the first to the last, and not more than half of them, so that as many are
+    left to compare their time with."""
+    count = min(DEFAULT_CAPTURED, (steps + 1) // 2)
+    return [round(i * (steps - 1) / max(count - 1, 1)) for i in range(count)]
+
+
+def _check_prompts(prompts: Sequence[str] | str) -> list[str]:
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    wrong = [prompt for prompt in prompts if not isinstance(prompt, str) or not prompt.strip()]
+    if wrong or not prompts:
+        raise InputError(f"expected one or more prompts, each a text, not {wrong[0]!r}" if wrong else "no prompt given")
+    if len(set(prompts)) < len(prompts):
+        again = next(prompt for i, prompt in enumerate(prompts) if prompt in prompts[:i])
+        raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same sound")
+    return prompts
+
+
+def _check_capture_steps(capture_steps: Sequence[int] | None, steps: int) -> list[int]:
+    if capture_steps is None:
+        return default_capture_steps(steps)
+    wrong = [step for step in capture_steps if type(step) is not int or not 0 <= step < steps]
+    if wrong or not capture_steps or len(set(capture_steps)) < len(capture_steps):
+        found = wrong[0] if wrong else list(capture_steps)
+        raise InputError(f"capture_steps must be different steps from 0 to {steps - 1}, the last, not {found!r}")
+    return sorted(capture_steps)
+
+
+def _check_statistics(statistics: Sequence[str], something_else: bool) -> tuple[str, ...]:
+    statistics = (statistics,) if isinstance(statistics, str) else tuple(dict.fromkeys(statistics))
+    for name in statistics:
+        check_choice("a statistic", name, STATISTICS)
+    if not (statistics or something_else):
+        raise InputError(f"nothing would be recorded: name some statistics of {', '.join(STATISTICS)}")
+    return statistics
+
+
+def _focus(cross_fractions: Sequence[float], cross_weight: float | str, seed: int) -> dict[str, LiteFocus]:
+    methods = [LiteFocus(cross_fraction=r, cross_weight=cross_weight, seed=seed) for r in cross_fractions]
+    named = {f"{method.cross_fraction:g}": method for method in methods}
+    if len(named) < len(methods):
+        raise InputError(f"cross_fractions must be different numbers, not {list(cross_fractions)}")
+    return named
+
+
+def _by_name(functions, name: str) -> dict[str, Any]:
+    named = {name: functions} if callable(functions) else dict(functions or {})
+    wrong = [key for key, function in named.items() if not isinstance(key, str) or not callable(function)]
+    if wrong:
+        raise InputError(f"{name} must be functions by name, but {wrong[0]!r} is {named[wrong[0]]!r}")
+    return named
+
+
+def _check_labels(labels: Mapping[str, Labels], patterns: Mapping[str, Pattern], grid: Grid) -> None:
+    """Try the functions on a grid, on the CPU. Raises `InputError` for what is not as it has to be."""
+    on = f"on a grid of {grid.time} time steps x {grid.mel_rows} mel rows"
+    for name, function in labels.items():
+        made = function(grid)
+        of_keys, count = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+        if not isinstance(of_keys, Tensor) or of_keys.dtype != torch.long or of_keys.shape != (grid.tokens,):
+            raise InputError(f"labels {name!r} must be a LongTensor of {grid.tokens} and a number {on}")
+        if type(count) is not int or of_keys.min() < 0 or of_keys.max() >= count:
+            raise InputError(f"labels {name!r} must be from 0 to below their number {count!r} {on}")
+    for name, function in patterns.items():
+        tokens = torch.arange(min(2, grid.tokens))
+        members = function(grid, tokens)
+        if (
+            not isinstance(members, Tensor)
+            or members.dtype != torch.bool
+            or members.shape != (len(tokens), grid.tokens)
+        ):
+            raise InputError(f"pattern {name!r} must be a bool tensor [queries, {grid.tokens} keys] {on}")
+
+
+def _expect(
+    pipe, twin: nn.Module, conditioning: dict[str, Tensor], seconds: float, request: Request, names: list[str]
+) -> DryRun:
+    """A dry run of a recorded step. Raises `InputError` where it would not fit into memory."""
+    # What is made one after the other is held one at a time: a few blocks and the most drawn keys are the peak.
+    most = sorted(request.focus.items(), key=lambda named: named[1].cross_fraction)[-1:]
+    sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
+    recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
+    run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names))
+    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
+    device = device_of(pipe)
+    what = f"recording at {seconds:g} s"
+    check_fits(what, run.peak_bytes - loaded, available_bytes(device), device, "leave out this length")
+    return run
+
+
+def _pieces(
+    seconds: float,
+    sites: Sequence[Site],
+    grids: dict[str, Grid],
+    queries: Sequence[tuple[int, int]],
+    crops: Sequence[Crop],
+) -> dict[str, list[Piece]]:
+    try:
+        return pieces_at(sites, grids, queries, crops)
+    except InputError as error:
+        raise InputError(f"at {seconds:g} s: {error}") from None
+
+
+def _check_bytes(sites: Sequence[Site], pieces: dict[float, dict[str, list[Piece]]], times: int, limit: int) -> None:
+    """Raises `InputError` where queries and crops, kept `times` times of each half, pass the limit."""
+    a_time = sum(piece.bytes_for(site) for at in pieces.values() for site in sites for piece in at[site.name])
+    needed = a_time * times * len(HALVES)
+    if needed > limit:
+        raise InputError(
+            f"the queries and crops would take {needed / 1e6:.0f} MB ({needed} bytes) and array_bytes allows {limit}: "
+            "ask for fewer, at fewer sites, steps or prompts, or allow more"
+        )
+
+
+def _grid_rows(run: DryRun) -> dict[str, list[int]]:
+    return {name: [grid.time, grid.mel_rows] for name, grid in run.grids.items()}
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One prompt at one length; `weight` is its expected share of the work, in FLOPs."""
+
+    prompt: int
+    seconds: float
+    weight: float
+
+    @property
+    def key(self) -> tuple[int, float]:
+        return self.prompt, self.seconds
+
+
+class _Capture:
+    """Denoises items one by one and puts each recorded step on disk when it is over."""
+
+    def __init__(self, pipe, conditioning, request, pieces, names, run: RunDirectory):
+        self.pipe = pipe
+        self.conditioning: list[dict[str, Tensor]] = conditioning
+        self.request: Request = request
+        self.pieces: dict[float, dict[str, list[Piece]]] = pieces
+        self.names: list[str] = names
+        self.run = run
+        self.steps: int = run.info.parameters["steps"]
+        self.device = device_of(pipe)
+        self.clock = clock_for(self.device)
+        self.plain_peaks: dict[float, int | None] = {}
+
+    def measure(self, items: Sequence[_Item], progress: Progress) -> None:
+        complete = {(r["prompt"], r["seconds"]) for r in self.run.records if r["kind"] == "pass"}
+        self.run.keep(lambda record: (record["prompt"], record["seconds"]) in complete)
+        total = sum(item.weight for item in items)
+        done = sum(item.weight for item in items if item.key in complete)
+        try:
+            for item in items:
+                if item.key not in complete:
+                    self._guarded(item, lambda share, text, i=item, d=done: progress(d + share * i.weight, total, text))
+                    done += item.weight
+        finally:
+            if self.run.records:
+                self.run.write_summary(attention_summary(self.run.info, self.run.records))
+        self.run.note(ended=self.run.info.ended or now())
+
+    def _guarded(self, item: _Item, progress) -> None:
+        try:
+            self._measure(item, progress)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise FocuslabError(
+                f"recording at {item.seconds:g} s ran out of memory on {self.device}: leave out this length "
+                f"({len(self.run.records)} records are kept in {self.run.path})"
+            ) from error
+
+    def _measure(self, item: _Item, progress) -> None:
+        if item.seconds not in self.plain_peaks:
+            self.plain_peaks[item.seconds] = self._warm_up(item)
+        request = replace(self.request, pieces=self.pieces[item.seconds])
+        recorder = Recorder(request, self.run.info.parameters["capture_steps"])
+        title = f"{item.seconds:g} s, prompt {item.prompt + 1} of {len(self.conditioning)}"
+        report_every = max(1, self.steps // 20)
+        recorded = []
+
+        def after_step(step: int) -> None:
+            if site_records := recorder.take():
+                recorded.append(step)
+                self._keep(item, site_records)
+            if (step + 1) % report_every == 0 or step + 1 == self.steps:
+                progress((step + 1) / self.steps, f"{title}: step {step + 1} of {self.steps}")
+
+        start = perf_counter()
+        with PeakMemory(self.device) as peak, recorder.attach(self.pipe, self.names):
+            step_seconds = self._denoise(item, self.steps, after_step)
+        self.run.append(
+            {
+                "kind": "pass",
+                "prompt": item.prompt,
+                "seconds": item.seconds,
+                "seconds_elapsed": perf_counter() - start,
+                "recorded_steps": recorded,
+                "plain_step_seconds": [s for step, s in enumerate(step_seconds) if step not in recorded],
+                "recorded_step_seconds": [step_seconds[step] for step in recorded],
+                "peak_bytes": peak.peak_bytes,
+                "plain_peak_bytes": self.plain_peaks[item.seconds],
+                "at": now(),
+            }
+        )
+
+    def _warm_up(self, item: _Item) -> int | None:
+        """One plain step, untimed; the peak memory of the pipeline as it is."""
+        with PeakMemory(self.device) as peak:
+            self._denoise(item, 1)
+        return peak.peak_bytes
+
+    def _denoise(self, item: _Item, steps: int, after_step=None) -> list[float]:
+        conditioning = self.conditioning[item.prompt]
+        return denoise(self.pipe, conditioning, item.seconds, steps, self.run.info.seed, self.clock, after_step)
+
+    def _keep(self, item: _Item, site_records: list[SiteRecord]) -> None:
+        lines, arrays, notes = [], {}, {}
+        frame_seconds = latent_frame_seconds(self.pipe)
+        for record in site_records:
+            step, site, grid = record.call.step, record.call.site.name, record.call.grid
+            timestep = self.pipe.scheduler.timesteps[step].item()
+            for i, half in enumerate(HALVES):
+                key = {"prompt": item.prompt, "seconds": item.seconds, "step": step, "timestep": timestep, "half": half}
+                lines.append({"kind": "attention", **key, **attention_record(record, i, frame_seconds)})
+                for piece, maps in record.pieces:
+                    name = f"{piece.kind}/{item.prompt}/{item.seconds:g}/{step}/{half}/{site}/{piece.label}"
+                    arrays[name] = maps[i].numpy()
+                    rows, keys = ([tokens.start, tokens.stop - 1] for tokens in (piece.rows, piece.keys))
+                    notes[name] = json.dumps({"rows": rows, "keys": keys, "grid": [grid.time, grid.mel_rows]})
+        if arrays:
+            self.run.write_arrays(f"prompt{item.prompt}-{item.seconds:g}s-step{step}", arrays, notes)
+        self.run.append(*lines)

@@ -1,0 +1,141 @@
+"""focuslab capture-attn"""
+
+from pathlib import Path
+
+import click
+
+from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.progress import Reporter
+from focuslab.errors import InputError
+
+
+@click.command("capture-attn", short_help="Record where attention goes.")
+@click.option("--prompt", "given", multiple=True, help="What is generated; repeat it for several.")
+@click.option("--prompts", "file", type=click.Path(path_type=Path), help="A text file with a prompt in each line.")
+@click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
+@click.option(
+    "--capture-steps",
+    type=WholeNumbers("step", "0,10,19"),
+    help="Steps that are recorded, from 0.  [default: up to 5, spread]",
+)
+@click.option("--sites", type=Names(), help="Sites, blocks or patterns such as up_blocks.*.attn1.  [default: all]")
+@click.option(
+    "--cross-fractions",
+    type=Fractions("fraction", "0,0.1"),
+    default="0,0.05,0.1,0.2",
+    show_default=True,
+    help="LiteFocus' r, for recall and output error.",
+)
+@click.option(
+    "--cross-weight", default="1", show_default=True, help="Weight of drawn keys: a number, or unbiased (1/r)."
+)
+@click.option(
+    "--statistics",
+    type=Names(),
+    default="mass,entropy,rows,lag,recall,output_error",
+    show_default=True,
+    help="What is recorded; mass alone costs least.",
+)
+@click.option("--query", "queries", multiple=True, help="t:f, a token whose attention is kept whole; repeatable.")
+@click.option("--crop", "crops", multiple=True, help="SITE:first-last, a part of a map that is kept whole; repeatable.")
+@click.option(
+    "--array-bytes", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Most for those."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
+@click.option("--force", is_flag=True, help="Replace another run in --out.")
+@shared_options
+def command(
+    model,
+    device,
+    dtype,
+    seed,
+    offline,
+    quiet,
+    given,
+    file,
+    seconds,
+    steps,
+    capture_steps,
+    sites,
+    cross_fractions,
+    cross_weight,
+    statistics,
+    queries,
+    crops,
+    array_bytes,
+    out,
+    force,
+):
+    """Record where self-attention goes while prompts are denoised, and draw Figure 2 of it.
+
+    Same-frequency mass, entropy, mass from mel row to mel row and by time lag, and recall and output error of LiteFocus
+    for each fraction: exact, at every site, head and recorded step, for both halves of the guidance batch. A token t:f
+    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped goes on when the
+    same command is given again.
+    """
+    from focuslab.capture import capture_attention
+    from focuslab.models.specs import load
+    from focuslab.profiling import PROMPT
+    from focuslab.report.attention import write_attention_figures
+
+    prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]
+    cross_weight = _number_or_text(cross_weight)
+    recorded = {
+        "steps": steps,
+        "capture_steps": capture_steps,
+        "sites": sites,
+        "cross_fractions": cross_fractions,
+        "cross_weight": cross_weight,
+        "statistics": statistics,
+        "queries": queries,
+        "crops": crops,
+        "seed": seed,
+    }
+    if out is None:
+        out = default_directory("capture-attn", model, [prompts, seconds, recorded, device, dtype])
+    pipe = load(model, device, dtype, offline=offline)
+    try:
+        with Reporter(quiet) as reporter:
+            run = capture_attention(
+                pipe, prompts, seconds, **recorded, array_bytes=array_bytes, out=out, force=force, progress=reporter
+            )
+    except KeyboardInterrupt:
+        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
+        raise click.Abort from None
+    write_attention_figures(run.info, run.summary, run.arrays, out / "figures", how_it_was_made(run.info))
+    click.echo(run)
+    click.echo(out)
+
+
+def read_prompts(file: Path) -> list[str]:
+    """The lines of a text file that are not blank, without the space around them. Raises `InputError`."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}): expected a text file with a prompt in each line"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is no text in UTF-8: expected a prompt in each line") from None
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise InputError(f"{file} holds no prompt: expected one in each line")
+    return prompts
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def how_it_was_made(info) -> str:
+    """How the records were made, in one paragraph."""
+    p = info.parameters
+    prompts = "1 prompt" if len(info.prompts) == 1 else f"{len(info.prompts)} prompts"
+    return (
+        f"{info.made_on}; {prompts}, guided, steps {', '.join(map(str, p['capture_steps']))} of {p['steps']}, seed "
+        f"{info.seed}; {info.made_with}"
+    )
