@@ -4,12 +4,12 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from focuslab.cli import COMMANDS, main
+from tests.commands import start
 
 PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
 
@@ -121,12 +121,6 @@ def test_without_the_bundled_model_the_default_says_what_to_use(focuslab, monkey
     monkeypatch.setattr("focuslab.models.specs.BUNDLED", tmp_path / "nothing")
     code, _, err = focuslab("profile")
     assert code == 2 and "random:audioldm2" in err and err.count("\n") == 1
-
-
-def start(*arguments, cwd, **options):
-    return subprocess.Popen(
-        [sys.executable, "-c", "from focuslab.cli import main; main()", *arguments], cwd=cwd, **options
-    )
 
 
 def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):

@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from focuslab import AttentionRun
 from focuslab.cli.capture_attn import read_prompts
 from focuslab.errors import InputError
+from tests.commands import start
 
 FEW = ["--sites", "down_blocks.1.attentions.0.*,mid_block", "--steps", "3"]
 CAPTURE = ["capture-attn", "-m", "random:tiny", "--device", "cpu", *FEW]
@@ -63,16 +64,10 @@ def test_the_same_command_finds_its_directory_and_another_has_its_own(focuslab, 
 
 def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
     command = [*CAPTURE, "--statistics", "mass", "--seconds", "0.64,5.12,10.24", "--prompt", "rain", "--prompt", "wind"]
-    start = lambda **options: subprocess.Popen(  # noqa: E731
-        [sys.executable, "-c", "from focuslab.cli import main; main()", *command],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-    process = start(stderr=subprocess.PIPE)
+    running = partial(start, *command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    process = running(stderr=subprocess.PIPE)
     for line in process.stderr:
-        if "0.64 s, prompt 1 of 2: step 3" in line:
+        if "0.64 s, prompt 2 of 2" in line:
             break
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
@@ -81,7 +76,7 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
     (run,) = (tmp_path / "runs").iterdir()
     assert '"pass"' in (kept := (run / "records.jsonl").read_text())
     assert AttentionRun.load(run).info.ended is None
-    finished = start(stderr=subprocess.DEVNULL)
+    finished = running(stderr=subprocess.DEVNULL)
     assert str(run.relative_to(tmp_path)) in finished.communicate(timeout=600)[0] and finished.returncode == 0
     passes = [r for r in AttentionRun.load(run).records if r["kind"] == "pass"]
     assert [(p["seconds"], p["prompt"]) for p in passes] == [(s, p) for s in (0.64, 5.12, 10.24) for p in (0, 1)]
