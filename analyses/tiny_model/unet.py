@@ -22,9 +22,6 @@ CAPTION_DROPOUT = 0.1
 # (Salimans and Ho, "Progressive Distillation", 2022). Without the latter the captions were hardly learnt.
 SNR_LIMIT = 5.0
 NOISY_LIMIT = 10.0
-CLASS_WEIGHT = (
-    0.05  # of the text side's own task: to say the class, as AudioLDM2's GPT-2 is taught to say what is heard
-)
 
 
 def pipeline(work: Path) -> AudioLDM2Pipeline:
@@ -51,8 +48,7 @@ def pipeline(work: Path) -> AudioLDM2Pipeline:
 
 def trained_side(pipe: AudioLDM2Pipeline) -> nn.ModuleDict:
     """What is trained here, under the names that the checkpoint uses."""
-    names = ("unet", "text_encoder_2", "projection_model", "language_model")
-    return nn.ModuleDict({name: getattr(pipe, name) for name in names})
+    return nn.ModuleDict({"unet": pipe.unet, **text.parts_of(pipe)})
 
 
 def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:
