@@ -1,10 +1,11 @@
 """The parts of the small AudioLDM2, before training: AudioLDM2's classes and mel geometry in small sizes."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
-from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL, DDIMScheduler
+from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
 from torch import nn
 from transformers import (
     ClapConfig,
@@ -20,12 +21,20 @@ from transformers import (
     T5Tokenizer,
 )
 
+from focuslab.models.random_models import build_unet
+from focuslab.models.recipes import RECIPES
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
 from sounds.clips import draw_facts
 
 CLAP_WIDTH = 96
 T5_WIDTH = 96
 GPT2_WIDTH = 64
+RECIPE = replace(
+    RECIPES["random:tiny"],
+    unet_channels=(32, 64, 96, 96),
+    unet_heads=(1, 2, 3, 3),  # each 32 wide
+    unet_contexts=(None, GPT2_WIDTH, T5_WIDTH),
+)
 LATENT_FRAMES = 256  # of a clip of 10.24 s
 LATENT_ROWS = 16
 
@@ -158,31 +167,7 @@ def projection() -> AudioLDM2ProjectionModel:
 
 
 def unet() -> AudioLDM2UNet2DConditionModel:
-    return AudioLDM2UNet2DConditionModel(
-        sample_size=LATENT_FRAMES,
-        in_channels=8,
-        out_channels=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 64, 96, 96),
-        layers_per_block=1,
-        norm_num_groups=8,
-        cross_attention_dim=((None, GPT2_WIDTH, T5_WIDTH),) * 4,
-        attention_head_dim=(1, 2, 3, 3),  # diffusers' name for the number of heads; each is 32 wide
-    )
-
-
-def scheduler() -> DDIMScheduler:
-    """That of the published checkpoints."""
-    return DDIMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.0015,
-        beta_end=0.0195,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    return build_unet(RECIPE)
 
 
 class Classifier(nn.Module):

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 import components
 import unet
+from assembly import pipeline
 from data import Clips
 from latents import encode
 from training import load_averaged
@@ -17,7 +18,7 @@ HERE = Path(__file__).parent
 
 def export(train: Clips, work: Path, out: Path) -> None:
     """Save the pipeline in `out` as `save_pretrained` does, with the steps that each component was trained for."""
-    pipe = unet.pipeline(work)
+    pipe = pipeline(work)
     steps = {"unet": load_averaged(unet.trained_side(pipe), work / "unet.safetensors")}
     for name, file in (("vae", "vae"), ("vocoder", "vocoder"), ("text_encoder", "clap")):
         steps[name] = load_averaged(getattr(pipe, name), work / f"{file}.safetensors")

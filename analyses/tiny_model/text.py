@@ -12,8 +12,9 @@ from diffusers import AudioLDM2Pipeline
 from torch import Tensor, nn
 
 import components
+from assembly import pipeline
 from data import Clips
-from training import Training, load_averaged
+from training import Training
 
 BATCH = 32
 PARTS = ("text_encoder_2", "projection_model", "language_model")
@@ -49,27 +50,6 @@ class Sayings(nn.Module):
 
 def parts_of(pipe: AudioLDM2Pipeline) -> nn.ModuleDict:
     return nn.ModuleDict({name: getattr(pipe, name) for name in PARTS})
-
-
-def pipeline(work: Path) -> AudioLDM2Pipeline:
-    """The text side as initialised behind CLAP as trained in `work`; no UNet, VAE or vocoder."""
-    torch.manual_seed(0)
-    tokenizer, tokenizer_2 = components.tokenizers()
-    clap = components.clap(tokenizer)
-    load_averaged(clap, work / "clap.safetensors")
-    return AudioLDM2Pipeline(
-        vae=None,
-        vocoder=None,
-        text_encoder=clap,
-        text_encoder_2=components.t5(tokenizer_2),
-        projection_model=components.projection(),
-        language_model=components.gpt2(),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer_2,
-        feature_extractor=components.feature_extractor(),
-        unet=None,
-        scheduler=components.scheduler(),
-    )
 
 
 def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:

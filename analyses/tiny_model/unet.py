@@ -10,8 +10,9 @@ from torch import nn
 
 import components
 import text
+from assembly import pipeline
 from data import Clips
-from latents import encode
+from latents import encode, encode_clip
 from training import Training, load_averaged
 
 # (share of the steps, clips a step, latent frames): short crops show more sounds in the same time, long ones come last.
@@ -24,28 +25,6 @@ SNR_LIMIT = 5.0
 NOISY_LIMIT = 10.0
 
 
-def pipeline(work: Path) -> AudioLDM2Pipeline:
-    """VAE and CLAP as trained in `work`, everything else as initialised, scaling factor not yet set."""
-    torch.manual_seed(0)
-    tokenizer, tokenizer_2 = components.tokenizers()
-    vae, clap = components.vae(), components.clap(tokenizer)
-    load_averaged(vae, work / "vae.safetensors")
-    load_averaged(clap, work / "clap.safetensors")
-    return AudioLDM2Pipeline(
-        vae=vae,
-        vocoder=components.vocoder(),
-        text_encoder=clap,
-        text_encoder_2=components.t5(tokenizer_2),
-        projection_model=components.projection(),
-        language_model=components.gpt2(),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer_2,
-        feature_extractor=components.feature_extractor(),
-        unet=components.unet(),
-        scheduler=components.scheduler(),
-    )
-
-
 def trained_side(pipe: AudioLDM2Pipeline) -> nn.ModuleDict:
     """What is trained here, under the names that the checkpoint uses."""
     return nn.ModuleDict({"unet": pipe.unet, **text.parts_of(pipe)})
@@ -55,7 +34,7 @@ def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:
     pipe = pipeline(work)
     pipe.text_encoder.requires_grad_(False)
     latents, scaling_factor = encode(train, work)
-    kept_out = _encode_some(pipe, held_out, range(120)) * scaling_factor
+    kept_out = torch.stack([encode_clip(pipe.vae, held_out, i) for i in range(120)]) * scaling_factor
     snr = pipe.scheduler.alphas_cumprod / (1 - pipe.scheduler.alphas_cumprod)
     weights = (snr.clamp(1, SNR_LIMIT) / snr).clamp(max=NOISY_LIMIT)
     model = trained_side(pipe)
@@ -108,9 +87,3 @@ def _stage(done: float) -> tuple[int, int]:
     ends = list(accumulate(share for share, _, _ in STAGES))
     stage = sum(done >= end for end in ends[:-1])
     return STAGES[stage][1:]
-
-
-@torch.no_grad()
-def _encode_some(pipe: AudioLDM2Pipeline, clips: Clips, indices: range) -> torch.Tensor:
-    mels = [torch.from_numpy(clips.mels[i].astype("float32"))[None, None] for i in indices]
-    return torch.cat([pipe.vae.encode(mel).latent_dist.mode() for mel in mels])

@@ -70,15 +70,7 @@ def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> AudioLDM2P
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,
         feature_extractor=ClapFeatureExtractor(feature_size=64, sampling_rate=48000),
-        scheduler=DDIMScheduler(
-            num_train_timesteps=1000,
-            beta_start=0.0015,
-            beta_end=0.0195,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        ),
+        scheduler=build_scheduler(),
     )
 
 
@@ -117,6 +109,19 @@ def build_unet(recipe: Recipe) -> AudioLDM2UNet2DConditionModel:
         cross_attention_dim=(recipe.unet_contexts,) * 4,
         transformer_layers_per_block=recipe.unet_depth,
         attention_head_dim=recipe.unet_heads,  # diffusers' name for the number of heads
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """That of the published checkpoints."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.0015,
+        beta_end=0.0195,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
 
 
