@@ -1,7 +1,7 @@
 """The classifier that judges generated clips; it never hears one in training.
 
-It hears real clips, most of them roughened: without that it took the faults of the vocoder for another class, and missed
-every second *real* clip that had gone through mel and vocoder.
+It hears real clips, most of them roughened: without that it took the faults of the vocoder for another class, and
+missed every second *real* clip that had gone through mel and vocoder.
 """
 
 import torch
@@ -42,8 +42,8 @@ def job(train: Clips, held_out: Clips, steps: int) -> Training:
 
 
 def roughen(mels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Log-mel spectrograms `[B, frames, 64]` smeared over neighbouring bands and frames, over a floor of noise, and each
-    value a little off, by amounts drawn for each clip; some stay as they are."""
+    """Log-mel spectrograms `[B, frames, 64]` smeared over neighbouring bands and frames, over a floor of noise, and
+    each value a little off, by amounts drawn for each clip; some stay as they are."""
 
     def draw(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(len(mels), 1, 1, generator=generator)

@@ -64,8 +64,8 @@ def vae() -> AutoencoderKL:
 
 
 def vocoder() -> SpeechT5HifiGan:
-    """Three stages to 500, 2,000 and 16,000 Hz with 160, 80 and 40 channels: HiFi-GAN's V3 (Kong et al., 2020), wider where
-    it is cheap and with one kernel size instead of three."""
+    """Three stages to 500, 2,000 and 16,000 Hz with 160, 80 and 40 channels: HiFi-GAN's V3 (Kong et al., 2020), wider
+    where it is cheap and with one kernel size instead of three."""
     model = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=64,

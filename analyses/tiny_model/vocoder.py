@@ -12,7 +12,7 @@ from training import Training
 BATCH = 6
 SAMPLES = 64 * HOP
 RESOLUTIONS = (256, 512, 1024, 2048)
-# What a mel spectrogram does not say, such as the phases of noise, no vocoder can get right: the other losses stay high.
+# What a mel spectrogram does not say, such as the phases of noise, no vocoder can get right: the rest stays high.
 MEL_WEIGHT = 10
 
 
