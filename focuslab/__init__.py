@@ -7,7 +7,9 @@ from importlib import import_module
 
 _HOME = {
     "load": "focuslab.models.specs",
+    "LengthScale": "focuslab.methods",
     "LiteFocus": "focuslab.methods",
+    "PooledFocus": "focuslab.methods",
     "TokenMerging": "focuslab.methods",
     "Method": "focuslab.methods",
     "find_sites": "focuslab.models.sites",
@@ -15,7 +17,15 @@ _HOME = {
     "AttentionRun": "focuslab.records",
     "profile": "focuslab.profiling",
     "ProfileRun": "focuslab.records",
+    "Plan": "focuslab.records",
+    "measure_sensitivity": "focuslab.sensitivity",
+    "SensitivityRun": "focuslab.records",
+    "recommend": "focuslab.recommendation",
+    "prove": "focuslab.proof",
+    "ProofRun": "focuslab.records",
     "generate": "focuslab.generation",
+    "evaluate": "focuslab.evaluation",
+    "EvaluationRun": "focuslab.records",
     "FocuslabError": "focuslab.errors",
     "InputError": "focuslab.errors",
 }

@@ -33,6 +33,7 @@ from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, latent_frame_seconds, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.sites import Site, find_sites, select_sites
+from focuslab.prompts import check_prompts
 from focuslab.records import AttentionRun, Progress, RunInfo
 from focuslab.store import RunDirectory, now, read_arrays
 
@@ -99,7 +100,7 @@ def capture_attention(
     finite, with the steps before it on disk.
     """
     check_mel_latents(pipe)
-    prompts = _check_prompts(prompts)
+    prompts = check_prompts(prompts)
     lengths = check_lengths(pipe, seconds)
     for name, value in (("steps", steps), ("sampled_times", sampled_times), ("array_bytes", array_bytes)):
         check_count(name, value)
@@ -166,17 +167,6 @@ def default_capture_steps(steps: int) -> list[int]:
     left to compare their time with."""
     count = min(DEFAULT_CAPTURED, (steps + 1) // 2)
     return [round(i * (steps - 1) / max(count - 1, 1)) for i in range(count)]
-
-
-def _check_prompts(prompts: Sequence[str] | str) -> list[str]:
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    wrong = [prompt for prompt in prompts if not isinstance(prompt, str) or not prompt.strip()]
-    if wrong or not prompts:
-        raise InputError(f"expected one or more prompts, each a text, not {wrong[0]!r}" if wrong else "no prompt given")
-    if len(set(prompts)) < len(prompts):
-        again = next(prompt for i, prompt in enumerate(prompts) if prompt in prompts[:i])
-        raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same sound")
-    return prompts
 
 
 def _check_capture_steps(capture_steps: Sequence[int] | None, steps: int) -> list[int]:

@@ -1,8 +1,7 @@
 """One sound from one prompt, by any method, reproducibly."""
 
-import io
+import os
 import time
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ import torch
 
 from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
-from focuslab.methods import Dense, Method
+from focuslab.methods import Attachable, Dense, Planned, as_method
 from focuslab.methods.base import check_count
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe
-from focuslab.models.lengths import check_seconds
+from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
-from focuslab.records import Progress
+from focuslab.records import Plan, Progress
 from focuslab.store import now, to_json_bytes, write_atomically
+from focuslab.wav import encode_wav
 
 SCHEMA = "focuslab/generation/1"
 
@@ -37,29 +37,27 @@ class Sound:
         path = Path(path)
         settings = path.with_suffix(".json")
         check_free(path, force)
-        pcm = (np.clip(self.samples, -1, 1) * 32767).round().astype("<i2")
-        buffer = io.BytesIO()
-        with wave.open(buffer, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(self.sampling_rate)
-            file.writeframes(pcm.tobytes())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(settings, to_json_bytes(self.settings))
-            write_atomically(path, buffer.getvalue())
+            write_atomically(path, encode_wav(self.samples, self.sampling_rate))
         except OSError as error:
             raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
         return path
 
 
 def check_free(path: Path, force: bool) -> None:
-    """Raise `InputError` where writing a sound to `path` would replace something, or `path` is no .wav."""
+    """Raise `InputError` where writing a sound to `path` would replace something or cannot be, or it is no .wav."""
     if path.suffix.lower() != ".wav":
         raise InputError(f"a sound is written as WAV: expected a name that ends in .wav, not {path}")
     for existing in (path, path.with_suffix(".json")):
         if existing.is_dir() or (existing.exists() and not force):
             raise InputError(f"{existing} exists already: give another name, or --force to replace it")
+    # Seen now rather than when the sound is made.
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        what = "may not be written to" if place.is_dir() else "is a file, not a directory"
+        raise InputError(f"{path} cannot be written: {place} {what}; give another name")
 
 
 def generate(
@@ -67,17 +65,17 @@ def generate(
     prompt: str,
     seconds: float,
     *,
-    method: Method | None = None,
+    method: Attachable | Plan | None = None,
     steps: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sound:
-    """Generate `seconds` of sound with `method` attached (None: dense).
+    """Generate `seconds` of sound with `method`, or a plan, attached (None: dense).
 
     The same seed gives the same samples on the same machine; the first noise is drawn on the CPU, so it is the same
     everywhere. Raises `InputError` for a wrong argument and `FocuslabError` if the samples are not finite.
     """
-    method = method or Dense()
+    method = as_method(method or Dense())
     seconds = check_seconds(pipe, seconds)
     check_count("steps", steps)
 
@@ -103,6 +101,22 @@ def generate(
             f"{device_of(pipe)}: try another dtype"
         )
     settings = {
+        **what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed),
+        "sites": list(handle.grids),
+        "sampling_rate": pipe.vocoder.config.sampling_rate,
+        "samples": samples.size,
+        "wall_seconds": wall_seconds,
+        "made": now(),
+    }
+    return Sound(samples, pipe.vocoder.config.sampling_rate, settings)
+
+
+def what_makes(
+    pipe, prompt: str, seconds: float, *, method: Attachable | Plan | None = None, steps: int = 200, seed: int = 0
+) -> dict[str, Any]:
+    """All that the samples of `generate` depend on, as it stands in the settings of the sound."""
+    method = as_method(method or Dense())
+    return {
         "schema": SCHEMA,
         "model": describe(pipe),
         "prompt": prompt,
@@ -111,14 +125,9 @@ def generate(
         "guidance_scale": GUIDANCE_SCALE,
         "seed": seed,
         "method": repr(method),
-        "sites": [site.name for site in handle.sites],
-        "sampling_rate": pipe.vocoder.config.sampling_rate,
-        "samples": samples.size,
-        "wall_seconds": wall_seconds,
+        "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Planned) else None,
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "machine": machine(device_of(pipe)),
         "versions": versions(),
-        "made": now(),
     }
-    return Sound(samples, pipe.vocoder.config.sampling_rate, settings)

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,17 @@ from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.memory import PeakMemory, available_bytes, check_fits
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
-from focuslab.methods import Bound, Method, parse_methods
+from focuslab.methods import Attachable, Bound, Method, as_method, parse_methods
 from focuslab.methods.base import check_count
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import describe
 from focuslab.models.kinds import module_kinds, unit_names
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
-from focuslab.models.sites import find_sites, select_sites
+from focuslab.models.sites import find_sites
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
-from focuslab.records import ProfileRun, Progress, RunInfo
+from focuslab.records import Plan, ProfileRun, Progress, RunInfo
 from focuslab.store import RunDirectory, now
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
@@ -53,11 +53,12 @@ class _Item:
 def profile(
     pipe,
     seconds: Sequence[float] = (10, 20, 40, 80),
-    methods: Sequence[str] | Mapping[str, Method] = ("dense", "litefocus"),
+    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
     *,
     prompt: str = PROMPT,
     steps: int = 1,
     repeats: int = 3,
+    module_repeats: int = 1,
     seed: int = 0,
     trace: bool = False,
     out: str | os.PathLike | None = None,
@@ -66,36 +67,45 @@ def profile(
 ) -> ProfileRun:
     """Measure denoising steps of a pipeline at each length with each method, interleaved, and where their time goes.
 
-    methods: names with parameters ("litefocus:cross_fraction=0.2"), or label -> method for methods of your own. Beside
-    every sparse method its bound is measured too, as a method "bound", and its ideal speed derived from it.
+    methods: names with parameters ("litefocus:cross_fraction=0.2", "plan:plan.json"), or label -> method (or plan) for
+    your own. Beside every sparse method its bound is measured too, as a method "bound", and its ideal speed derived
+    from it. A plan is measured in the steps that are not dense; those that are count in the projected generation.
     steps: denoising steps in one timing. repeats: timings of each method at each length; medians are of all steps.
     For each length: one untimed step of each method (it warms up, and shows the peak memory), then `repeats` rounds in
-    which the methods follow each other, then one generation of `steps` with a clock on every module, then the other
-    stages of the pipeline. trace: write one more step of each under the torch profiler, as `trace/` in `out`.
+    which the methods follow each other, then `module_repeats` rounds of one generation of `steps` each with a clock on
+    every module, then the other stages of the pipeline. trace: write one more step of each under the torch profiler, as
+    `trace/` in `out`.
     out: a run directory; one that holds the same run is gone on with. None keeps the records in memory only.
 
     Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or one
     whose predicted memory is not free.
     """
     lengths = check_lengths(pipe, seconds)
-    methods = dict(methods) if isinstance(methods, Mapping) else parse_methods(methods)
-    for name, value in (("steps", steps), ("repeats", repeats)):
+    if not isinstance(methods, Mapping):
+        methods = parse_methods(methods)
+    methods = {label: as_method(method) for label, method in methods.items()}
+    for name, value in (("steps", steps), ("repeats", repeats), ("module_repeats", module_repeats)):
         check_count(name, value)
     if trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
-    methods, bounds = _with_bounds(pipe, methods)
+    subjects = {s: _subjects(pipe, s, methods) for s in lengths}
     clock_for(device_of(pipe))
 
     conditioning = encode_prompt(pipe, prompt)
-    expected = _expect(pipe, conditioning, lengths, methods)
+    expected = _expect(pipe, conditioning, subjects)
     info = RunInfo(
         command="profile",
         model=describe(pipe),
         parameters={
             "seconds": lengths,
-            "methods": {label: repr(method) for label, method in methods.items()},
+            "methods": {
+                label: repr(methods.get(label, subject.method))
+                for at_length in subjects.values()
+                for label, subject in at_length.items()
+            },
             "steps": steps,
             "repeats": repeats,
+            "module_repeats": module_repeats,
             "trace": trace,
         },
         machine=machine(device_of(pipe)),
@@ -107,75 +117,106 @@ def profile(
     )
     with tempfile.TemporaryDirectory() as memory_only:
         run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
-        _Profiler(pipe, conditioning, methods, bounds, expected, run, prompt, steps, seed).measure(
-            _items(lengths, methods, expected, steps, repeats, trace), progress or (lambda *_: None)
+        _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
+            _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
         )
         return ProfileRun(run.info, profile_summary(run.records), tuple(run.records), run.path if out else None)
 
 
-def _with_bounds(pipe, methods: dict[str, Method]) -> tuple[dict[str, Method], dict[str, str | None]]:
-    """The methods with a bound for every choice of sites among the sparse ones, and each method's bound by label."""
-    sites = find_sites(pipe)
-    chosen = {label: select_sites(sites, m.sites) for label, m in methods.items() if m.sparse or isinstance(m, Bound)}
-    by_sites = {chosen[label]: label for label, m in methods.items() if isinstance(m, Bound)}
-    complete, bounds = dict(methods), dict.fromkeys(methods)
-    for label, method in methods.items():
-        if not method.sparse:
-            if method.sites is not None:
-                select_sites(sites, method.sites)
+@dataclass(frozen=True)
+class _Subject:
+    """What is measured under one label at one length.
+
+    sites: what runs at each site. dense_steps: of a whole generation, those that are not measured because all sites
+    stay dense in them. bound: the label of the bound of these sites, where any is sparse.
+    """
+
+    method: Attachable
+    sites: dict[str, Method]
+    dense_steps: int = 0
+    bound: str | None = None
+
+    @property
+    def sparse(self) -> bool:
+        return any(method.sparse for method in self.sites.values())
+
+
+Subjects = dict[float, dict[str, _Subject]]
+"""By length and label."""
+
+
+def _subjects(pipe, seconds: float, methods: dict[str, Attachable]) -> dict[str, _Subject]:
+    """The methods at one length, with a bound for every choice of sites among the sparse ones."""
+    subjects = {
+        label: _Subject(method.at_every_step(), method.sites_at(pipe, seconds), method.dense_steps_at(pipe, seconds))
+        for label, method in methods.items()
+    }
+    bounds = {frozenset(s.sites): label for label, s in subjects.items() if isinstance(s.method, Bound)}
+    for label, subject in list(subjects.items()):
+        if not subject.sparse:
             continue
-        if chosen[label] not in by_sites:
-            name = "bound" if method.sites is None else f"bound:sites={'+'.join(_as_tuple(method.sites))}"
-            complete[name] = Bound(sites=method.sites)
-            by_sites[chosen[label]] = name
-        bounds[label] = by_sites[chosen[label]]
-    return complete, {**dict.fromkeys(complete), **bounds}
+        names = frozenset(subject.sites)
+        if names not in bounds:
+            bounds[names], bound = _bound(label, subject)
+            subjects[bounds[names]] = _Subject(bound, bound.sites_at(pipe, seconds))
+        subjects[label] = replace(subject, bound=bounds[names])
+    return subjects
+
+
+def _bound(label: str, subject: _Subject) -> tuple[str, Bound]:
+    """The label and the method of the bound of a subject's sites."""
+    method = subject.method
+    if not isinstance(method, Method):
+        return f"bound:{label}", Bound(sites=tuple(subject.sites))
+    name = "bound" if method.sites is None else f"bound:sites={'+'.join(_as_tuple(method.sites))}"
+    return name, Bound(sites=method.sites)
 
 
 def _as_tuple(patterns: Sequence[str] | str) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def _expect(pipe, conditioning, lengths, methods) -> dict[tuple[float, str], DryRun]:
+def _expect(pipe, conditioning, subjects: Subjects) -> dict[tuple[float, str], DryRun]:
     """A dry run of each method at each length. Raises `InputError` for the first that would not fit into memory."""
     twin = meta_unet(pipe.unet)
     free = available_bytes(device_of(pipe))
     loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     expected = {}
-    for seconds in lengths:
-        for label, method in methods.items():
-            run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), method)
+    for seconds, at_length in subjects.items():
+        for label, subject in at_length.items():
+            run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), subject.method)
             what = f"{label} at {seconds:g} s"
             check_fits(what, run.peak_bytes - loaded, free, device_of(pipe), "leave out this length or this method")
             expected[seconds, label] = run
     return expected
 
 
-def _items(lengths, methods, expected, steps, repeats, trace) -> list[_Item]:
+def _items(subjects: Subjects, expected, steps, repeats, module_repeats, trace) -> list[_Item]:
     """Everything to measure, in order."""
     items = []
-    first = next(iter(methods))
-    for seconds in lengths:
+    for seconds, labels in subjects.items():
+        first = next(iter(labels))
 
-        def item(kind: str, label: str, repeat: int = 0, seconds=seconds, count: int = steps) -> None:
-            flops = expected[seconds, label if label in methods else first].total_flops
+        def item(kind: str, label: str, repeat: int = 0, seconds=seconds, first=first, count: int = steps) -> None:
+            flops = expected[seconds, first if kind == "stage" else label].total_flops
             items.append(_Item(kind, seconds, label, repeat, flops * count))
 
-        for label in methods:
+        for label in labels:
             item("memory", label, count=1)
             item("flops", label, count=0)
         for repeat in range(repeats):
-            for label in methods:
+            for label in labels:
                 item("steps", label, repeat)
                 # Where a step is short the instrument costs most. There its cost is measured, in every round.
-                if seconds == min(lengths) and label == first:
+                if seconds == min(subjects) and label == first:
                     item("modules", label, repeat)
-        for label in methods:
-            if not (seconds == min(lengths) and label == first):
-                item("modules", label)
+        for repeat in range(module_repeats):
+            for label in labels:
+                if not (seconds == min(subjects) and label == first):
+                    item("modules", label, repeat)
         for stage in STAGES:
             item("stage", stage, count=1)
-        for label in methods if trace else ():
+        for label in labels if trace else ():
             item("trace", label, count=1)
     return items
 
@@ -195,11 +236,10 @@ def _cut_rounds(items: Sequence[_Item], done: set) -> set:
 class _Profiler:
     """Measures items one by one and records each as soon as it is measured."""
 
-    def __init__(self, pipe, conditioning, methods, bounds, expected, run: RunDirectory, prompt, steps, seed):
+    def __init__(self, pipe, conditioning, subjects, expected, run: RunDirectory, prompt, steps, seed):
         self.pipe = pipe
         self.conditioning = conditioning
-        self.methods: dict[str, Method] = methods
-        self.bounds: dict[str, str | None] = bounds
+        self.subjects: Subjects = subjects
         self.expected: dict[tuple[float, str], DryRun] = expected
         self.run = run
         self.prompt = prompt
@@ -236,7 +276,7 @@ class _Profiler:
             ) from error
 
     def _denoise(self, item: _Item, steps: int) -> list[float]:
-        with self.methods[item.label](self.pipe):
+        with self.subjects[item.seconds][item.label].method(self.pipe):
             return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
 
     def _ensure_warm(self, item: _Item) -> None:
@@ -246,7 +286,7 @@ class _Profiler:
 
     def _warm_up(self, item: _Item) -> dict[str, list[int]]:
         self.warm.add((item.seconds, item.label))
-        with self.methods[item.label](self.pipe) as handle:
+        with self.subjects[item.seconds][item.label].method(self.pipe) as handle:
             denoise(self.pipe, self.conditioning, item.seconds, 1, self.seed, self.clock)
         return {name: [grid.time, grid.mel_rows] for name, grid in handle.grids.items()}
 
@@ -266,7 +306,7 @@ class _Profiler:
         self._record(item, peak_bytes=peak.peak_bytes)
 
     def _record_expected(self, item: _Item) -> None:
-        method, run = self.methods[item.label], self.expected[item.seconds, item.label]
+        subject, run = self.subjects[item.seconds][item.label], self.expected[item.seconds, item.label]
         self.run.append(
             {
                 "kind": "expected",
@@ -274,9 +314,10 @@ class _Profiler:
                 "method": item.label,
                 "repeat": 0,
                 "sites": len(run.grids),
-                "sparse": method.sparse,
-                "bound": self.bounds[item.label],
-                "kept_pairs": kept_pairs(method, self.pipe, run),
+                "sparse": subject.sparse,
+                "bound": subject.bound,
+                "dense_steps": subject.dense_steps,
+                "kept_pairs": kept_pairs(subject.sites, self.pipe, run),
                 "flops": run.flops,
                 "predicted_peak_bytes": run.peak_bytes,
             }
@@ -334,11 +375,11 @@ _TITLES = {
 }
 
 
-def kept_pairs(method: Method, pipe, run: DryRun) -> float | None:
-    """Share of the query-key products at the method's sites that it computes, weighted by the work at each; None where
-    it takes over none."""
+def kept_pairs(methods: Mapping[str, Method], pipe, run: DryRun) -> float | None:
+    """Share of the query-key products that the methods compute at their sites, weighted by the work at each; None where
+    there is no site."""
     widths = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
     work = {name: widths[name] * grid.tokens**2 for name, grid in run.grids.items()}
     if not work:
         return None
-    return sum(method.kept_pairs(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())
+    return sum(methods[name].kept_pairs(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())

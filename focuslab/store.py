@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,15 @@ from focuslab.errors import FocuslabError, InputError
 from focuslab.records import RunInfo
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
+PARTIAL = ".partial-"
+"""Within the names of files that are being written; what a kill leaves of them is never read."""
+_BLOCK = 1 << 16
+"""Bytes that are looked through at a time for the end of a line."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is seen either as it was or whole, also after a crash."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(f".{path.name}{PARTIAL}{socket.gethostname()}-{os.getpid()}")
     try:
         with open(partial, "wb") as file:
             file.write(content)
@@ -27,44 +33,99 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def _write(path: Path, content: bytes) -> None:
+    """`write_atomically`, with a `FocuslabError` naming the file where that fails."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+
+
 def to_json_bytes(content: Any) -> bytes:
     # NaN and infinity are no JSON: better to fail here than to write a file that other readers refuse.
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_bytes(path: Path) -> bytes:
-    """Raises `InputError` naming the file where it is missing or cannot be read."""
+def read_bytes(path: Path, expected: str = "a run directory of focuslab") -> bytes:
+    """Raises `InputError` naming the file, and what was `expected`, where it is missing or cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist: expected a run directory of focuslab") from None
+        raise InputError(f"{path} does not exist: expected {expected}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
 
 
-def read_json(path: Path) -> Any:
-    """Raises `InputError` naming the file where it is missing or damaged."""
+def read_json(path: Path, expected: str = "a run directory of focuslab") -> Any:
+    """Raises `InputError` naming the file, and what was `expected`, where it is missing or damaged."""
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(read_bytes(path, expected))
+    except RecursionError:
+        raise InputError(f"{path} cannot be read (nested too deep)") from None
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def read_arrays(directory: Path) -> dict[str, Any]:
     """All arrays of a run directory by name, as numpy. Raises `InputError` naming a file that is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     arrays = {}
     for path in sorted((directory / ARRAYS).glob("*.safetensors")):
-        try:
-            arrays |= load(read_bytes(path))
-        except SafetensorError as error:
-            raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+        arrays |= read_safetensors(path)
     return arrays
 
 
-def _to_lines(records: Iterable[dict[str, Any]]) -> bytes:
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """The arrays of one file by name, as numpy. Raises `InputError` naming the file where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(read_bytes(path))
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
+    """Write numpy arrays as safetensors, with `notes` as metadata, in a folder that is made where there is none."""
+    from safetensors.numpy import save
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(dict(arrays), dict(notes or {})))
+    except OSError as error:
+        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+
+
+def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Add records to a file of lines; they are on disk when this returns."""
+    lines = to_lines(records)
+    try:
+        with open(path, "ab") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+
+
+def cut_broken_line(path: Path) -> None:
+    """Cut a last line that a kill broke off from a file of lines, where there is one."""
+    if not path.exists():
+        return
+    with open(path, "r+b") as file:
+        end = whole = file.seek(0, os.SEEK_END)
+        while whole:
+            start = max(0, whole - _BLOCK)
+            file.seek(start)
+            newline = file.read(whole - start).rfind(b"\n")
+            whole = start + newline + 1
+            if newline >= 0:
+                break
+        if whole < end:
+            file.truncate(whole)
+
+
+def to_lines(records: Iterable[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records).encode()
 
 
@@ -91,59 +152,49 @@ class RunDirectory:
             elif (self.path / RUN).exists():
                 self.info = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN))
                 self.records = self._recover_records()
-            self.note(started=self.info.started or now())
+            self.info = replace(self.info, started=self.info.started or now())
+            write_atomically(self.path / RUN, to_json_bytes(self.info.to_json()))
         except OSError as error:
             raise InputError(f"{self.path} cannot be written ({error.strerror}): give another --out") from None
 
     def append(self, *records: dict[str, Any]) -> None:
         """Add records; they are on disk when this returns."""
-        lines = _to_lines(records)
-        try:
-            with open(self.path / RECORDS, "ab") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FocuslabError(f"{self.path / RECORDS} cannot be written ({error.strerror})") from None
+        append_lines(self.path / RECORDS, records)
         self.records.extend(records)
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Drop the records that are not wanted, on disk too."""
         kept = [record for record in self.records if wanted(record)]
         if len(kept) < len(self.records):
-            write_atomically(self.path / RECORDS, _to_lines(kept))
+            _write(self.path / RECORDS, to_lines(kept))
             self.records = kept
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
         """Write numpy arrays to `arrays/NAME.safetensors`, with `notes` as its metadata, replacing those of before."""
-        from safetensors.numpy import save
-
-        path = self.path / ARRAYS / f"{name}.safetensors"
-        try:
-            path.parent.mkdir(exist_ok=True)
-            write_atomically(path, save(dict(arrays), dict(notes or {})))
-        except OSError as error:
-            raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+        write_arrays(self.path / ARRAYS / f"{name}.safetensors", arrays, notes)
 
     def note(self, **changes: Any) -> None:
         """Change fields of the run's info, in memory and on disk."""
-        self.info = RunInfo(**{**vars(self.info), **changes})
-        write_atomically(self.path / RUN, to_json_bytes(self.info.to_json()))
+        self.info = replace(self.info, **changes)
+        _write(self.path / RUN, to_json_bytes(self.info.to_json()))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        write_atomically(self.path / SUMMARY, to_json_bytes(summary))
+        _write(self.path / SUMMARY, to_json_bytes(summary))
+
+    def _identity(self, info: RunInfo) -> dict[str, Any]:
+        return info.identity()
 
     def _check_place(self, force: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file: expected a directory to write the run to")
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        if not self.path.is_dir() or all(PARTIAL in path.name for path in self.path.iterdir()):
             return
         if not (self.path / RUN).exists():
             raise InputError(f"{self.path} is not empty and holds no run of focuslab: give another --out")
         if force:
             return
-        found = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN)).identity()
-        differing = sorted(key for key, value in self.info.identity().items() if found[key] != value)
+        found = self._identity(RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN)))
+        differing = sorted(key for key, value in self._identity(self.info).items() if found[key] != value)
         if differing:
             raise InputError(
                 f"{self.path} holds another run (it differs in {', '.join(differing)}): give another --out, or --force "
@@ -164,25 +215,21 @@ class RunDirectory:
     def _recover_records(self) -> list[dict[str, Any]]:
         """The whole records. A last line that was being written when the run was killed is cut off."""
         path = self.path / RECORDS
-        if not path.exists():
-            return []
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with open(path, "r+b") as file:
-                file.truncate(len(whole))
-        return parse_records(whole, str(path))
+        cut_broken_line(path)
+        return parse_records(path.read_bytes(), str(path)) if path.exists() else []
 
 
 def parse_records(content: bytes, source: str) -> list[dict[str, Any]]:
     """The records in the content of a records.jsonl. Raises `InputError` naming the line that is none."""
-    records = []
-    for number, line in enumerate(content.splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise InputError(f"{source} is damaged in line {number}: expected a JSON object")
-        records.append(record)
-    return records
+    return [parse_record(line, source, number) for number, line in enumerate(content.splitlines(), start=1)]
+
+
+def parse_record(line: bytes, source: str, number: int) -> dict[str, Any]:
+    """One record from its line. Raises `InputError` naming source and line if it is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(f"{source} is damaged in line {number}: expected a JSON object")
+    return record

@@ -1,6 +1,6 @@
 """The table of methods: every test that concerns all of them runs through these rows. A new method is a new row."""
 
-from focuslab.methods import LiteFocus, TokenMerging
+from focuslab.methods import LengthScale, LiteFocus, PooledFocus, TokenMerging
 from focuslab.methods.references import Bound, Naive
 
 METHODS = {
@@ -12,9 +12,13 @@ METHODS = {
     "uniform": LiteFocus(sampling="uniform"),
     "uniform, unbiased": LiteFocus(sampling="uniform", cross_weight="unbiased"),
     "published": LiteFocus(sampling="uniform", overlap="twice"),
+    "pooled": PooledFocus(),
+    "pooled, uneven": PooledFocus(stretch=7),
     "tome": TokenMerging(),
+    "length-scale": LengthScale(),
+    "length-scaled": LiteFocus(length_scale=True),
     "naive": Naive(),
     "bound": Bound(),
 }
-EXACT = ("naive",)
-"""Rows that give dense attention, but for rounding."""
+EXACT = ("naive", "length-scale")
+"""Rows that give dense attention, but for rounding: length scaling up to the training length."""

@@ -1,4 +1,4 @@
-"""analyses/04_other_patterns.py: its patterns are what they say, and they go through a capture."""
+"""analyses/08_other_patterns.py: its patterns are what they say, and they go through a capture."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.test_analyses import analysis
 
 @pytest.fixture(scope="module")
 def patterns():
-    with analysis("04_other_patterns") as module:
+    with analysis("08_other_patterns") as module:
         yield module
 
 

@@ -155,3 +155,15 @@ def test_the_summary_has_the_fields_of_the_contract():
         "modules",
     }
     assert all(contract <= row.keys() for row in summary["rows"])
+
+
+def test_the_dense_steps_of_a_plan_count_in_the_projected_generation():
+    planned = {**expected(80.0, "plan", sparse=True, kept=0.25), "dense_steps": 50}
+    records = [*RECORDS, planned, steps(80.0, "plan", 0, 6.0)]
+    row = rows(records)["plan"]
+    assert row["dense_steps"] == 50 and rows(records)["litefocus"]["dense_steps"] == 0
+    assert row["generation_seconds_projected"] == pytest.approx(150 * 6 + 50 * 11 + 3)
+    without_dense = [r for r in records if r.get("method") != "dense"]
+    assert rows(without_dense)["plan"]["generation_seconds_projected"] is None
+    always = [{**r, "dense_steps": 999} if r is planned else r for r in records]
+    assert rows(always)["plan"]["generation_seconds_projected"] == pytest.approx(200 * 11 + 3)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pty
@@ -6,9 +7,12 @@ import signal
 import subprocess
 import time
 
+import click
 import pytest
 
+from focuslab import store
 from focuslab.cli import COMMANDS, main
+from focuslab.errors import FocuslabError
 from tests.commands import start
 
 PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
@@ -21,7 +25,7 @@ def test_help_lists_every_command_and_no_command_is_help(focuslab):
     assert code == 2 and "Commands" in out
     for name in COMMANDS:
         code, out, _ = focuslab(name, "--help")
-        assert code == 0 and "--model" in out and "--debug" in out
+        assert code == 0 and "--debug" in out and ("--model" in out or name == "report")
 
 
 def test_profile_prints_a_table_and_the_directory_and_draws_the_figure(focuslab, tmp_path):
@@ -115,6 +119,34 @@ def test_a_failure_in_the_work_is_one_line_exit_one_and_debug_shows_where(focusl
     assert code == 1 and err == "focuslab: unexpected RuntimeError: two lines (--debug shows where)\n"
     with pytest.raises(RuntimeError):
         main([*arguments, "--method", "litefocus", "--debug"])
+
+
+@pytest.mark.parametrize("name, value", [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")])
+def test_colours_are_for_terminals_that_have_them(focuslab, monkeypatch, name, value):
+    def refuse(*_, **__):
+        raise FocuslabError(click.style("too slow", fg="red"))
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("click._compat.isatty", lambda _: True)
+    monkeypatch.setattr("focuslab.models.specs.load", refuse)
+    code, _, err = focuslab("generate", "--prompt", "x")
+    assert code == 1 and "too slow" in err and ("\x1b[31m" in err) == (value == "xterm")
+
+
+@pytest.mark.parametrize("file", ["summary.json", "figure1.svg"])
+def test_a_full_disk_is_one_line(focuslab, monkeypatch, file):
+    def full(path, content):
+        if path.name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, content)
+
+    write = store.write_atomically
+    for module in ("store", "report.style"):
+        monkeypatch.setattr(f"focuslab.{module}.write_atomically", full)
+    code, _, err = focuslab(*PROFILE, "--seconds", "0.64", "--out", "here", "--quiet")
+    assert code == 1 and "(No space left on device)" in err and err.count("\n") == 1 and "unexpected" not in err
 
 
 def test_without_the_bundled_model_the_default_says_what_to_use(focuslab, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from focuslab import AttentionRun
-from focuslab.cli.capture_attn import read_prompts
+from focuslab.captions import read_prompts
 from focuslab.errors import InputError
 from tests.commands import start
 

@@ -32,6 +32,15 @@ def test_time_left_follows_the_rate_since_the_first_report(clock, capsys):
     ]
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(clock, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    with Reporter(quiet=False) as report:
+        report(1, 10, "a")
+        report(10, 10, "b")
+    assert lines(capsys) == [" 10%  a", "100%  b"]
+
+
 def test_an_item_without_weight_is_no_division_by_zero(clock, capsys):
     with Reporter(quiet=False) as report:
         report(1, 10, "a")

@@ -57,13 +57,17 @@ def test_samples_beyond_full_scale_are_clipped(tmp_path):
         assert np.frombuffer(file.readframes(3), "<i2").tolist() == [32767, -32767, 16384]
 
 
-def test_other_formats_and_places_are_refused(tmp_path):
+def test_other_formats_and_places_are_refused(tmp_path, monkeypatch):
     sound = Sound(np.zeros(3, np.float32), 16000, {})
     with pytest.raises(InputError, match=r"ends in \.wav"):
         sound.write(tmp_path / "x.mp3")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FocuslabError, match="cannot be written"):
+    with pytest.raises(InputError, match="file is a file, not a directory"):
         sound.write(tmp_path / "file" / "x.wav")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(InputError, match=f"{tmp_path} may not be written to"):
+        sound.write(tmp_path / "new" / "x.wav")
+    monkeypatch.undo()
     (tmp_path / "d.wav").mkdir()
     with pytest.raises(InputError, match="exists already"):
         sound.write(tmp_path / "d.wav", force=True)

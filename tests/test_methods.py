@@ -18,8 +18,8 @@ from tests.configurations import EXACT, METHODS
 SITE = Site("down_blocks.1.attentions.0.transformer_blocks.0.attn1", "holder", "down_blocks.1", 1, 2, 8)
 
 
-def call(time=31, mel_rows=8, step=0):
-    return SiteCall(SITE, Grid(time, mel_rows), step)
+def call(time=31, mel_rows=8, step=0, training_time=16):
+    return SiteCall(SITE, Grid(time, mel_rows), step, Grid(training_time, mel_rows))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from focuslab.analyzers.intervals import bootstrap_interval
 from focuslab.errors import InputError
-from focuslab.quality import kernel, kernel_by_row, kernel_distance
+from focuslab.quality import kernel, kernel_by_row, kernel_distance, paired_kernel_by_row
 
 sizes = st.integers(2, 9)
 seeds = st.integers(0, 2**32 - 1)
@@ -136,3 +136,44 @@ def test_wrong_arrays_are_refused(a, b, says):
 def test_values_by_row_need_a_row_to_leave_out():
     with pytest.raises(InputError, match="a has 2 rows and this metric needs 3"):
         kernel_by_row(np.zeros((2, 3)), np.zeros((5, 3)))
+
+
+@given(st.integers(3, 8), st.integers(1, 5), st.sampled_from([None, 1.0]), seeds)
+@settings(max_examples=40, deadline=None)
+def test_pairs_against_loops_with_and_without_each(n, dimension, gamma, seed):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((n, dimension))
+    b = a + rng.standard_normal((n, dimension)) * 0.3
+
+    def by_pairs(a, b):
+        scale = 1 / dimension if gamma is None else gamma
+        k = (scale * np.concatenate([a, b]) @ np.concatenate([a, b]).T + 1) ** 3
+        aa, bb, ab = k[: len(a), : len(a)], k[len(a) :, len(a) :], k[: len(a), len(a) :]
+        others = ~np.eye(len(a), dtype=bool)
+        return aa[others].mean() + bb[others].mean() - 2 * ab[others].mean()
+
+    values = paired_kernel_by_row(a, b, gamma=gamma)
+    without = np.array([by_pairs(np.delete(a, i, axis=0), np.delete(b, i, axis=0)) for i in range(n)])
+    assert values.mean() == pytest.approx(by_pairs(a, b), rel=1e-7, abs=1e-9)
+    expected = by_pairs(a, b) + (n - 1) * (without.mean() - without)
+    assert values == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+def test_rows_that_belong_together_do_not_make_it_smaller():
+    # Of one law, and nearly the same row by row: the distance is 0, and only that of pairs is so on average.
+    rng = np.random.default_rng(0)
+    paired, independent = [], []
+    for _ in range(2000):
+        a = rng.standard_normal((5, 1))
+        b = a + rng.standard_normal((5, 1)) * 1e-3
+        paired.append(paired_kernel_by_row(a, b).mean())
+        independent.append(kernel_distance(a, b))
+    error = np.std(paired) / np.sqrt(len(paired))
+    assert abs(np.mean(paired)) < 4 * error + 1e-6 and np.mean(independent) < -1
+
+
+def test_pairs_are_of_equal_number_and_three_or_more():
+    with pytest.raises(InputError, match="a has 4 rows and b 3, expected the same"):
+        paired_kernel_by_row(np.ones((4, 2)), np.ones((3, 2)))
+    with pytest.raises(InputError, match="3 or more"):
+        paired_kernel_by_row(np.ones((2, 2)), np.ones((2, 2)))

@@ -49,6 +49,16 @@ def test_a_line_that_broke_off_is_dropped_and_written_anew(tmp_path):
     assert RunDirectory(tmp_path, INFO).records == [{"a": 1}, {"b": 2}]
 
 
+def test_a_broken_line_longer_than_a_block_is_cut_off_too(tmp_path):
+    run = RunDirectory(tmp_path, INFO)
+    run.append({"a": "x" * 100_000})
+    whole = (tmp_path / RECORDS).read_bytes()
+    (tmp_path / RECORDS).write_bytes(whole + b"y" * 200_000)
+    assert RunDirectory(tmp_path, INFO).records == [{"a": "x" * 100_000}]
+    (tmp_path / RECORDS).write_bytes(b"y" * 200_000)
+    assert RunDirectory(tmp_path, INFO).records == [] and (tmp_path / RECORDS).read_bytes() == b""
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.dictionaries(st.text(), st.integers() | st.text()), max_size=5), st.data())
 def test_whatever_is_cut_off_the_whole_records_are_kept(tmp_path_factory, records, data):

@@ -37,7 +37,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         seconds, _method = key
         row = _row(key, expected[key], values, medians)
         row["peak_bytes"] = memory.get(key)
-        row["generation_seconds_projected"] = _projection(row["step_seconds_median"], seconds, stages)
+        row["generation_seconds_projected"] = _projection(row, medians.get((seconds, "dense")), stages)
         row["kind_share"], row["modules"] = _shares(modules.get(key, ()), expected[key]["flops"])
         for module in row["modules"]:
             name = "unet" if module["name"] == "step" else module["name"]
@@ -93,6 +93,7 @@ def _row(key, expected: Record, values: Sequence[float], medians: dict) -> Recor
         "seconds": seconds,
         "method": method,
         "sites": expected["sites"],
+        "dense_steps": expected.get("dense_steps", 0),
         "step_seconds_median": median,
         "step_seconds_p10": float(np.percentile(values, 10)),
         "step_seconds_p90": float(np.percentile(values, 90)),
@@ -158,12 +159,17 @@ def _stages(records: Iterable[Record]) -> list[Record]:
     ]
 
 
-def _projection(step_seconds: float, seconds: float, stages: Sequence[Record]) -> float | None:
-    """All stages at this length with `PROJECTED_STEPS` steps. A stage that was not measured is left out."""
-    here = [stage["stage_seconds_median"] for stage in stages if stage["seconds"] == seconds]
-    if not here:
+def _projection(row: Record, dense_step_seconds: float | None, stages: Sequence[Record]) -> float | None:
+    """All stages at this length with `PROJECTED_STEPS` steps, dense those that a plan leaves so. A stage that was not
+    measured is left out."""
+    here = [stage["stage_seconds_median"] for stage in stages if stage["seconds"] == row["seconds"]]
+    dense_steps = min(row["dense_steps"], PROJECTED_STEPS)
+    if not here or (dense_steps and dense_step_seconds is None):
         return None
-    return PROJECTED_STEPS * step_seconds + sum(s for s in here if s is not None)
+    steps = (PROJECTED_STEPS - dense_steps) * row["step_seconds_median"]
+    if dense_steps:
+        steps += dense_steps * dense_step_seconds
+    return steps + sum(s for s in here if s is not None)
 
 
 def _instrument_cost(modules: dict, plain: dict) -> float | None:

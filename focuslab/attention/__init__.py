@@ -7,6 +7,7 @@ from focuslab.attention.focus import litefocus_attention
 from focuslab.attention.keys import CrossKeys, draw_cross_keys
 from focuslab.attention.mass import attention_entropy, focus_recall, mass_by_label, same_frequency_mass
 from focuslab.attention.merge import match_tokens
+from focuslab.attention.pooled import pooled_attention
 from focuslab.attention.sdpa import attention_with_lse, naive_attention
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "mass_by_label",
     "match_tokens",
     "naive_attention",
+    "pooled_attention",
     "same_frequency_mass",
 ]

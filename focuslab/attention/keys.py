@@ -77,6 +77,11 @@ def to_device(index: Tensor, device: torch.device | str) -> Tensor:
 
 def keys_of_other_rows(cross_keys: CrossKeys, mel_rows: int) -> Tensor:
     """For each mel row the drawn keys of all the others, as token indices `[F, (F - 1) * m]`."""
-    rows = torch.arange(mel_rows, device=cross_keys.index.device)
-    others = (rows[:, None] + rows[None, 1:]) % mel_rows
+    others = rows_but_own(mel_rows, cross_keys.index.device)
     return cross_keys.index.view(mel_rows, -1)[others].flatten(1)
+
+
+def rows_but_own(mel_rows: int, device: torch.device) -> Tensor:
+    """For each mel row all the others, `[F, F - 1]`."""
+    rows = torch.arange(mel_rows, device=device)
+    return (rows[:, None] + rows[None, 1:]) % mel_rows

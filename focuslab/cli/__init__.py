@@ -1,14 +1,19 @@
 """The command line. Commands are imported when they are called, so that help is instant."""
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
 COMMANDS = {
+    "demo": "Go through all of it on the bundled model, in minutes, and end in one page.",
     "capture-attn": "Record where attention goes, at every site, head and length, and draw Figure 2.",
+    "evaluate": "Score the sound of methods over many captions, on one process or many.",
     "generate": "Make one sound from a prompt, dense or sparse.",
     "profile": "Time a denoising step, method against method, and draw Figure 1.",
+    "report": "Put runs of any kind on one page: figures, tables, sounds, and how each number was made.",
+    "recommend": "Choose which sites to make sparse at each length: a plan, and its proof.",
 }
 """Command -> the line that `focuslab --help` shows for it; each lives in the module of its name."""
 
@@ -35,14 +40,20 @@ def cli():
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong input, 130 interrupted."""
+    color = None if _has_colors() else False
     try:
-        code = cli.main(arguments, prog_name="focuslab", standalone_mode=False)
+        code = cli.main(arguments, prog_name="focuslab", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         code = error.exit_code
     except click.ClickException as error:
-        click.echo(f"focuslab: {error.format_message()}", err=True)
+        click.echo(f"focuslab: {error.format_message()}", err=True, color=color)
         code = error.exit_code
     except click.Abort:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _has_colors() -> bool:
+    """Not where the terminal has none, or the user wants none (no-color.org)."""
+    return os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from focuslab.captions import read_prompts
 from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter
-from focuslab.errors import InputError
 
 
 @click.command("capture-attn", short_help="Record where attention goes.")
@@ -106,22 +106,6 @@ def command(
     write_attention_figures(run.info, run.summary, run.arrays, out / "figures", how_it_was_made(run.info))
     click.echo(run)
     click.echo(out)
-
-
-def read_prompts(file: Path) -> list[str]:
-    """The lines of a text file that are not blank, without the space around them. Raises `InputError`."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be read ({error.strerror}): expected a text file with a prompt in each line"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8: expected a prompt in each line") from None
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise InputError(f"{file} holds no prompt: expected one in each line")
-    return prompts
 
 
 def _number_or_text(text: str) -> float | str:

@@ -13,22 +13,24 @@ from focuslab.cli.progress import Reporter
 @click.option("--prompt", required=True, help="What to hear.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of audio.")
 @click.option(
-    "--method",
-    default="dense",
-    show_default=True,
-    help="One of profile's, with parameters as in litefocus:cross_fraction=0.2.",
+    "--method", help="One of profile's, with parameters as in litefocus:cross_fraction=0.2.  [default: dense]"
 )
+@click.option("--plan", type=click.Path(path_type=Path), help="Plan of recommend; its entry for this length is used.")
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
 @click.option("--out", type=click.Path(path_type=Path), help="WAV file.  [default: named after the prompt]")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @shared_options
-def command(model, device, dtype, seed, offline, quiet, prompt, seconds, method, steps, out, force):
+def command(model, device, dtype, seed, offline, quiet, prompt, seconds, method, plan, steps, out, force):
     """Make one sound. The same options give the same samples; all settings are written beside the file as .json."""
+    from focuslab.errors import InputError
     from focuslab.generation import check_free, generate
     from focuslab.methods import parse_method
     from focuslab.models.lengths import check_seconds
     from focuslab.models.specs import load
 
+    if plan and method:
+        raise InputError(f"--plan {plan} and --method {method} cannot both be used: give one of them")
+    method = f"plan:{plan}" if plan else method or "dense"
     parsed = parse_method(method)
     out = out or Path(f"{_slug(prompt)}-{seconds:g}s-{_slug(method)}-seed{seed}.wav")
     check_free(out, force)

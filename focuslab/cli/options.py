@@ -105,13 +105,15 @@ def shared_options(function: Callable) -> Callable:
         click.option("--quiet", "-q", is_flag=True, help="No progress."),
         click.option("--debug", is_flag=True, help="Show the traceback of an error."),
     )
-    function = _report_errors(function)
+    function = report_errors(function)
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def _report_errors(function: Callable) -> Callable:
+def report_errors(function: Callable) -> Callable:
+    """One line for every error; the function's own `debug` shows the traceback."""
+
     @functools.wraps(function)
     def run(*args, debug: bool, **kwargs):
         try:
@@ -124,6 +126,9 @@ def _report_errors(function: Callable) -> Callable:
             if isinstance(error, FocuslabError):
                 raise _failure(str(error), error.exit_code) from error
             message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+            if isinstance(error, OSError) and error.strerror:
+                # Of a full disk or a missing right there is nothing to be debugged.
+                message = f"{error.filename or 'a file'} cannot be used ({error.strerror})"
             raise _failure(" ".join(message.split()), 1) from error
 
     return run

@@ -17,7 +17,7 @@ from focuslab.cli.progress import Reporter
     default="dense,litefocus",
     show_default=True,
     help="dense, naive, litefocus, same-frequency, cross-frequency, tome, bound; with parameters as in "
-    "litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +.",
+    "litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +; or plan:FILE.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 
@@ -26,7 +27,8 @@ class Reporter:
     def __call__(self, done: float, total: float, text: str) -> None:
         if self._quiet:
             return
-        if sys.stderr.isatty():
+        # A terminal that cannot go back to the start of a line would show every state of the bar.
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._draw(done / total, text)
         else:
             click.echo(f"{done / total:4.0%}  {text}{self._time_left(done, total)}", err=True)

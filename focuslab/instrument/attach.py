@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from focuslab.errors import FocuslabError, InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall, SiteProcessor, check_plain
+from focuslab.models.lengths import training_frames
 from focuslab.models.sites import Site, find_sites, grid_of_input, select_sites, unet_of
 
 SiteForward = Callable[[nn.Module, Tensor, SiteCall], Tensor]
@@ -102,4 +103,8 @@ class _RunningState:
         grid = self.grids.get(site.name)
         if grid is None:
             raise FocuslabError(f"{site.name} ran outside of its Transformer2DModel, so its grid is not known")
-        return SiteCall(site, grid, max(self._step, 0))
+        return SiteCall(site, grid, max(self._step, 0), self._training_grid(site, grid))
+
+    def _training_grid(self, site: Site, grid: Grid) -> Grid | None:
+        frames = training_frames(unet_of(self._pipe))
+        return None if frames is None else Grid(site.time_steps(frames), grid.mel_rows)

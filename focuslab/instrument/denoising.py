@@ -26,6 +26,24 @@ def denoise(
     scheduler. The device is waited for once, at the end. after_step: called with the number of each step when its
     time has been taken; what it does is not in the time of any step.
     """
+    return timed_call(pipe, conditioning, seconds, steps, seed, clock, "latent", after_step)[1]
+
+
+def timed_call(
+    pipe,
+    conditioning: dict[str, Tensor],
+    seconds: float,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    output_type: str = "np",
+    after_step: Callable[[int], None] | None = None,
+) -> tuple[Any, list[float]]:
+    """What the pipeline gives, and the seconds of each denoising step as in `denoise`.
+
+    output_type: the pipeline's own, "np" for float32 samples `[1, n]` and "latent" for a call that stops before the
+    VAE. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    """
     marks: list[tuple[Any, Any]] = []
     started: list[Any] = []
 
@@ -42,21 +60,21 @@ def denoise(
     hook = pipe.unet.register_forward_pre_hook(on_unet, prepend=True)
     try:
         with _no_progress_bar(pipe):
-            pipe(
+            output = pipe(
                 **conditioning,
                 audio_length_in_s=seconds,
                 num_inference_steps=steps,
                 guidance_scale=GUIDANCE_SCALE,
                 generator=torch.Generator().manual_seed(seed),
-                output_type="latent",
+                output_type=output_type,
                 callback=on_step_end,
-            )
+            ).audios
     finally:
         hook.remove()
     clock.synchronize()
     step_seconds = [clock.seconds(start, end) for start, end in marks]
     clock.release([mark for pair in marks for mark in pair])
-    return step_seconds
+    return output, step_seconds
 
 
 @contextmanager

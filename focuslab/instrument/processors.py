@@ -14,11 +14,15 @@ from focuslab.models.sites import Site
 
 @dataclass(frozen=True)
 class SiteCall:
-    """One call of one site: the site, its grid of tokens, and the denoising step (0 at the start of a generation)."""
+    """One call of one site: the site, its grid of tokens, and the denoising step (0 at the start of a generation).
+
+    training_grid: its grid at the length that the UNet was trained at, None where its configuration names none.
+    """
 
     site: Site
     grid: Grid
     step: int
+    training_grid: Grid | None = None
 
     def generator(self, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
         """A generator for this call alone.

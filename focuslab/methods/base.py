@@ -12,10 +12,38 @@ from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
 from focuslab.instrument.processors import SiteCall, attend
+from focuslab.models.sites import find_sites, select_sites
+
+
+class Attachable:
+    """What can be attached to a pipeline for a while: a method, or a plan of several."""
+
+    def attach(self, pipe) -> Handle:
+        """Take over the sites of a pipeline (or UNet) until `remove()` of the returned handle.
+
+        Raises `InputError` when no site matches, or one is taken already.
+        """
+        raise NotImplementedError
+
+    def __call__(self, pipe) -> AbstractContextManager[Handle]:
+        """`with method(pipe): pipe(...)`. Attaches at once; leaving restores the processors that were there."""
+        return self.attach(pipe)
+
+    def sites_at(self, pipe, seconds: float) -> "dict[str, Method]":
+        """Which method runs at which site in a generation of this length."""
+        raise NotImplementedError
+
+    def at_every_step(self) -> "Attachable":
+        """The same without steps in which all sites stay dense, which only a plan has."""
+        return self
+
+    def dense_steps_at(self, pipe, seconds: float) -> int:
+        """In how many steps of a generation of this length all sites stay dense."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(Attachable):
     """A way to compute self-attention at chosen sites. Subclasses override `core` and `kept_pairs`.
 
     sites: names, blocks or shell patterns of self-attention sites, as one string or several; None is the paper's
@@ -33,15 +61,10 @@ class Method:
             object.__setattr__(self, "sites", tuple(self.sites))
 
     def attach(self, pipe) -> Handle:
-        """Take over the sites of a pipeline (or UNet) until `remove()` of the returned handle.
-
-        Raises `InputError` when no site matches, or one is taken already.
-        """
         return attach(pipe, self.sites, self.forward)
 
-    def __call__(self, pipe) -> AbstractContextManager[Handle]:
-        """`with method(pipe): pipe(...)`. Attaches at once; leaving restores the processors that were there."""
-        return self.attach(pipe)
+    def sites_at(self, pipe, seconds: float) -> "dict[str, Method]":
+        return dict.fromkeys((site.name for site in select_sites(find_sites(pipe), self.sites)), self)
 
     def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         """The attention module's output `[B, N, C]` for its input `[B, N, C]`."""
@@ -64,6 +87,11 @@ def check_choice(name: str, value, choices: Sequence[str]) -> None:
 def check_number(name: str, value, low: float, high: float, expected: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise InputError(f"{name} must be {expected}, not {value!r}")
+
+
+def check_switch(name: str, value) -> None:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, not {value!r}")
 
 
 def check_count(name: str, value) -> None:

@@ -11,7 +11,8 @@ from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, draw_
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
-from focuslab.methods.base import Method, check_choice, check_number, check_seed
+from focuslab.methods.base import Method, check_choice, check_number, check_seed, check_switch
+from focuslab.methods.length_scale import length_scale
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class LiteFocus(Method):
     overlap: "once" counts a key in both sets once (Eq. 4), "twice" as the authors' published code does.
     cross_weight: factor on exp(score) of drawn keys outside the own row. 1.0 is the paper; "unbiased" is 1/r, with r
         the share really drawn, so that drawn keys stand for all those of their rows.
+    length_scale: whether scores are multiplied by log N / log N_train beyond the training length, as by `LengthScale`;
+        N counts all tokens, since the focus set stands for them.
     seed: of the draws; they never use torch's global generator.
     sites: see `Method`.
     """
@@ -33,6 +36,7 @@ class LiteFocus(Method):
     sampling: str = "stratified"
     overlap: str = "once"
     cross_weight: float | str = 1.0
+    length_scale: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -40,8 +44,8 @@ class LiteFocus(Method):
         check_number("cross_fraction", self.cross_fraction, 0, 1, "a fraction from 0 to 1")
         check_choice("sampling", self.sampling, SAMPLINGS)
         check_choice("overlap", self.overlap, OVERLAPS)
-        if not isinstance(self.same_frequency, bool):
-            raise InputError(f"same_frequency must be True or False, not {self.same_frequency!r}")
+        check_switch("same_frequency", self.same_frequency)
+        check_switch("length_scale", self.length_scale)
         check_seed(self.seed)
         if self.cross_weight != "unbiased":
             expected = 'a positive number or "unbiased"'
@@ -64,6 +68,7 @@ class LiteFocus(Method):
             cross_keys=keys,
             overlap=self.overlap,
             cross_weight=weight,
+            scale=length_scale(call, q.shape[-1]) if self.length_scale else None,
         )
 
     def draw(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:

@@ -1,15 +1,18 @@
-"""The names of methods in text: `litefocus`, `litefocus:cross_fraction=0.2:cross_weight=unbiased`."""
+"""The names of methods in text: `litefocus`, `litefocus:cross_fraction=0.2:cross_weight=unbiased`, `plan:plan.json`."""
 
-import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import Any
 
-from focuslab.errors import InputError
-from focuslab.methods.base import Method
+from focuslab.errors import InputError, did_you_mean
+from focuslab.methods.base import Attachable, Method
+from focuslab.methods.length_scale import LengthScale
 from focuslab.methods.litefocus import LiteFocus
+from focuslab.methods.pooled import PooledFocus
 from focuslab.methods.references import Bound, Dense, Naive
 from focuslab.methods.tome import TokenMerging
+from focuslab.records import Plan
 
 METHODS: dict[str, tuple[type[Method], dict]] = {
     "dense": (Dense, {}),
@@ -17,22 +20,25 @@ METHODS: dict[str, tuple[type[Method], dict]] = {
     "litefocus": (LiteFocus, {}),
     "same-frequency": (LiteFocus, {"cross_fraction": 0}),
     "cross-frequency": (LiteFocus, {"same_frequency": False}),
+    "pooled": (PooledFocus, {}),
     "tome": (TokenMerging, {}),
+    "length-scale": (LengthScale, {}),
     "bound": (Bound, {}),
 }
 """Name -> the method's class and the parameters that the name stands for."""
 
 
-def parse_method(text: str) -> Method:
-    """A method from `name` or `name:parameter=value:parameter=value`; several sites are joined by "+".
+def parse_method(text: str) -> Attachable:
+    """A method from `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or from `plan:FILE`.
 
     Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
     """
     name, *parameters = text.strip().split(":")
+    if name == "plan":
+        return _planned(text.strip().removeprefix("plan").removeprefix(":"))
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"there is no method {name!r}, only {', '.join(METHODS)}{hint}")
+        known = ", ".join([*METHODS, "plan:FILE"])
+        raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, METHODS)}")
     method, preset = METHODS[name]
     known = [f.name for f in fields(method) if f.name not in preset]
     given = {}
@@ -49,9 +55,42 @@ def parse_method(text: str) -> Method:
     return method(**preset, **given)
 
 
-def parse_methods(texts: Iterable[str]) -> dict[str, Method]:
+def site_method(site: str, given: Mapping[str, Any]) -> Method:
+    """The method of one site from {"method": name, parameter: value, ...}, as a plan has it.
+
+    Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
+    """
+    name = given["method"]
+    possible = [other for other, (method, _) in METHODS.items() if method not in (Dense, Bound)]
+    if name not in possible:
+        why = ": a site that stays dense is left out" if name == "dense" else did_you_mean(name, possible)
+        raise InputError(f"there is no method {name!r} for a site, only {', '.join(possible)}{why}")
+    method, preset = METHODS[name]
+    known = [f.name for f in fields(method) if f.name not in preset and f.name != "sites"]
+    parameters = {key: value for key, value in given.items() if key != "method"}
+    for key in parameters:
+        if key not in known:
+            expected = ", ".join(known) or "none"
+            raise InputError(f"{name} has no parameter {key!r}, only {expected}{did_you_mean(key, known)}")
+    return method(**preset, **parameters, sites=site)
+
+
+def _planned(file: str) -> Attachable:
+    # It makes its methods with `site_method`.
+    from focuslab.methods.planned import Planned
+
+    if not file:
+        raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
+    plan = Plan.load(file)
+    try:
+        return Planned(plan)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def parse_methods(texts: Iterable[str]) -> dict[str, Attachable]:
     """Label -> method, in the order given. Raises `InputError` for none, or for one named twice."""
-    methods: dict[str, Method] = {}
+    methods: dict[str, Attachable] = {}
     for text in texts:
         label = text.strip()
         if label in methods:

@@ -22,6 +22,9 @@ class Dense(Method):
     def attach(self, pipe) -> Handle:
         return Handle((), {}, [])
 
+    def sites_at(self, pipe, seconds: float) -> dict[str, Method]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Naive(Method):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from focuslab.models.lengths import latent_frames
+from focuslab.models.lengths import latent_frames, latent_mel_rows
 from focuslab.models.placement import device_of
 
 GUIDANCE_SCALE = 3.5
@@ -21,19 +21,26 @@ def encode_prompt(pipe, prompt: str) -> dict[str, Tensor]:
     return conditioning
 
 
-def unet_inputs(pipe, conditioning: dict[str, Tensor], seconds: float) -> dict:
-    """The UNet's keyword arguments in one guided step at a length, on meta: shapes and dtypes without contents."""
+def guided_inputs(conditioning: dict[str, Tensor]) -> dict[str, Tensor | bool]:
+    """What a prompt gives to the UNet's keyword arguments in one guided step: [unconditional, conditional]."""
     both = {
-        name: torch.cat([conditioning[f"negative_{name}"], conditioning[name]]).to("meta")
+        name: torch.cat([conditioning[f"negative_{name}"], conditioning[name]])
         for name in ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
     }
-    rows = pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
-    shape = (2, pipe.unet.config.in_channels, latent_frames(pipe, seconds), rows)
     return {
-        "sample": torch.empty(shape, dtype=both["prompt_embeds"].dtype, device="meta"),
-        "timestep": torch.ones((), dtype=torch.long, device="meta"),
         "encoder_hidden_states": both["generated_prompt_embeds"],
         "encoder_hidden_states_1": both["prompt_embeds"],
         "encoder_attention_mask_1": both["attention_mask"],
         "return_dict": False,
+    }
+
+
+def unet_inputs(pipe, conditioning: dict[str, Tensor], seconds: float) -> dict:
+    """The UNet's keyword arguments in one guided step at a length, on meta: shapes and dtypes without contents."""
+    of_prompt = {k: x.to("meta") if isinstance(x, Tensor) else x for k, x in guided_inputs(conditioning).items()}
+    shape = (2, pipe.unet.config.in_channels, latent_frames(pipe, seconds), latent_mel_rows(pipe))
+    return {
+        "sample": torch.empty(shape, dtype=conditioning["prompt_embeds"].dtype, device="meta"),
+        "timestep": torch.ones((), dtype=torch.long, device="meta"),
+        **of_prompt,
     }

@@ -60,8 +60,11 @@ def _in_one_line(model: str, first: str, expected: str, instead: str, offline: b
 
     first: the file asked for first; expected: what has it; instead: what may be given where the hub is out of reach.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import errors, logging
 
+    # Its retries are a line each; what comes of them is the error here.
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     except InputError:
@@ -81,6 +84,8 @@ def _in_one_line(model: str, first: str, expected: str, instead: str, offline: b
         raise InputError(f"hub model {model!r} has no {first}: expected {expected}") from None
     except Exception as error:  # whatever the transport of this version of the hub library raises
         raise InputError(f"hub model {model!r} could not be fetched ({first_line(error)}): try again later") from error
+    finally:
+        logging.set_verbosity(level)
 
 
 def _out_of_reach(model: str, instead: str, offline: bool) -> str:

@@ -2,11 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
+from focuslab.errors import InputError
+from focuslab.models.lengths import frame_seconds, latent_mel_rows
+from focuslab.models.sites import find_sites
 from focuslab.models.specs import stand_ins
 
 
@@ -33,3 +37,47 @@ def fingerprint(unet: nn.Module) -> str:
     for weights in (unet.conv_in.weight, unet.conv_out.weight):
         digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def unet_layout(pipe) -> dict[str, Any]:
+    """What a plan for this pipeline depends on: how seconds become latents, and the shape of every self-attention."""
+    rows = latent_mel_rows(pipe)
+    return {
+        "frame_seconds": frame_seconds(pipe),
+        "frames_per_latent": pipe.vae_scale_factor,
+        "latent_mel_rows": rows,
+        "sites": _site_shapes(pipe, rows),
+    }
+
+
+def check_layout(pipe, layout: dict[str, Any], model: str) -> None:
+    """Raise `InputError` naming the first difference unless a pipeline (or UNet) is of a plan's `layout`, made for
+    `model`. Of a UNet alone only the self-attentions are known."""
+    difference = next(_differences(pipe, layout), None)
+    if difference:
+        raise InputError(f"this plan is for another UNet than the one given (it was made for {model!r}): {difference}")
+
+
+def _differences(pipe, layout: dict[str, Any]) -> Iterator[str]:
+    here, sites = _site_shapes(pipe, layout["latent_mel_rows"]), layout["sites"]
+    yield from (f"this UNet has no {site}" for site in sites if site not in here)
+    yield from (f"it does not know {site} of this UNet" for site in here if site not in sites)
+    for site, shape in sites.items():
+        if here[site] != shape:
+            yield f"it expects {_in_words(shape)} at {site}, and this UNet has {_in_words(here[site])}"
+    if hasattr(pipe, "unet"):
+        for name, value in unet_layout(pipe).items():
+            if name != "sites" and value != layout[name]:
+                yield f"it expects {name} {layout[name]}, and this pipeline has {value}"
+
+
+def _site_shapes(pipe, latent_rows: int) -> dict[str, dict[str, int]]:
+    return {
+        # Mel rows are halved as time steps are.
+        site.name: {"mel_rows": site.time_steps(latent_rows), "heads": site.heads, "head_width": site.head_width}
+        for site in find_sites(pipe)
+    }
+
+
+def _in_words(shape: dict[str, int]) -> str:
+    return f"{shape['heads']} heads of width {shape['head_width']} over {shape['mel_rows']} mel rows"

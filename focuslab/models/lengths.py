@@ -13,7 +13,17 @@ def frame_seconds(pipe) -> float:
 
 def latent_frames(pipe, seconds: float) -> int:
     """Time steps of the latent for `seconds` of audio, rounded up as the pipeline does: 10.0 s are 250."""
-    return math.ceil(int(seconds / frame_seconds(pipe)) / pipe.vae_scale_factor)
+    return frames_of(seconds, frame_seconds(pipe), pipe.vae_scale_factor)
+
+
+def frames_of(seconds: float, frame_seconds: float, frames_per_latent: int) -> int:
+    """The same from the seconds of a mel frame and the frames in a time step of the latent, without a pipeline."""
+    return math.ceil(int(seconds / frame_seconds) / frames_per_latent)
+
+
+def latent_mel_rows(pipe) -> int:
+    """Mel rows of the latent: 16 for AudioLDM2."""
+    return pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
 
 
 def latent_frame_seconds(pipe) -> float:
@@ -21,9 +31,14 @@ def latent_frame_seconds(pipe) -> float:
     return frame_seconds(pipe) * pipe.vae_scale_factor
 
 
+def training_frames(unet) -> int | None:
+    """Time steps of the latent that the UNet's configuration names as the size of its samples; None if it does not."""
+    return unet.config.sample_size
+
+
 def training_seconds(pipe) -> float:
-    """The length that the UNet's configuration names as the size of its samples: 10.24 s for AudioLDM2."""
-    return pipe.unet.config.sample_size * latent_frame_seconds(pipe)
+    """The same length in seconds: 10.24 s for AudioLDM2."""
+    return training_frames(pipe.unet) * latent_frame_seconds(pipe)
 
 
 def check_seconds(pipe, seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ class Site:
     level: int
     heads: int
     head_width: int
+
+    def time_steps(self, frames: int) -> int:
+        """Time steps at this site where the latent has `frames`: each halving rounds up."""
+        return math.ceil(frames / 2**self.level)
 
 
 def unet_of(pipe) -> nn.Module:

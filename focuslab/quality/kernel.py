@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from focuslab.errors import InputError
 from focuslab.quality.arrays import rows, same_width
 from focuslab.quality.jackknife import pseudo_values
 
@@ -44,6 +45,27 @@ def kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.ndarray:
     estimate = _estimate(within_a.sum(), within_b.sum(), across.sum(), len(a), len(b))
     without = _estimate(within_a.sum() - 2 * within_a, within_b.sum(), across.sum() - across, len(a) - 1, len(b))
     return pseudo_values(estimate, without)
+
+
+def paired_kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.ndarray:
+    """One value `[N]` a pair, whose mean is the unbiased distance of sets whose rows i belong together; for intervals.
+
+    Such as one caption and noise by two methods: `kernel_distance` is too small there, since it counts how alike the
+    two of a pair are. Here a kernel value of row i of `a` and row i of `b` does not count (Gretton et al. 2012, Lemma
+    6, the second form), so that the expectation is that of independent sets. Raises `InputError` for fewer than three
+    pairs.
+    """
+    a, b = rows(a, "a", at_least=3), rows(b, "b", at_least=3)
+    same_width(a, b)
+    if len(a) != len(b):
+        raise InputError(f"a has {len(a)} rows and b {len(b)}, expected the same: row i of both belongs together")
+    within_a, within_b, across = _sums(a, b, gamma)
+    _, _, across_back = _sums(b, a, gamma)
+    of_pairs = _kernel(np.einsum("nd,nd->n", a, b), 1 / a.shape[1] if gamma is None else gamma)
+    # Each pair with all others, once from either side.
+    with_others = 2 * (within_a + within_b) - 2 * (across + across_back - 2 * of_pairs)
+    n, total = len(a), with_others.sum() / 2
+    return pseudo_values(total / (n * (n - 1)), (total - with_others) / ((n - 1) * (n - 2)))
 
 
 def _estimate(within_a: Any, within_b: Any, across: Any, n: int, m: int) -> Any:

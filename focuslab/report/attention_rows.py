@@ -21,13 +21,13 @@ def lengths_of(rows: Iterable[Mapping]) -> list[float]:
     return sorted({row["seconds"] for row in rows})
 
 
-def at_length(rows: Iterable[Mapping], seconds: float) -> list[Mapping]:
+def at_length(rows: Iterable[Mapping], seconds: float, run: str = "capture") -> list[Mapping]:
     """The rows of one length. Raises `InputError` that lists what there is."""
     rows = list(rows)
     own = [row for row in rows if row["seconds"] == seconds]
     if not own:
         there = ", ".join(f"{s:g}" for s in lengths_of(rows))
-        raise InputError(f"the capture has no {seconds:g} s, only {there} s")
+        raise InputError(f"the {run} has no {seconds:g} s, only {there} s")
     return own
 
 

@@ -34,6 +34,8 @@ RC = {
     # matplotlib ships DejaVu Sans, so layout is the same on every machine. SVG text stays text, and a viewer without
     # DejaVu takes the next name: Verdana is as wide and the others narrower, so nothing that fitted starts to overlap.
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    # Names come from checkpoints and captions: a dollar sign is a dollar sign.
+    "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 7.5,
     "axes.labelsize": 8,
@@ -85,11 +87,13 @@ _METHODS = {
     "same-frequency": Look("#009E73", "^", "-"),
     "cross-frequency": Look("#E69F00", "D", "-"),
     "tome": Look("#CC79A7", "v", "-"),
+    "length-scale": Look("#56B4E9", "p", "-"),
+    "plan": Look("#5E3C99", "*", "-"),
     BOUND: Look("#808080", "none", (0, (4, 2))),
 }
 _OTHER_COLORS = ("#56B4E9", "#8C6D31", "#5E3C99", "#4D4D4D")
 _VARIANT_SHADES = (-0.35, 0.3, 0.0)
-_VARIANT_MARKERS = ("P", "h", "<", ">", "p", "d", "*", "8")
+MARKERS = ("P", "h", "<", ">", "p", "d", "*", "8")
 _VARIANT_DASHES = ((0, (5, 1.2)), (0, (1.5, 1)), (0, (5, 1, 1.2, 1)))
 
 _WAYS = {
@@ -136,11 +140,11 @@ def method_look(method: str) -> Look:
     """
     name, *parameters = method.split(":")
     known = _METHODS.get(name)
-    look = known or Look(_pick(name, _OTHER_COLORS), _pick(name, _VARIANT_MARKERS), "-")
+    look = known or Look(_pick(name, _OTHER_COLORS), _pick(name, MARKERS), "-")
     if not parameters or name == BOUND:
         return look
     number = zlib.crc32(":".join(sorted(parameters)).encode())
-    marker = _VARIANT_MARKERS[number % len(_VARIANT_MARKERS)]
+    marker = MARKERS[number % len(MARKERS)]
     dashes = _VARIANT_DASHES[number // 8 % len(_VARIANT_DASHES)]
     return Look(shade(look.color, _VARIANT_SHADES[number // 24 % len(_VARIANT_SHADES)]), marker, dashes)
 

@@ -22,10 +22,10 @@ from focuslab.report.text import (
     times,
 )
 
-_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-_LONG_SECONDS = ((60.0, "min"), *_SECONDS[:2])
-_BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
-_FLOPS = ((1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1.0, "FLOP"))
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
+LONG_SECONDS = ((60.0, "min"), *SECONDS[:2])
+BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
+FLOPS = ((1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1.0, "FLOP"))
 
 
 def profile_table(summary: Mapping) -> str:
@@ -33,12 +33,12 @@ def profile_table(summary: Mapping) -> str:
 
     `summary` is a profile's summary.json as a dict. Raises `InputError` where it is none or holds no row.
     """
-    return in_terminal(_profile_tables(summary))
+    return in_terminal(profile_tables(summary))
 
 
 def profile_markdown(summary: Mapping) -> str:
     """The same tables and notes as `profile_table`, in GitHub's markdown."""
-    return in_markdown(_profile_tables(summary))
+    return in_markdown(profile_tables(summary))
 
 
 def attention_table(summary: Mapping) -> str:
@@ -46,12 +46,12 @@ def attention_table(summary: Mapping) -> str:
 
     `summary` is a capture's summary.json as a dict. Raises `InputError` where it is none or holds no row.
     """
-    return in_terminal(_attention_tables(summary))
+    return in_terminal(attention_tables(summary))
 
 
 def attention_markdown(summary: Mapping) -> str:
     """The same tables and notes as `attention_table`, in GitHub's markdown."""
-    return in_markdown(_attention_tables(summary))
+    return in_markdown(attention_tables(summary))
 
 
 def summary_rows(summary: Mapping) -> list[Mapping]:
@@ -110,7 +110,7 @@ def missing_rows(rows: Sequence[Mapping]) -> str:
     return at_lengths((m, s) for m in methods_of(rows) for s in lengths if (s, m) not in have)
 
 
-def _profile_tables(summary: Mapping) -> list[Table]:
+def profile_tables(summary: Mapping) -> list[Table]:
     tables = [_step_table(summary)]
     if summary.get("stages"):
         tables.append(_stage_table(summary["stages"]))
@@ -122,11 +122,11 @@ def _step_table(summary: Mapping) -> Table:
     dense = dense_seconds(rows)
     steps = summary.get("projected_steps")
     time, time_unit = formatter(
-        _SECONDS, (r.get(k) for r in rows for k in ("step_seconds_median", "step_seconds_p10", "step_seconds_p90"))
+        SECONDS, (r.get(k) for r in rows for k in ("step_seconds_median", "step_seconds_p10", "step_seconds_p90"))
     )
-    memory, memory_unit = formatter(_BYTES, (r.get(k) for r in rows for k in ("peak_bytes", "predicted_peak_bytes")))
-    flops, flops_unit = formatter(_FLOPS, (r.get("flops_per_step") for r in rows))
-    long, long_unit = formatter(_LONG_SECONDS, (r.get("generation_seconds_projected") for r in rows))
+    memory, memory_unit = formatter(BYTES, (r.get(k) for r in rows for k in ("peak_bytes", "predicted_peak_bytes")))
+    flops, flops_unit = formatter(FLOPS, (r.get("flops_per_step") for r in rows))
+    long, long_unit = formatter(LONG_SECONDS, (r.get("generation_seconds_projected") for r in rows))
 
     def spread(row: Mapping) -> str:
         low, high = row.get("step_seconds_p10"), row.get("step_seconds_p90")
@@ -210,7 +210,7 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
 
 
 def _stage_table(stages: Sequence[Mapping]) -> Table:
-    time, unit = formatter(_SECONDS, (stage.get("stage_seconds_median") for stage in stages))
+    time, unit = formatter(SECONDS, (stage.get("stage_seconds_median") for stage in stages))
     columns = [
         Column(("length", "[s]"), [f"{stage['seconds']:g}" for stage in stages]),
         Column(("stage", ""), [str(stage["stage"]) for stage in stages], left=True),
@@ -232,7 +232,7 @@ def _stage_table(stages: Sequence[Mapping]) -> Table:
     return Table("Other stages", columns, [f"{at_lengths(where)}: {note}" for note, where in said.items()])
 
 
-def _attention_tables(summary: Mapping) -> list[Table]:
+def attention_tables(summary: Mapping) -> list[Table]:
     rows = attention_rows(summary)
     length = Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows])
     block = Column(("block", ""), [row["name"] for row in rows], left=True)

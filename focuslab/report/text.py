@@ -1,4 +1,4 @@
-"""Tables as text: columns and notes, for a terminal and in GitHub's markdown. Needs the standard library only."""
+"""Tables as text: columns and notes, for a terminal, in markdown and in LaTeX. Needs the standard library only."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -36,6 +36,11 @@ def in_markdown(tables: Iterable[Table]) -> str:
     for table in tables:
         parts += [_markdown(table), "\n".join(f"- {_escaped(note)}" for note in table.notes)]
     return "\n\n".join(part for part in parts if part)
+
+
+def in_latex(tables: Iterable[Table]) -> str:
+    """A `table` float a table, its title as caption and its notes beneath; needs the packages booktabs and graphicx."""
+    return "\n\n".join(map(_latex, tables))
 
 
 def promises(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
@@ -141,6 +146,45 @@ def _escaped(text: str) -> str:
     for mark in "\\|*_~<`":
         text = text.replace(mark, f"\\{mark}")
     return text
+
+
+def _latex(table: Table) -> str:
+    places = "".join("l" if column.left else "r" for column in table.columns)
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{in_tex(table.title)}}}",
+        # Shrunk where it is wider than the page, never stretched.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{places}}}",
+        r"\toprule",
+    ]
+    lines += [_ampersands(column.head[i] for column in table.columns) for i in (0, 1)]
+    lines.append(r"\midrule")
+    lines += [_ampersands(cells) for cells in zip(*(column.cells for column in table.columns), strict=True)]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    lines += [rf"\par\footnotesize {in_tex(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"])
+
+
+def in_tex(text: str) -> str:
+    """Plain text with what LaTeX would read as commands written out."""
+    return "".join(_TEX.get(mark, mark) for mark in text)
+
+
+def _ampersands(cells: Iterable[str]) -> str:
+    return " & ".join(map(in_tex, cells)) + r" \\"
+
+
+_TEX = {mark: rf"\{mark}" for mark in "&%$#_{}"} | {
+    # At the beginning of a line it would be an argument of the end of the line before.
+    "[": "{[}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
 
 
 def _pipes(cells: Iterable[str]) -> str:

@@ -1,0 +1,185 @@
+"""Which blocks to make sparse at each length: plans for the bundled model, and what running them shows.
+
+    python analyses/03_block_selection.py
+
+Three plans from the same records: the knee of the frontier (plan.json), the one closest to dense that is as fast as
+the paper's choice (as-fast-as-paper.json), and the fastest that is as close to dense as it (as-close-as-paper.json).
+Each is proved on prompts and seeds that its choice has not seen. Then figures, tables, and what this project promises
+of the choice beside what was measured (bars.md). Whatever was stopped goes on.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+import focuslab
+from focuslab.cli.progress import Reporter
+from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
+from focuslab.recommendation import RECORDS, Recommendation, recommend
+from focuslab.records import AttentionRun, ProfileRun, SensitivityRun
+from focuslab.report.choice_table import choice_markdown
+from focuslab.report.frontier import write_frontier
+from focuslab.report.proof_table import measured_of, proof_markdown
+from focuslab.report.provenance import provenance
+from focuslab.report.site_map import write_site_map
+from focuslab.report.text import promises
+from focuslab.selection import select
+from focuslab.store import write_atomically
+from focuslab.trials import Group, choice_key, joint_choices
+
+KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
+BUDGETS = {KNEE: {}, FAST: {"min_speedup": "paper"}, CLOSE: {"max_error": "paper"}}
+SHORTEST_PROMISED = 20.0
+"""Below it nothing is promised: there attention is a small part of a step."""
+
+
+@click.command()
+@click.option("--model", default="tiny", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default="reports/03_block_selection", show_default=True)
+@click.option("--seconds", default="10,20,40,80", show_default=True, help="Lengths, separated by commas.")
+@click.option(
+    "--prompts", type=click.IntRange(1, 4), default=4, show_default=True, help="To choose with, and to prove."
+)
+@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@click.option("--per-site", is_flag=True, help="Choose for sites of large blocks, not for blocks.")
+def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site: bool) -> None:
+    lengths = [float(part) for part in seconds.split(",")]
+    pipe = focuslab.load(model, "cpu", "float32")
+    pipe.set_progress_bar_config(disable=True)
+    made = {}
+    for name, budget in BUDGETS.items():
+        with Reporter(quiet=False) as progress:
+            made[name] = recommend(
+                pipe,
+                lengths,
+                **budget,
+                prompts=CHOICE_PROMPTS[:prompts],
+                proof_prompts=PROOF_PROMPTS[:prompts],
+                per_site=per_site,
+                steps=steps,
+                out=out / f"{name}.json",
+                progress=progress,
+            )
+        write_plan(made[name], how_it_was_made(made[name]))
+    write_atomically(out / "README.md", readme(made).encode())
+    bars = bars_markdown(made, pass_seconds(out), choice_seconds(out))
+    write_atomically(out / "bars.md", f"{how_it_was_made(made[KNEE])}\n\n{bars}\n".encode())
+    click.echo(bars)
+
+
+def write_plan(made: Recommendation, how: str) -> None:
+    """Figures and tables of one plan, in its directory."""
+    measured = measured_of(made.proof.summary) if made.proof else None
+    write_frontier(made.selection.summary, made.directory, how, measured=measured)
+    write_site_map(made.selection.summary, made.directory, how)
+    tables = [choice_markdown(made.selection.summary)]
+    if made.proof:
+        tables += [proof_markdown(made.proof.summary), *(f"**Missed** {words}" for words in made.missed)]
+    write_atomically(made.directory / "table.md", "\n\n".join([how, *tables, ""]).encode())
+
+
+def how_it_was_made(made: Recommendation) -> str:
+    measured = SensitivityRun.load(made.path.parent / RECORDS / "sensitivity").info
+    last = made.proof.info if made.proof else measured
+    return (
+        f"{provenance('python analyses/03_block_selection.py', measured, last)} Chosen with {len(measured.prompts)} "
+        f"prompts and seed {measured.seed}, proved with as many others and another seed, "
+        f"{measured.parameters['steps']} denoising steps with classifier-free guidance."
+    )
+
+
+def readme(made: Mapping[str, Recommendation]) -> str:
+    """What lies in --out, and how it came there."""
+    knee = made[KNEE]
+    proved = next((one.proof.info.prompts for one in made.values() if one.proof), ())
+    crossover = "\n".join(f"* `{name}.json`: {one.selection.summary['crossover']}" for name, one in made.items())
+    combination = knee.selection.summary["combination"]
+    return f"""# Block selection
+
+{how_it_was_made(knee)}
+
+{crossover}
+
+Chosen with: {"; ".join(knee.plan.evidence["made_from"]["sensitivity pass"]["prompts"])}.
+Proved with: {"; ".join(proved)}.
+
+Errors of blocks add up as (sum of error^p)^(1/p) with p = {combination["exponent"]:.2f}, fitted on
+{combination["runs"]} joint runs, which it misses by {100 * (combination["misfit"] or 0):.0f} % (root mean square).
+
+* `NAME.json`: the plan; `with focuslab.Plan.load("NAME.json")(pipe): ...` applies it.
+* `NAME/frontier`, `NAME/site_map`, `NAME/table.md`: the frontier with the paper's choice on it, predicted and measured;
+  the sites on a map of the UNet; every block with its lift, recall, error, milliseconds saved, and the reason in words.
+* `NAME/proof`, `records`: run directories; every raw value is in them.
+* `bars.md`: what was promised beside what was measured.
+
+Intervals are over prompts. Another machine has other times, and so another plan: run `focuslab recommend` there.
+"""
+
+
+def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, float], choice: float) -> str:
+    """What was promised (the issue that this analysis belongs to), and what was measured.
+
+    passes: audio length -> seconds that the sensitivity pass took. choice: seconds of a choice from records.
+    """
+    at_least, at_most = [], []
+    fast, close = (made[name].proof for name in (FAST, CLOSE))
+    lengths = [s for s in sorted(passes) if s >= SHORTEST_PROMISED]
+    for s in lengths if fast else ():
+        plan, paper = fast.row(s, "plan"), fast.row(s, "paper")
+        at_most.append((f"{s:g} s, as fast: UNet error over the paper's choice", 0.6, plan["error"] / paper["error"]))
+        at_least.append((f"{s:g} s, as fast: measured speed over it", 1.0, speed(plan) / speed(paper)))
+    for s in lengths[-1:] if close else ():
+        plan, paper = close.row(s, "plan"), close.row(s, "paper")
+        at_least.append(
+            (f"{s:g} s, as close: measured speed over the paper's choice", 1.08, speed(plan) / speed(paper))
+        )
+        at_most.append((f"{s:g} s, as close: UNet error over it", 1.0, plan["error"] / paper["error"]))
+    for name, one in made.items():
+        for row in one.proof.rows if one.proof else ():
+            if row["method"] == "plan" and row["time_off"] is not None:
+                what = f"{row['seconds']:g} s, {name}: measured time against predicted, relative difference"
+                at_most.append((what, 0.1, abs(row["time_off"])))
+    at_most += [(f"sensitivity pass at {s:g} s, seconds", 600, spent) for s, spent in sorted(passes.items())]
+    at_most.append(("the choice itself from records, seconds", 5, choice))
+    return promises(at_least, at_most)
+
+
+def speed(row: Mapping) -> float:
+    return row["speedup_vs_dense"]
+
+
+def pass_seconds(out: Path) -> dict[float, float]:
+    """Seconds of the pass by length, without the joint runs that confirm single plans."""
+    run = SensitivityRun.load(out / RECORDS / "sensitivity")
+    found = {}
+    for s in run.info.parameters["seconds"]:
+        groups = [
+            Group(group["name"], tuple(group["sites"]), tuple(group["methods"]))
+            for group in run.info.parameters["groups"][f"{s:g}"]
+        ]
+        own = {choice_key(choice) for choice in joint_choices(groups)}
+        found[s] = sum(
+            record["seconds_elapsed"]
+            for record in run.records
+            if record["seconds"] == s and (record["kind"] != "joint" or choice_key(record["choice"]) in own)
+        )
+    return found
+
+
+def choice_seconds(out: Path) -> float:
+    """Seconds from records that are loaded to a plan."""
+    records = out / RECORDS
+    runs = (
+        ProfileRun.load(records / "profile"),
+        SensitivityRun.load(records / "sensitivity"),
+        AttentionRun.load(records / "capture"),
+    )
+    start = time.perf_counter()
+    select(*runs)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Table 2 of the paper: only drawn keys, no own mel row, with r from 1 (which is dense) to 0.2, by length.
+
+    python analyses/05_table2.py
+
+On the bundled model, its held-out captions and their recordings, unless --model, --prompts and --reference say
+otherwise. A run that was stopped goes on; each length is written as soon as it is done. --cost says beforehand how much
+work it is.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from sound_table import SoundTable, options, run
+
+FRACTIONS = (0.8, 0.6, 0.4, 0.2)
+TABLE = SoundTable(
+    script="05_table2",
+    title="Only cross-frequency compensation (C)",
+    about="The paper's Table 2: attention to keys drawn from all mel rows, without the own one. r = 1 is dense.",
+    methods=("dense", *(f"cross-frequency:cross_fraction={r:g}" for r in FRACTIONS)),
+    lengths="10,20,30,40",
+    limit="60",
+)
+
+
+@click.command()
+@options(TABLE)
+def main(**given) -> None:
+    run(TABLE, **given)
+
+
+if __name__ == "__main__":
+    main()

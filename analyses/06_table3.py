@@ -1,0 +1,35 @@
+"""Table 3 of the paper: only the own mel row, beside LiteFocus with drawn keys and dense, by length.
+
+    python analyses/06_table3.py
+
+On the bundled model, its held-out captions and their recordings, unless --model, --prompts and --reference say
+otherwise. A run that was stopped goes on; each length is written as soon as it is done. --cost says beforehand how much
+work it is.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from sound_table import SoundTable, options, run
+
+TABLE = SoundTable(
+    script="06_table3",
+    title="Only same-frequency focusing (S)",
+    about="The paper's Table 3: attention to the own mel row alone, beside LiteFocus (r = 0.1) and dense.",
+    methods=("dense", "same-frequency", "litefocus"),
+    lengths="10,20,30,40,80",
+    limit="60,60,60,60,30",
+)
+
+
+@click.command()
+@options(TABLE)
+def main(**given) -> None:
+    run(TABLE, **given)
+
+
+if __name__ == "__main__":
+    main()

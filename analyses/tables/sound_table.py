@@ -1,0 +1,242 @@
+"""What 04 to 07 have in common: a run a length, one table and figures over all of them, and what they show in words."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import held_out
+
+import focuslab
+from focuslab.captions import read_captions
+from focuslab.cli.options import Numbers
+from focuslab.cli.progress import Reporter
+from focuslab.methods import parse_methods
+from focuslab.records import EvaluationRun
+from focuslab.report.provenance import provenance
+from focuslab.report.quality_figure import write_quality_figures
+from focuslab.report.quality_rows import length_name, merge_evaluations
+from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown
+from focuslab.report.quality_words import against_dense, against_paper
+from focuslab.store import RECORDS, RUN, SUMMARY, to_json_bytes, write_atomically
+
+BUNDLED = "tiny"
+HELD_OUT = Path("runs/held_out")
+
+
+@dataclass(frozen=True)
+class SoundTable:
+    """script: its file name without .py. methods: labels. lengths, limit: defaults, as on the command line. metrics:
+    those that the words are about. about: what the table is, in a sentence."""
+
+    script: str
+    title: str
+    about: str
+    methods: tuple[str, ...]
+    lengths: str
+    limit: str
+    metrics: tuple[str, ...] = ("kernel", "frechet", "kl_softmax", "clap")
+
+    @property
+    def out(self) -> Path:
+        return Path("reports") / self.script
+
+
+def options(table: SoundTable) -> Callable[[Callable], Callable]:
+    """The options that all four scripts have, with the table's defaults."""
+    every = (
+        click.option("--model", default=BUNDLED, show_default=True),
+        click.option("--out", type=click.Path(path_type=Path), default=table.out, show_default=True),
+        click.option(
+            "--prompts",
+            type=click.Path(path_type=Path),
+            help="Captions, as of focuslab evaluate.  [default: of the bundled model's held-out clips]",
+        ),
+        click.option(
+            "--reference",
+            type=click.Path(path_type=Path),
+            help="WAVs to compare with.  [default: the held-out clips]",
+        ),
+        click.option(
+            "--held-out",
+            "clips",
+            type=click.Path(path_type=Path),
+            default=HELD_OUT,
+            show_default=True,
+            help="Where the held-out clips are, or are rendered to.",
+        ),
+        click.option("--seconds", type=Numbers(), default=table.lengths, show_default=True, help="Lengths."),
+        click.option("--steps", type=click.IntRange(min=1), default=25, show_default=True, help="Denoising steps."),
+        click.option(
+            "--limit",
+            default=table.limit,
+            show_default=True,
+            help="Captions: one number, or one for each length.",
+        ),
+        click.option("--cost", is_flag=True, help="Say how many UNet steps it takes, and do nothing."),
+    )
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(every):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def captions_of_lengths(seconds: Sequence[float], limit: str) -> dict[float, int]:
+    """How many captions each length has: `limit` is one number, or one for each. Raises `click.BadParameter`."""
+    counts = limit.split(",")
+    counts = counts * len(seconds) if len(counts) == 1 else counts
+    if len(counts) != len(seconds) or any(not n.strip().isdecimal() or int(n) < 1 for n in counts):
+        expected = f"expected a whole number of captions, or {len(seconds)} of them, one for each length, not {limit!r}"
+        raise click.BadParameter(expected, param_hint="--limit")
+    return dict(zip(seconds, map(int, counts), strict=True))
+
+
+def cost_in_words(methods: int, counts: Mapping[float, int], steps: int) -> str:
+    """UNet steps (each of a guided batch of two) of every length, and of all."""
+    each = {seconds: methods * count * steps for seconds, count in counts.items()}
+    parts = ", ".join(f"{n:,} at {seconds:g} s" for seconds, n in each.items())
+    return f"{sum(each.values()):,} UNet steps, {methods} methods and {steps} steps a sound: {parts}"
+
+
+def run(
+    table: SoundTable,
+    *,
+    model: str,
+    out: Path,
+    prompts: Path | None,
+    reference: Path | None,
+    clips: Path,
+    seconds: Sequence[float],
+    steps: int,
+    limit: str,
+    cost: bool,
+    more_methods: Callable[[Any], Mapping[str, Any]] = lambda pipe: {},
+) -> EvaluationRun | None:
+    """Evaluate each length in a run directory of its own below `out`, and write everything that is made of them.
+
+    more_methods: of a pipeline, label -> method for what has no name on the command line.
+    """
+    counts = captions_of_lengths(seconds, limit)
+    pipe = focuslab.load(model)
+    pipe.set_progress_bar_config(disable=True)
+    methods = {**parse_methods(table.methods), **more_methods(pipe)}
+    if cost:
+        click.echo(cost_in_words(len(methods), counts, steps))
+        return None
+    tagger = None
+    if prompts is None:
+        if model != BUNDLED:
+            raise click.UsageError(f"{model} needs --prompts: the held-out clips are of the bundled model's kind")
+        prompts, recordings = held_out.write_held_out(clips, max(held_out.RECORDINGS, *counts.values()))
+        reference, tagger = reference or recordings, held_out.class_tagger()
+    captions = read_captions(prompts)
+    runs = []
+    for length, count in counts.items():
+        with Reporter(quiet=False) as progress:
+            found = focuslab.evaluate(
+                pipe,
+                captions[:count],
+                (length,),
+                methods,
+                steps=steps,
+                reference=reference,
+                tagger=tagger,
+                out=out / length_name(length),
+                progress=progress,
+            )
+        if found is None:
+            click.echo(f"{length:g} s: others are at work on it, give the command again when they are done", err=True)
+            continue
+        runs.append(found)
+        # After each length, so that what takes longest is not waited for.
+        whole = merged(runs)
+        write(table, whole, out)
+        # From its own summary: what is noted of other lengths is not of this figure.
+        write_quality_figures(found.summary, out, how_it_was_made(table, found))
+    return whole if runs else None
+
+
+def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
+    """One evaluation over all lengths. As it has as many captions as the length with the fewest, so does its `info`."""
+    fewest = min(runs, key=lambda run: len(run.info.prompts)).info
+    lengths = [length for run in runs for length in run.info.parameters["seconds"]]
+    info = replace(
+        fewest,
+        parameters={**fewest.parameters, "seconds": lengths},
+        started=runs[0].info.started,
+        ended=runs[-1].info.ended,
+    )
+    records = tuple(record for run in runs for record in run.records)
+    return EvaluationRun(info, merge_evaluations([run.summary for run in runs]), records)
+
+
+def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
+    """The merged run (which `focuslab recommend --evaluation` and `focuslab report` read), the tables, and words."""
+    made = how_it_was_made(table, whole)
+    markdown = quality_markdown(whole.summary, whole.info)
+    files = {
+        RUN: to_json_bytes(whole.info.to_json()),
+        RECORDS: b"".join(to_json_line(record) for record in whole.records),
+        SUMMARY: to_json_bytes(whole.summary),
+        "table.md": f"{made}\n\n{markdown}\n".encode(),
+        "table.csv": quality_csv(whole.summary, whole.info).encode(),
+        "table.tex": quality_latex(whole.summary, whole.info).encode() + b"\n",
+        "README.md": readme(table, whole, made).encode(),
+    }
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    click.echo(markdown)
+
+
+def to_json_line(record: Mapping[str, Any]) -> bytes:
+    return to_json_bytes(record).replace(b"\n", b"") + b"\n"
+
+
+def how_it_was_made(table: SoundTable, whole: EvaluationRun) -> str:
+    made = provenance(f"python analyses/{table.script}.py", whole.info)
+    sounds = ", ".join(
+        f"{row['n']} at {row['seconds']:g} s" for row in whole.rows if row["method"] == whole.rows[0]["method"]
+    )
+    return f"{made} {whole.info.parameters['steps']} denoising steps with guidance. Sounds of each method: {sounds}."
+
+
+def readme(table: SoundTable, whole: EvaluationRun, made: str) -> str:
+    """What lies in --out, how it came there, and what it shows."""
+    metrics = [name for name in table.metrics if name in whole.summary["metrics"]]
+    shown = [f"* {line}" for name in metrics for line in words(table, whole, name)]
+    return f"""# {table.title}
+
+{table.about}
+
+{made}
+
+## What it shows
+
+{chr(10).join(shown)}
+
+"Surely" is an interval of the paired difference that leaves out 0. Where nothing differs, one comparison in twenty
+comes out so by chance.
+
+## What is here
+
+* `table.md`, `table.csv` (unrounded), `table.tex`.
+* `speed_against_quality_*`: every method a point with its intervals, a figure a length.
+* A run directory a length, such as `{length_name(whole.rows[0]["seconds"])}`, and the whole of them as one: `run.json`,
+  `records.jsonl`, `summary.json` (for `focuslab recommend --evaluation` and `focuslab report`).
+"""
+
+
+def words(table: SoundTable, whole: EvaluationRun, metric: str) -> list[str]:
+    """Each method against dense in this metric, and where the paper has it, whether its direction was found."""
+    methods = list(dict.fromkeys(row["method"] for row in whole.rows if row["method"] != "dense"))
+    found = []
+    for method in methods:
+        line = against_dense(whole.summary, metric, method)
+        if line:
+            paper = against_paper(whole.summary, metric, method)
+            found.append(f"{line} {paper}".strip())
+    return found

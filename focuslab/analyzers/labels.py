@@ -1,0 +1,42 @@
+"""The text that names a method, `litefocus:cross_fraction=0.2:sites=up_blocks.2`, taken apart without the method."""
+
+import json
+from typing import Any
+
+
+def split_label(label: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters: ("litefocus", {"cross_fraction": 0.2}); several `sites` are a tuple.
+
+    Text that is no JSON stays text. Whether the method exists and takes the parameters is for `focuslab.methods`.
+    """
+    name, *parameters = label.strip().split(":")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return name, {key: tuple(value.split("+")) if key == "sites" else _value(value) for key, _, value in pairs}
+
+
+def join_label(name: str, parameters: dict[str, Any]) -> str:
+    """The one text of a method without its sites: parameters in alphabetical order."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in parameters.items()}
+    return ":".join([name, *(f"{key}={texts[key]}" for key in sorted(texts) if key != "sites")])
+
+
+def without_sites(label: str) -> str:
+    """The label of the same method at no sites in particular; labels that differ in order alone come out equal."""
+    return join_label(*split_label(label))
+
+
+def brief(label: str) -> str:
+    """The label as short as a table has room for: "litefocus r=0.02 w=1/r"."""
+    name, parameters = split_label(label)
+    texts = {key: "1/r" if value == "unbiased" else value for key, value in parameters.items()}
+    return " ".join([name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in texts.items())])
+
+
+_SYMBOLS = {"cross_fraction": "r", "cross_weight": "w"}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text

@@ -1,0 +1,105 @@
+"""focuslab evaluate"""
+
+from pathlib import Path
+
+import click
+
+from focuslab.captions import read_captions
+from focuslab.cli.options import Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.progress import Reporter
+
+
+@click.command("evaluate", short_help="Score the sound of methods over many captions.")
+@click.option(
+    "--prompts",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Captions: a text with one in each line, .csv with a column caption (AudioCaps' as it is), or .jsonl.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many captions.")
+@click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
+@click.option(
+    "--methods", type=Names(), default="dense,litefocus", show_default=True, help="As in profile, with parameters."
+)
+@click.option("--seeds", type=WholeNumbers("seed", "0,1,2"), help="Sounds of each caption.  [default: that of --seed]")
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
+@click.option(
+    "--metrics",
+    type=Names(),
+    help="fad, kl, clap, closeness, or single ones.  [default: all; kl not for bundled and random models]",
+)
+@click.option("--reference", type=click.Path(path_type=Path), help="WAVs to compare with.  [default: the dense sound]")
+@click.option(
+    "--clap", help="The CLAP that scores: a hub id, a directory, or own.  [default: another than the model's]"
+)
+@click.option("--tagger", help="The AST of kl: a hub id or a directory.  [default: MIT's, fine-tuned on AudioSet]")
+@click.option("--keep-audio", is_flag=True, help="Keep the sounds as WAVs in --out.")
+@click.option("--dry-run", is_flag=True, help="Measure one step of each and say what it would take.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/evaluate-MODEL-HASH]")
+@click.option("--force", is_flag=True, help="Replace another run in --out.")
+@shared_options
+def command(
+    model,
+    device,
+    dtype,
+    seed,
+    offline,
+    quiet,
+    file,
+    limit,
+    seconds,
+    methods,
+    seeds,
+    steps,
+    dry_run,
+    out,
+    force,
+    **scoring,
+):
+    """Generate every caption at every length by every method, score each sound, and print one table.
+
+    Each sound has a seed of its own, so the table does not depend on order or on the number of processes: start it with
+    accelerate launch or torchrun for one process a GPU, on one machine or many with a common file system. A run that
+    was stopped goes on when the same command is given again, by however many.
+    """
+    from focuslab.evaluation import evaluate
+    from focuslab.methods import parse_methods
+    from focuslab.models.specs import load
+    from focuslab.scoring.cost import estimate
+    from focuslab.scoring.job import prepare
+    from focuslab.scoring.launch import Share
+    from focuslab.scoring.metrics import parse_metrics
+
+    share = Share.of_launcher()
+    captions = read_captions(file)[:limit]
+    parsed = parse_methods(methods)
+    if scoring["metrics"] is not None:
+        parse_metrics(scoring["metrics"])
+    scoring |= {"seeds": seeds or (seed,), "steps": steps, "offline": offline}
+    if out is None:
+        texts = [(caption.text, caption.names) for caption in captions]
+        reference = scoring["reference"] and str(scoring["reference"])
+        out = default_directory(
+            "evaluate", model, [texts, seconds, methods, {**scoring, "reference": reference}, device, dtype]
+        )
+    pipe = load(model, share.device(device), dtype, offline=offline)
+    try:
+        with Reporter(quiet or share.rank > 0) as reporter:
+            if dry_run:
+                job = prepare(pipe, captions, seconds, parsed, **scoring)
+                if share.rank == 0:
+                    click.echo(estimate(pipe, job, share.world, reporter))
+                return
+            run = evaluate(
+                pipe, captions, seconds, parsed, **scoring, out=out, force=force, share=share, progress=reporter
+            )
+    except KeyboardInterrupt:
+        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
+        raise click.Abort from None
+    if run is None:
+        done = f"process {share.rank} of {share.world} has done its share"
+        click.echo(f"focuslab: {done}; the last one to end makes the table, or the same command given again", err=True)
+        return
+    click.echo(run)
+    click.echo(out)

@@ -1,0 +1,29 @@
+"""focuslab report"""
+
+from pathlib import Path
+
+import click
+
+from focuslab.cli.options import report_errors
+
+
+@click.command("report", short_help="One page of what runs found.")
+@click.argument("paths", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="HTML file.  [default: report.html in DIR]")
+@click.option("--quiet", "-q", is_flag=True, help="Do not say what was left out.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@report_errors
+def command(paths, out, quiet):
+    """One HTML file of any run directories: profiles, captures, plans with their proof, evaluations, sounds.
+
+    Every DIR is looked through with all that lies in it; runs of several models are put side by side. The file is whole
+    in itself: it opens from disk and asks no other for anything. Nothing but --out is written, and what is damaged in a
+    run is left out and named.
+    """
+    from focuslab.report.page.html import default_name, write_report
+
+    written, page = write_report(paths, out or default_name(paths))
+    if not quiet:
+        for gap in page.sections[-1].gaps:
+            click.echo(f"not shown: {gap}", err=True)
+    click.echo(written)

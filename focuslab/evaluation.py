@@ -1,0 +1,88 @@
+"""What methods do to the sound: generate, embed, score, item by item, over as many processes as there are."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from focuslab.captions import Caption
+from focuslab.errors import InputError
+from focuslab.methods import Attachable
+from focuslab.quality.embedders import Embedder
+from focuslab.records import EvaluationRun, Plan, Progress
+from focuslab.scoring.job import STEPS, prepare
+from focuslab.scoring.launch import Share
+from focuslab.scoring.shared import SharedDirectory
+from focuslab.scoring.sounds import Sounds
+from focuslab.scoring.worker import Worker
+
+
+@torch.no_grad()
+def evaluate(
+    pipe,
+    prompts: Sequence[str | Caption],
+    seconds: Sequence[float] = (10.0,),
+    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
+    *,
+    seeds: Sequence[int] = (0,),
+    steps: int = STEPS,
+    metrics: Sequence[str] | None = None,
+    reference: str | os.PathLike | None = None,
+    clap: str | os.PathLike | None = None,
+    tagger: str | os.PathLike | Embedder | None = None,
+    keep_audio: bool = False,
+    offline: bool = False,
+    out: str | os.PathLike | None = None,
+    force: bool = False,
+    share: Share | None = None,
+    progress: Progress | None = None,
+) -> EvaluationRun | None:
+    """Generate every prompt at every length by every method with every seed, score each sound, and make one table.
+
+    methods: names with parameters, or label -> method or plan; what is called "dense" is what others are compared with.
+    seeds: each gives every prompt a noise of its own, the same for all methods and lengths; it depends on the prompt's
+    text and not on its place. metrics: names or groups of `focuslab.scoring.metrics`; None is all of them, those of
+    AST's classes only with a `tagger` or a model that is neither bundled nor random. reference: a directory of WAVs to
+    compare distributions and classes with; None is the dense sound. clap: the checkpoint that scores, "own" for the one
+    that conditions the pipeline; None is LAION's 630k-audioset-best, for bundled and random models "own". tagger: the
+    AST, or an embedder whose rows are logits. offline: no checkpoint is downloaded.
+    out: a run directory; one that holds the same run is gone on with, without what is finished. None keeps nothing but
+    the table and the records. keep_audio: WAVs as `audio/` in it. share: which of several processes this is; None is
+    what the launcher says. They meet in `out` alone: each does its share, and the one that finds everything done makes
+    the table. The others return None.
+
+    Raises `InputError` before anything is generated or written for a wrong argument, fewer clips than a metric needs,
+    or an embedder that is not there.
+    """
+    share = share or Share.of_launcher()
+    if share.world > 1 and (out is None or force):
+        raise InputError(
+            "several processes meet in a directory: give out, the same for all"
+            if out is None
+            else "force would let several processes remove each other's work: give another out"
+        )
+    job = prepare(
+        pipe,
+        prompts,
+        seconds,
+        methods,
+        seeds=seeds,
+        steps=steps,
+        metrics=metrics,
+        reference=reference,
+        clap=clap,
+        tagger=tagger,
+        keep_audio=keep_audio,
+        offline=offline,
+    )
+    with tempfile.TemporaryDirectory() as memory_only:
+        directory = Path(out) if out is not None else Path(memory_only)
+        with SharedDirectory(directory, job.info, share.rank, force=force) as run:
+            sounds = Sounds(pipe, job.methods, steps)
+            worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
+            if not worker.work():
+                return None
+            summary, records = worker.finish()
+            return EvaluationRun(run.info, summary, tuple(records), directory if out is not None else None)

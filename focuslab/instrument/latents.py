@@ -1,0 +1,63 @@
+"""The latents that a UNet is given while a pipeline denoises."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from focuslab.instrument.denoising import denoise
+from focuslab.instrument.timers import clock_for
+from focuslab.models.placement import device_of
+
+
+class LatentRecorder:
+    """While entered, keeps what the UNet is given at some denoising steps: `latents`, step -> CPU `[1, C, T, F]`.
+
+    Both halves of a guided batch are given the same latents, so one is kept.
+    """
+
+    def __init__(self, unet, steps: Iterable[int]):
+        self.latents: dict[int, Tensor] = {}
+        self._unet = unet
+        self._steps = frozenset(steps)
+        self._call = 0
+
+    def __enter__(self) -> "LatentRecorder":
+        self._hook = self._unet.register_forward_pre_hook(self._keep, with_kwargs=True)
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._hook.remove()
+
+    @property
+    def complete(self) -> bool:
+        return self.latents.keys() == self._steps
+
+    def _keep(self, _unet, args, kwargs) -> None:
+        if self._call in self._steps:
+            sample = args[0] if args else kwargs["sample"]
+            self.latents[self._call] = sample[:1].detach().to("cpu", copy=True)
+        self._call += 1
+
+
+class _Enough(Exception):
+    pass
+
+
+@torch.no_grad()
+def latents_at(
+    pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, at: Iterable[int], seed: int
+) -> dict[int, Tensor]:
+    """Latents of some of the `steps` of one generation, as `LatentRecorder` keeps them; later steps are not run."""
+    recorder = LatentRecorder(pipe.unet, at)
+
+    def stop_when_complete(_step: int) -> None:
+        if recorder.complete:
+            raise _Enough
+
+    with recorder:
+        try:
+            denoise(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)), stop_when_complete)
+        except _Enough:
+            pass
+    return recorder.latents

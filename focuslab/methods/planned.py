@@ -1,0 +1,116 @@
+"""A plan at work: at each length and site the method that it names."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from focuslab.errors import InputError
+from focuslab.grid import Grid
+from focuslab.instrument.attach import Handle, attach
+from focuslab.instrument.processors import SiteCall
+from focuslab.methods.base import Attachable, Method
+from focuslab.methods.names import site_method
+from focuslab.models.identity import check_layout
+from focuslab.models.lengths import frames_of, latent_frames
+from focuslab.models.sites import grid_of_input, unet_of
+from focuslab.records import Plan, PlanEntry
+
+
+@dataclass(frozen=True)
+class Planned(Attachable):
+    """What a `Plan` does, wherever a method may stand.
+
+    The entry is read off the latents at every step: the last one that begins with no more time steps than they have.
+    A site that it does not name, and every site in its dense steps, runs by the processor that was there before.
+    Raises `InputError` naming the field for a method or parameter that does not exist.
+    """
+
+    plan: Plan
+
+    def __post_init__(self):
+        for i, entry in enumerate(self.plan.entries):
+            for site, given in entry.sites.items():
+                try:
+                    site_method(site, given)
+                except InputError as error:
+                    raise InputError(f"entries[{i}].sites[{site!r}]: {error}") from None
+
+    def attach(self, pipe) -> Handle:
+        check_layout(pipe, self.plan.unet, self.plan.model)
+        running = _Running(self, pipe)
+        if not running.sites:
+            return Handle((), {}, [])
+        attached = attach(pipe, running.sites, running.forward)
+        hook = unet_of(pipe).register_forward_pre_hook(running.on_step, with_kwargs=True)
+        return Handle(attached.sites, running.grids, [attached.remove, hook.remove])
+
+    def sites_at(self, pipe, seconds: float) -> dict[str, Method]:
+        check_layout(pipe, self.plan.unet, self.plan.model)
+        return methods_of(self.entry_of(latent_frames(pipe, seconds)))
+
+    def at_every_step(self) -> "Planned":
+        return Planned(self.plan.at_every_step())
+
+    def dense_steps_at(self, pipe, seconds: float) -> int:
+        return sum((self.entry_of(latent_frames(pipe, seconds)).dense_steps or {}).values())
+
+    def entry_of(self, frames: int) -> PlanEntry:
+        """The entry for latents of `frames` time steps."""
+        per_frame, frames_per_latent = self.plan.unet["frame_seconds"], self.plan.unet["frames_per_latent"]
+        begun = [e for e in self.plan.entries if frames_of(e.min_seconds, per_frame, frames_per_latent) <= frames]
+        return begun[-1]
+
+
+def methods_of(entry: PlanEntry) -> dict[str, Method]:
+    """What runs at each site of an entry."""
+    return {site: site_method(site, given) for site, given in entry.sites.items()}
+
+
+def as_method(given: Attachable | Plan) -> Attachable:
+    return Planned(given) if isinstance(given, Plan) else given
+
+
+class _Running:
+    """One attachment of a plan: which entry the generation that is running has, and what its sites do."""
+
+    def __init__(self, planned: Planned, pipe):
+        entries = planned.plan.entries
+        self.sites = tuple(dict.fromkeys(site for entry in entries for site in entry.sites))
+        self.grids: dict[str, Grid] = {}
+        self._planned = planned
+        self._scheduler = getattr(pipe, "scheduler", None)
+        if self._scheduler is None and any(entry.dense_steps for entry in entries):
+            raise InputError(
+                "this plan has dense_steps, and a UNet alone does not know the steps of its generation: attach it to "
+                "the pipeline, or attach plan.at_every_step()"
+            )
+        unet = unet_of(pipe)
+        self._before = {site: unet.get_submodule(site).processor for site in self.sites}
+        self._frames: int | None = None
+        self._methods: dict[str, Method] = {}
+        self._dense_steps: Mapping[str, int] | None = None
+
+    def on_step(self, _unet: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        frames = grid_of_input(args[0] if args else kwargs["sample"]).time
+        if frames != self._frames:
+            entry = self._planned.entry_of(frames)
+            self._frames, self._methods, self._dense_steps = frames, methods_of(entry), entry.dense_steps
+            self.grids.clear()
+
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+        site = call.site.name
+        if site not in self._methods or self._is_dense(call.step):
+            return self._before[site](attn, hidden_states)
+        self.grids[site] = call.grid
+        return self._methods[site].forward(attn, hidden_states, call)
+
+    def _is_dense(self, unet_call: int) -> bool:
+        if self._dense_steps is None:
+            return False
+        # A scheduler of higher order has as many timesteps, and calls of the UNet, to each step.
+        order = self._scheduler.order
+        step, steps = unet_call // order, math.ceil(len(self._scheduler.timesteps) / order)
+        return step < self._dense_steps["first"] or step >= steps - self._dense_steps["last"]

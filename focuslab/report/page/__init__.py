@@ -1,0 +1,1 @@
+"""Any run directories in, one self-contained HTML page out."""

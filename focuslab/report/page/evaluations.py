@@ -1,0 +1,38 @@
+"""What sparse attention does to the sound: what evaluations show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from focuslab.report.attention_rows import lengths_of
+from focuslab.report.page.drawing import Drawer
+from focuslab.report.page.made import machine_of, made_of
+from focuslab.report.page.parts import Group, from_text
+from focuslab.report.page.sources import Run
+from focuslab.report.quality_figure import quality_figure
+from focuslab.report.quality_rows import SPEEDUP, evaluation_rows, metric_of, metrics_of, scale_of
+from focuslab.report.quality_tables import quality_tables
+
+
+def evaluation_group(run: Run, drawer: Drawer) -> Group:
+    summary, info = run.summary, run.info
+    rows = evaluation_rows(summary)
+    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run)])
+    for seconds in lengths_of(rows):
+        here = [row for row in rows if row["seconds"] == seconds and row[SPEEDUP] is not None]
+        if here and metrics_of(here):
+            drawer.add(
+                group,
+                f"Speed against quality at {seconds:g} s",
+                lambda seconds=seconds: quality_figure(summary, seconds),
+                f"Each method a point at {seconds:g} s of sound, with intervals; the dashed line is dense.",
+                f"{'. '.join(_told(row) for row in here)}.",
+                wide=True,
+            )
+    drawer.tables(group, lambda: [from_text(found) for found in quality_tables(summary, info)])
+    return group
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    values = {name: metric_of(row, name)["value"] for name in metrics_of([row])}
+    said = ", ".join(f"{scale_of(name).head} {value:.3g}" for name, value in list(values.items())[:3])
+    return f"{row['method']}: {row[SPEEDUP]:.2f} times as fast, {said}"

@@ -1,0 +1,106 @@
+"""A directory that somebody else may have written: nothing outside of it is read, whatever its files and names say."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from focuslab.errors import InputError
+
+MOST_BYTES = 2**28
+"""Of one file; a larger one is refused before it is read."""
+_ENTRIES = 20_000
+_UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class Folder:
+    """Access to what lies in `root`, by names relative to it. `root` itself may be a link, nothing inside may.
+
+    Every method raises `InputError` that names the file and says what is wrong with it.
+    """
+
+    def __init__(self, root: str | Path, shown: str | None = None):
+        self.root = Path(root)
+        self.shown = clean_text(str(root) if shown is None else shown)
+
+    def name(self, relative: str) -> str:
+        """What a file is called in messages."""
+        return clean_text(f"{self.shown}/{relative}")
+
+    def has(self, relative: str) -> bool:
+        """Whether there is something of this name, a link that is refused when read included."""
+        return os.path.lexists(self.root / relative)
+
+    def read(self, relative: str, most: int = MOST_BYTES) -> bytes:
+        """The content of a regular file of at most so many bytes."""
+        path = self._inside(relative)
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            with open(os.open(path, flags), "rb") as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise InputError(f"{self.name(relative)} is no regular file: not read")
+                if found.st_size > most:
+                    raise InputError(f"{self.name(relative)} has {found.st_size} bytes: expected at most {most}")
+                return file.read(most)
+        except FileNotFoundError:
+            raise InputError(f"{self.name(relative)} does not exist") from None
+        except OSError as error:
+            raise InputError(f"{self.name(relative)} cannot be read ({error.strerror})") from None
+
+    def read_json(self, relative: str, most: int = MOST_BYTES) -> Any:
+        return parse_json(self.read(relative, most), self.name(relative))
+
+    def entries(self) -> Iterator[tuple[str, bool]]:
+        """(name, whether it is a directory) of what lies in here, sorted; links and hidden names are left out."""
+        try:
+            with os.scandir(self.root) as found:
+                some = [e for e, _ in zip(found, range(_ENTRIES), strict=False)]
+                rows = [(e.name, e.is_dir(follow_symlinks=False)) for e in some if not e.is_symlink()]
+        except OSError as error:
+            raise InputError(f"{self.shown} cannot be read ({error.strerror})") from None
+        yield from sorted(row for row in rows if not row[0].startswith("."))
+
+    def within(self, name: str) -> "Folder":
+        self._inside(name)
+        return Folder(self.root / name, self.name(name))
+
+    def _inside(self, relative: str) -> Path:
+        path = self.root
+        # A colon or a backslash would be a way out on Windows.
+        parts = re.split(r"[/\\]", relative)
+        if any(part in ("", ".", "..") or "\0" in part or ":" in part for part in parts):
+            raise InputError(f"{clean_text(relative)!r} is no name inside of {self.shown}: not read")
+        for part in parts:
+            path = path / part
+            if path.is_symlink():
+                raise InputError(f"{self.name(relative)} is or lies behind a link: links are not followed")
+        return path
+
+
+def parse_json(content: bytes, source: str) -> Any:
+    """JSON with text that can be shown; NaN and infinity are text, so that no check takes them for numbers."""
+    try:
+        return _cleaned(json.loads(content, parse_constant=str))
+    except RecursionError:
+        raise InputError(f"{source} is nested too deep") from None
+    except ValueError as error:
+        raise InputError(f"{source} cannot be read ({clean_text(str(error).splitlines()[0])})") from None
+
+
+def clean_text(text: str) -> str:
+    """The text without what no HTML may hold: control characters and halves of characters become U+FFFD."""
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _cleaned(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,267 @@
+"""Finds the runs in directories and reads them, so that whatever is returned can be relied on.
+
+What is damaged is named in `gaps` and left out; the rest is shown.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from focuslab.errors import InputError
+from focuslab.fields import is_number
+from focuslab.records import (
+    ATTENTION_SCHEMA,
+    EVALUATION_SCHEMA,
+    PLAN_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    RECOMMENDATION_SCHEMA,
+    RUN_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    Plan,
+    RunInfo,
+)
+from focuslab.report.page import schemas
+from focuslab.report.page.folder import Folder, clean_text, parse_json
+from focuslab.report.page.shapes import Anything, Fields, Named, Wrong, conform
+from focuslab.store import ARRAYS, RECORDS, RUN, SUMMARY
+
+GENERATION_SCHEMA = "focuslab/generation/1"
+
+DEPTH = 5
+MOST_FOLDERS = 2_000
+MOST_RUNS = 500
+_CLOSED = {ARRAYS, "figures", "trace", "embeddings", "audio"}
+"""Folders of a run that hold no runs."""
+_SMALL = 2**24
+
+
+@dataclass
+class Run:
+    """One run directory. `kind` is one of `_KINDS`, `summary` has its shape; `gaps` says what was not right."""
+
+    kind: str
+    folder: Folder
+    info: RunInfo
+    summary: dict[str, Any]
+    gaps: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        return self.info.model["name"]
+
+
+@dataclass
+class PlanFile:
+    name: str
+    plan: Plan
+
+
+@dataclass
+class SoundFile:
+    """A WAV with all that made it, as it stands in the .json beside it."""
+
+    folder: Folder
+    wav: str
+    settings: dict[str, Any]
+
+
+@dataclass
+class Found:
+    """All that was found, in the order of the directories given; `gaps` says what could not be read."""
+
+    runs: list[Run] = field(default_factory=list)
+    plans: list[PlanFile] = field(default_factory=list)
+    sounds: list[SoundFile] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Run]:
+        return [run for run in self.runs if run.kind == kind]
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.plans or self.sounds)
+
+
+_KINDS: dict[str, tuple[str, Fields]] = {
+    PROFILE_SCHEMA: ("profile", schemas.PROFILE),
+    ATTENTION_SCHEMA: ("attention", schemas.ATTENTION),
+    EVALUATION_SCHEMA: ("evaluation", schemas.EVALUATION),
+    RECOMMENDATION_SCHEMA: ("recommendation", schemas.RECOMMENDATION),
+    PROOF_SCHEMA: ("proof", schemas.PROOF),
+    SENSITIVITY_SCHEMA: ("sensitivity", Fields()),
+}
+"""What a sensitivity pass found is shown by the choice that is made of it; the page says how the pass was made."""
+
+
+def find(paths: Iterable[str | Path]) -> Found:
+    """Everything in these directories, and in directories below them, that focuslab wrote; a plan may be a file.
+
+    Raises `InputError` where a path does not exist or nothing at all can be shown.
+    """
+    found = Found()
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.is_dir():
+            _walk(Folder(path), found, DEPTH, [0])
+        elif path.is_file():
+            _add_plan(Folder(path.parent), path.name, found, asked=True)
+        else:
+            raise InputError(f"{path} does not exist: expected a run directory of focuslab, or a plan")
+    found.plans = _different(found.plans)
+    if not found:
+        # One line: the first reason is the nearest to what was asked for.
+        why = found.gaps[0] if found.gaps else f"nothing in {', '.join(map(str, paths))} was written by focuslab"
+        raise InputError(f"{why}: expected the directory of a profile, capture, plan or evaluation")
+    return found
+
+
+def _walk(folder: Folder, found: Found, deep: int, seen: list[int]) -> None:
+    seen[0] += 1
+    if seen[0] > MOST_FOLDERS or len(found.runs) >= MOST_RUNS:
+        if seen[0] == MOST_FOLDERS + 1 or len(found.runs) == MOST_RUNS:
+            found.gaps.append(f"{folder.shown} and what follows was not looked at: too many directories")
+        return
+    try:
+        entries = list(folder.entries())
+    except InputError as error:
+        found.gaps.append(str(error))
+        return
+    if folder.has(RUN):
+        _add(found, lambda: found.runs.append(_read_run(folder)))
+    names = {name for name, is_folder in entries if not is_folder}
+    for name, is_folder in entries:
+        if is_folder and deep and name not in _CLOSED:
+            _walk(folder.within(name), found, deep - 1, seen)
+        elif not is_folder and name.endswith(".json") and name not in (RUN, SUMMARY):
+            if f"{name[:-5]}.wav" in names:
+                _add_sound(folder, f"{name[:-5]}.wav", name, found)
+            else:
+                _add_plan(folder, name, found)
+
+
+def _add(found: Found, read: Callable[[], None]) -> None:
+    try:
+        read()
+    except InputError as error:
+        found.gaps.append(str(error))
+
+
+def _read_run(folder: Folder) -> Run:
+    gaps: list[str] = []
+    info = _info(folder, gaps)
+    if not folder.has(SUMMARY):
+        raise InputError(f"{folder.shown} holds no {SUMMARY}: a {info.command} run that was not finished")
+    content = folder.read_json(SUMMARY)
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(schema, str) or schema not in _KINDS:
+        raise InputError(f"{folder.name(SUMMARY)} is of no kind that can be shown (schema {_short(schema)})")
+    kind, shape = _KINDS[schema]
+    try:
+        summary = {"schema": schema, **conform(content, shape, SUMMARY, gaps)}
+    except Wrong as wrong:
+        raise InputError(f"{folder.shown}: {wrong}") from None
+    return Run(kind, folder, info, summary, gaps)
+
+
+def _info(folder: Folder, gaps: list[str]) -> RunInfo:
+    content = folder.read_json(RUN)
+    if not isinstance(content, dict) or content.get("schema") != RUN_SCHEMA:
+        raise InputError(f"{folder.name(RUN)} is no run of this version of focuslab (expected schema {RUN_SCHEMA!r})")
+    try:
+        fields = conform(content, schemas.INFO, RUN, gaps)
+    except Wrong as wrong:
+        raise InputError(f"{folder.shown}: {wrong}") from None
+    # Of the model everything is shown, also what this version does not know.
+    known = {name: value for name, value in fields["model"].items() if value is not None}
+    fields["model"] = {**Named(Anything(4)).check(content["model"], "model", []), **known}
+    return RunInfo(**{**fields, "prompts": tuple(fields["prompts"])})
+
+
+def _add_plan(folder: Folder, name: str, found: Found, asked: bool = False) -> None:
+    """Add the file if it is a plan; one that is none is passed over unless it was `asked` for by name."""
+    try:
+        content = folder.read_json(name, _SMALL)
+        if asked or (isinstance(content, dict) and content.get("schema") == PLAN_SCHEMA):
+            found.plans.append(PlanFile(folder.name(name), _checked_plan(content, folder.name(name))))
+    except InputError as error:
+        if asked or folder.has(RUN):
+            raise
+        found.gaps.append(str(error))
+
+
+def _checked_plan(content: Any, source: str) -> Plan:
+    plan = Plan.from_json(content, source)
+    numbers = [entry.max_seconds or 0 for entry in plan.entries]
+    if len(plan.model) > schemas.LABEL or any(not is_number(n) or n > schemas.LENGTH.high for n in numbers):
+        raise InputError(f"{source} has a name or a length that is too long to be shown")
+    return plan
+
+
+def _different(plans: list[PlanFile]) -> list[PlanFile]:
+    return list({(p.plan.model, json.dumps(p.plan.to_json(), sort_keys=True)): p for p in reversed(plans)}.values())[
+        ::-1
+    ]
+
+
+def _add_sound(folder: Folder, wav: str, name: str, found: Found) -> None:
+    try:
+        content = folder.read_json(name, _SMALL)
+        if not isinstance(content, dict) or content.get("schema") != GENERATION_SCHEMA:
+            return
+        found.sounds.append(SoundFile(folder, wav, conform(content, schemas.GENERATION, name, found.gaps)))
+    except Wrong as wrong:
+        found.gaps.append(f"{folder.shown}: {wrong}")
+    except InputError as error:
+        found.gaps.append(str(error))
+
+
+def read_arrays(run: Run) -> dict[str, Any]:
+    """The arrays of a capture by name, as numpy; a file that is damaged is a gap of the run."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    arrays: dict[str, Any] = {}
+    if not run.folder.has(ARRAYS):
+        return arrays
+    try:
+        folder = run.folder.within(ARRAYS)
+        names = [name for name, is_folder in folder.entries() if not is_folder and name.endswith(".safetensors")]
+    except InputError as error:
+        run.gaps.append(str(error))
+        return arrays
+    for name in names:
+        try:
+            arrays |= load(folder.read(name))
+        # Of a type that numpy has not it raises KeyError or TypeError.
+        except (InputError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            run.gaps.append(f"{folder.name(name)} cannot be read ({clean_text(str(error).splitlines()[0])})")
+    return arrays
+
+
+def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
+    """The records of a run that have this shape; a line that is no JSON, or was cut off, is a gap of the run."""
+    try:
+        content = run.folder.read(RECORDS)
+    except InputError as error:
+        run.gaps.append(str(error))
+        return []
+    records, damaged = [], []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            records.append(conform(parse_json(line, "a line"), shape, RECORDS, []))
+        except InputError:
+            damaged.append(number)
+        except Wrong:
+            continue
+    if damaged:
+        where = f"line {damaged[0]}" + (f" and {len(damaged) - 1} more" if len(damaged) > 1 else "")
+        run.gaps.append(f"{run.folder.name(RECORDS)} is damaged in {where}; left out")
+    return records
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]

@@ -1,0 +1,164 @@
+"""An evaluation as it was asked for, checked before anything is generated: its work, its methods, its scorer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from focuslab.captions import Caption
+from focuslab.environment import machine, versions
+from focuslab.errors import InputError
+from focuslab.instrument.dry_run import dry_run, meta_unet
+from focuslab.instrument.memory import available_bytes, check_fits
+from focuslab.instrument.timers import clock_for
+from focuslab.methods import Attachable, as_method, parse_methods
+from focuslab.methods.base import check_count, check_seed
+from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
+from focuslab.models.identity import describe
+from focuslab.models.lengths import check_lengths
+from focuslab.models.placement import device_of
+from focuslab.quality.audioset import CHECKPOINT as TAGGER
+from focuslab.quality.audioset import load_audioset_tagger
+from focuslab.quality.clap import CHECKPOINT, clap_of, load_clap
+from focuslab.quality.embedders import Embedder
+from focuslab.records import Plan, RunInfo
+from focuslab.scoring.items import Work
+from focuslab.scoring.metrics import FEWEST, GROUPS, METRICS, parse_metrics
+from focuslab.scoring.reference import Reference, find_reference
+from focuslab.scoring.scorer import Scorer
+
+STEPS = 200
+"""Denoising steps where none are given: AudioLDM2's own default, and the paper's."""
+OWN = "own"
+"""Names the CLAP that conditions the pipeline as the one that scores."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked evaluation. flops: of one denoising step, by length and method: what an item's share of the work is
+    reckoned from."""
+
+    work: Work
+    methods: dict[str, Attachable]
+    scorer: Scorer
+    reference: Reference | None
+    flops: dict[tuple[float, str], int]
+    info: RunInfo
+
+
+def prepare(
+    pipe,
+    prompts: Sequence[str | Caption],
+    seconds: Sequence[float] = (10.0,),
+    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
+    *,
+    seeds: Sequence[int] = (0,),
+    steps: int = STEPS,
+    metrics: Sequence[str] | None = None,
+    reference=None,
+    clap=None,
+    tagger=None,
+    keep_audio: bool = False,
+    offline: bool = False,
+) -> Job:
+    """Check the arguments of `focuslab.evaluate`, find the recordings and load the embedders. Raises `InputError`."""
+    captions = _check_captions(prompts)
+    lengths = check_lengths(pipe, seconds)
+    if not isinstance(methods, Mapping):
+        methods = parse_methods(methods)
+    methods = {label: as_method(method) for label, method in methods.items()}
+    check_count("steps", steps)
+    seeds = list(seeds)
+    for seed in seeds:
+        check_seed(seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"expected one or more different seeds, not {seeds}")
+    name = describe(pipe)["name"]
+    home_made = name == "tiny" or name.startswith("random:")
+    if metrics is None:
+        metrics = [group for group in GROUPS if group != "kl" or tagger is not None or not home_made]
+    metrics = parse_metrics(metrics)
+    clips = len(captions) * len(seeds)
+    for metric in metrics:
+        if clips < FEWEST.get(metric, 1):
+            raise InputError(
+                f"{metric} needs {FEWEST[metric]} clips or more of each length and method, and {len(captions)} "
+                f"caption(s) with {len(seeds)} seed(s) are {clips}: give more captions, or name other metrics"
+            )
+    clock_for(device_of(pipe))
+    recordings = None
+    if reference is not None:
+        recordings = find_reference(Path(reference), captions, max(FEWEST.get(metric, 1) for metric in metrics))
+    scorer = _load_scorer(pipe, metrics, OWN if clap is None and home_made else clap, tagger, offline)
+    work = Work(captions, tuple(lengths), tuple(methods), tuple(seeds))
+    info = RunInfo(
+        command="evaluate",
+        model=describe(pipe),
+        parameters={
+            "seconds": lengths,
+            "methods": {label: repr(method) for label, method in methods.items()},
+            "seeds": seeds,
+            "steps": steps,
+            "guidance_scale": GUIDANCE_SCALE,
+            "metrics": list(metrics),
+            "embedders": _embedders(pipe, scorer),
+            "reference": recordings.to_json() if recordings else None,
+            "keep_audio": keep_audio,
+        },
+        machine=machine(device_of(pipe)),
+        versions=versions(),
+        # Which of several GPUs it is differs between processes.
+        device=device_of(pipe).type,
+        dtype=str(pipe.unet.dtype).removeprefix("torch."),
+        seed=seeds[0],
+        prompts=tuple(caption.text for caption in captions),
+    )
+    return Job(work, methods, scorer, recordings, _expect(pipe, lengths, methods, captions[0].text), info)
+
+
+def _check_captions(prompts: Sequence[str | Caption]) -> tuple[Caption, ...]:
+    prompts = [prompts] if isinstance(prompts, (str, Caption)) else list(prompts)
+    captions = tuple(Caption(prompt) if isinstance(prompt, str) else prompt for prompt in prompts)
+    wrong = [caption for caption in captions if not isinstance(caption, Caption) or not caption.text.strip()]
+    if wrong or not captions:
+        raise InputError(
+            f"expected one or more captions, each a text, not {wrong[0]!r}" if wrong else "no caption given"
+        )
+    return captions
+
+
+def _load_scorer(pipe, metrics: tuple[str, ...], clap, tagger, offline: bool) -> Scorer:
+    needed = {METRICS[name].embedder for name in metrics}
+    device = device_of(pipe)
+    found_clap = found_tagger = None
+    if "clap" in needed:
+        found_clap = clap_of(pipe) if clap == OWN else load_clap(clap or CHECKPOINT, device, offline=offline)
+    if "ast" in needed:
+        ready = isinstance(tagger, Embedder)
+        found_tagger = tagger if ready else load_audioset_tagger(tagger or TAGGER, device, offline=offline)
+    return Scorer(metrics, found_clap, found_tagger)
+
+
+def _embedders(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
+    found = scorer.describe()
+    if "clap" in found:
+        found["clap"]["own"] = found["clap"]["checkpoint"] == clap_of(pipe).checkpoint
+    return found
+
+
+def _expect(pipe, lengths, methods, prompt: str) -> dict[tuple[float, str], int]:
+    """FLOPs of a denoising step. Raises `InputError` for the first length and method that would not fit into memory."""
+    conditioning = encode_prompt(pipe, prompt)
+    twin = meta_unet(pipe.unet)
+    device = device_of(pipe)
+    free = available_bytes(device)
+    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
+    flops = {}
+    for seconds in lengths:
+        inputs = unet_inputs(pipe, conditioning, seconds)
+        for label, method in methods.items():
+            expected = dry_run(twin, inputs, method.at_every_step())
+            what = f"{label} at {seconds:g} s"
+            check_fits(what, expected.peak_bytes - loaded, free, device, "leave out this length or this method")
+            flops[seconds, label] = expected.total_flops
+    return flops

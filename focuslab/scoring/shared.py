@@ -1,0 +1,108 @@
+"""A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from focuslab.errors import InputError
+from focuslab.records import RunInfo
+from focuslab.store import (
+    PARTIAL,
+    RECORDS,
+    RunDirectory,
+    append_lines,
+    cut_broken_line,
+    parse_record,
+    to_lines,
+    write_atomically,
+)
+
+RANKS, EMBEDDINGS, PENDING, AUDIO = "records", "embeddings", "pending", "audio"
+
+
+class SharedDirectory(RunDirectory):
+    """One run's directory in the hands of process `rank`; to use in a `with`.
+
+    The processes may be of any number, on any machines that share the file system, and their number may change when a
+    run is gone on with. So what it was made on is no part of a run's identity here. Raises `InputError` as
+    `RunDirectory` does, and where another process is at work as the same rank.
+    """
+
+    def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
+        super().__init__(path, info, force=force)
+        self._own = self.path / RANKS / f"rank-{rank}.jsonl"
+        self._own.parent.mkdir(exist_ok=True)
+        self._lock = _locked(self._own.with_suffix(".lock"), rank)
+        self._read: dict[Path, tuple[int, int]] = {}
+        cut_broken_line(self._own)
+
+    def __enter__(self) -> "SharedDirectory":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._lock.close()
+
+    def append(self, *records: dict[str, Any]) -> None:
+        append_lines(self._own, records)
+
+    def new_records(self) -> Iterator[dict[str, Any]]:
+        """The records that any process has appended since the last call, as far as they are whole."""
+        for path in sorted(self._own.parent.glob("rank-*.jsonl")):
+            start, number = self._read.get(path, (0, 0))
+            with open(path, "rb") as file:
+                file.seek(start)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    start, number = start + len(line), number + 1
+                    self._read[path] = start, number
+                    yield parse_record(line, str(path), number)
+
+    def all_records(self) -> Iterator[dict[str, Any]]:
+        """The records of all processes, each one's in the order in which it made them."""
+        self._read.clear()
+        return self.new_records()
+
+    def merge(self, records: list[dict[str, Any]]) -> None:
+        """Write the records of all processes as one file, and sweep up what kills have left."""
+        write_atomically(self.path / RECORDS, to_lines(records))
+        for folder in (EMBEDDINGS, PENDING, AUDIO):
+            for rest in (self.path / folder).rglob(f".*{PARTIAL}*"):
+                rest.unlink(missing_ok=True)
+
+    def _identity(self, info: RunInfo) -> dict[str, Any]:
+        return {key: value for key, value in info.identity().items() if key != "machine"}
+
+    def _recover_records(self) -> list[dict[str, Any]]:
+        return []
+
+    def _clear(self) -> None:
+        super()._clear()
+        for pattern in (
+            f"{RANKS}/rank-*",
+            f"{EMBEDDINGS}/*.safetensors",
+            f"{PENDING}/*.safetensors",
+            f"{AUDIO}/*/*/*.wav",
+        ):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+
+def _locked(path: Path, rank: int) -> BinaryIO:
+    """The file, locked for as long as it is open: the system lets go of it when the process ends, however it does."""
+    try:
+        import fcntl
+    except ImportError:
+        return open(path, "wb")
+    file = open(path, "wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(
+            f"another process is at work in {path.parent.parent} as rank {rank}: wait for it, or give another --out"
+        ) from None
+    except OSError:
+        # Some network file systems know no locks.
+        pass
+    return file

@@ -1,0 +1,176 @@
+"""analyses/04 to 07: evaluated length by length, one table of all, resumable; what their words say was measured."""
+
+import csv
+import json
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import focuslab
+from focuslab.errors import InputError
+from focuslab.models.sites import find_sites, select_sites
+from focuslab.records import EvaluationRun
+from focuslab.report.quality_rows import merge_evaluations
+from focuslab.report.quality_words import against_dense, against_paper
+from focuslab.wav import read_wav
+from tests.evaluation_records import SPEED, VALUES, summary
+from tests.test_analyses import analysis
+
+SCRIPTS = ("04_table1", "05_table2", "06_table3", "07_weight_and_length")
+
+
+@pytest.fixture
+def sound_table():
+    with analysis("06_table3"):
+        import sound_table
+
+        yield sound_table
+
+
+@pytest.fixture
+def held_out(sound_table):
+    return sound_table.held_out
+
+
+def test_one_run_a_length_one_table_of_all_and_nothing_is_done_twice(session_pipe, tmp_path, monkeypatch):
+    (tmp_path / "captions.txt").write_text("rain\na siren\nwind\na bell\n")
+    monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
+    arguments = ["--model", "random:tiny", "--seconds", "0.64,1.28", "--limit", "4,3", "--steps", "1"]
+    arguments += ["--prompts", str(tmp_path / "captions.txt"), "--out", str(tmp_path / "out")]
+    with analysis("06_table3") as script:
+        first = CliRunner().invoke(script.main, arguments, catch_exceptions=False)
+        out = tmp_path / "out"
+        records = (out / "records.jsonl").read_bytes()
+        (out / "table.md").unlink()
+        second = CliRunner().invoke(script.main, arguments, catch_exceptions=False)
+    assert first.exit_code == second.exit_code == 0
+    # Times are in the records: had anything been made again, they would differ.
+    assert (out / "records.jsonl").read_bytes() == records
+    whole = EvaluationRun.load(out)
+    assert [(r["seconds"], r["method"], r["n"]) for r in whole.rows] == [
+        (s, m, n) for s, n in ((0.64, 4), (1.28, 3)) for m in ("dense", "same-frequency", "litefocus")
+    ]
+    assert whole.info.parameters["seconds"] == [0.64, 1.28] and len(whole.info.prompts) == 3
+    table = (out / "table.md").read_text()
+    assert "Made by python analyses/06_table3.py --model random:tiny" in table
+    assert "Sounds of each method: 4 at 0.64 s, 3 at 1.28 s" in table
+    assert table.count("| `same-frequency` |") >= 4 and "`litefocus`" in first.stdout
+    rows = list(csv.DictReader((out / "table.csv").open()))
+    assert {(r["seconds"], r["method"]) for r in rows} == {(f"{r['seconds']:g}", r["method"]) for r in whole.rows}
+    assert r"\begin{tabular}" in (out / "table.tex").read_text()
+    readme = (out / "README.md").read_text()
+    assert readme.startswith("# Only same-frequency") and "same-frequency against dense" in readme
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_what_it_would_cost(script, session_pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
+    with analysis(script) as module:
+        arguments = ["--cost", "--steps", "10", "--seconds", "10,80", "--limit", "3,1", "--out", str(tmp_path / "o")]
+        done = CliRunner().invoke(module.main, arguments, catch_exceptions=False)
+        methods = len(module.TABLE.methods) + (script == SCRIPTS[3])
+    assert done.exit_code == 0 and not (tmp_path / "o").exists()
+    assert done.stdout.startswith(f"{methods * 40:,} UNet steps, {methods} methods and 10 steps a sound")
+    assert f"{methods * 30:,} at 10 s, {methods * 10:,} at 80 s" in done.stdout
+
+
+def test_captions_of_each_length(sound_table):
+    assert sound_table.captions_of_lengths((10.0, 80.0), "60") == {10.0: 60, 80.0: 60}
+    assert sound_table.captions_of_lengths((10.0, 80.0), "60,30") == {10.0: 60, 80.0: 30}
+    for wrong in ("60,30,10", "0", "3.5", "many", ""):
+        with pytest.raises(click.BadParameter, match="one for each length"):
+            sound_table.captions_of_lengths((10.0, 80.0), wrong)
+
+
+def test_another_model_needs_captions_of_its_own(session_pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
+    with analysis("05_table2") as script:
+        done = CliRunner().invoke(script.main, ["--model", "random:tiny", "--out", str(tmp_path)])
+    assert done.exit_code == 2 and "random:tiny needs --prompts" in done.stderr
+
+
+def test_scaled_everywhere_takes_every_site(pipe, sound):
+    dense = torch.from_numpy(sound())
+    with analysis("07_weight_and_length") as script:
+        method = script.scaled_everywhere(pipe)
+    focused = {site.name for site in select_sites(find_sites(pipe), None)}
+    methods = method.sites_at(pipe, 10.0)
+    assert set(methods) == {site.name for site in find_sites(pipe)}
+    for name, own in methods.items():
+        assert isinstance(own, focuslab.LiteFocus) == (name in focused)
+        assert not isinstance(own, focuslab.LiteFocus) or (own.length_scale and own.cross_weight == "unbiased")
+    with method(pipe):
+        assert (torch.from_numpy(sound()) - dense).abs().max() / dense.abs().max() > 1e-3
+
+
+def test_held_out_captions_name_their_recordings_and_are_kept(held_out, tmp_path, monkeypatch):
+    calls = []
+
+    def render_shard(folder, split, number, count):
+        calls.append(number)
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        samples = np.full((count, 320), 100 * (number + 1), np.int16)
+        np.save(folder / split / f"{number:05d}.npy", samples)
+        entries = ({"caption": f"c{number}-{i}", "label": "rain", "attributes": {}} for i in range(count))
+        (folder / split / f"{number:05d}.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+
+    monkeypatch.setattr(held_out.render, "render_shard", render_shard)
+    captions, recordings = held_out.write_held_out(tmp_path, 70)
+    lines = [json.loads(line) for line in captions.read_text().splitlines()]
+    assert len(lines) == len(list(recordings.iterdir())) == 70
+    assert lines[65] == {"caption": "c1-5", "file": "00065.wav"}
+    samples, rate = read_wav(recordings / "00065.wav")
+    assert rate == 16000 and samples == pytest.approx(200 / 32768, abs=1e-4)
+    assert held_out.write_held_out(tmp_path, 70) == (captions, recordings) and calls == [0, 1]
+
+
+def test_the_tagger_covers_a_clip_in_windows(held_out):
+    tagger = held_out.class_tagger()
+    rng = np.random.default_rng(0)
+    rows = tagger.embed(0.1 * rng.standard_normal((1, 16000 * 12)).astype(np.float32), 16000)
+    assert rows.shape == (1, 2, 30) and np.isfinite(rows).all()
+    assert "30 classes" in tagger.checkpoint and "10.24 s" in tagger.protocol
+
+
+def test_summaries_of_lengths_become_one():
+    short, long = summary(lengths=(10.0,)), summary(lengths=(80.0,))
+    long["footnotes"] = ["1 sound was silent & left out.", "30 captions."]
+    whole = merge_evaluations([long, short])
+    assert [(r["seconds"], r["method"]) for r in whole["rows"]] == [
+        (s, m) for s in (10.0, 80.0) for m in ("dense", "litefocus", "tome")
+    ]
+    assert whole["footnotes"] == [
+        "1 sound was silent & left out.",
+        "At 80 s: 30 captions.",
+        "At 10 s: Intervals are of 95 %, bootstrap over captions.",
+    ]
+    with pytest.raises(InputError, match="at 10 s twice"):
+        merge_evaluations([short, short])
+    with pytest.raises(InputError, match="frechet in different ways"):
+        merge_evaluations([short, summary(lengths=(80.0,), frechet={"reference": "dense"})])
+
+
+def test_words_say_where_a_method_is_surely_better_or_worse():
+    assert against_dense(summary(), "frechet", "tome") == "Frechet, tome against dense: surely worse at 10, 40 s."
+    assert against_dense(summary(width=3.0), "clap", "litefocus") == (
+        "CLAP score, litefocus against dense: not told apart at 10, 40 s."
+    )
+    assert against_dense(summary(), "log_mel_l1", "litefocus") == ""
+    mixed = summary()
+    mixed["rows"][4]["metrics"]["frechet"]["minus_dense"] |= {"low": -0.1, "high": 0.2}
+    assert against_dense(mixed, "frechet", "litefocus").endswith("surely better at 10 s; not told apart at 40 s.")
+
+
+def test_words_beside_the_paper_are_of_directions_alone():
+    # The paper's LiteFocus has a worse FAD than dense at 10 s, and a better one at 40 s.
+    assert against_paper(summary(), "frechet", "litefocus") == (
+        "worse in the paper, the other way here: 10 s; better in the paper, the same here: 40 s."
+    )
+    assert against_paper(summary(width=3.0), "frechet", "litefocus").startswith("worse in the paper, not settled here")
+    assert against_paper(summary(), "kernel", "litefocus") == ""
+    ours = {"dense": VALUES["dense"], "length-scale": VALUES["litefocus"]}
+    found = summary(values=ours, speed={**SPEED, "length-scale": 1.0})
+    assert against_paper(found, "frechet", "length-scale") == ""

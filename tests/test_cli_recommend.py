@@ -1,0 +1,212 @@
+"""focuslab recommend: from nothing to a plan with its proof, and from records to a plan at once."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from focuslab import Plan
+from focuslab.instrument.dry_run import dry_run
+from focuslab.instrument.probe import Probe
+from focuslab.recommendation import recommend
+from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from tests.clocks import CountingClock
+
+LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
+PROMPTS = ["--prompt", "rain", "--prompt", "a dog"]
+COMMAND = ["recommend", "-m", "random:tiny", "--device", "cpu", "--seconds", "0.64", "--steps", "2", *PROMPTS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_candidates():
+    patch = pytest.MonkeyPatch()
+    for module in ("trials", "recommendation"):
+        patch.setattr(f"focuslab.{module}.candidates", lambda share: LABELS)
+    patch.setattr("focuslab.trials.MIXED", 1)
+    patch.setattr("focuslab.recommendation.REPEATS", 1)
+    patch.setattr("focuslab.recommendation.MODULE_REPEATS", 1)
+    patch.setattr("focuslab.profiling.clock_for", lambda device: CountingClock())
+    for module in ("profiling", "sensitivity"):
+        patch.setattr(f"focuslab.{module}.dry_run", remembered_dry_runs())
+    yield
+    patch.undo()
+
+
+def remembered_dry_runs():
+    """They are most of the work at lengths like these, and always of the same methods."""
+    known = {}
+
+    def run(unet, inputs, method):
+        key = repr(method), tuple(inputs["sample"].shape)
+        if key not in known:
+            known[key] = dry_run(unet, inputs, method)
+        return known[key]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(session_pipe, tmp_path_factory):
+    """Everything but a proof; by the clock here no method is faster than another."""
+    out = tmp_path_factory.mktemp("made") / "plan.json"
+    lengths = {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "proof_prompts": ["a dog"]}
+    return recommend(session_pipe, **lengths, prove=False, out=out)
+
+
+@pytest.fixture(scope="module")
+def fast(made, tmp_path_factory):
+    """--profile, --attention and --sensitivity of records by which LiteFocus is twice as fast at every site."""
+    records = made.path.parent / "records"
+    profile = shutil.copytree(records / "profile", tmp_path_factory.mktemp("fast") / "profile")
+    summary = json.loads((profile / "summary.json").read_text())
+    dense = {row["seconds"]: row for row in summary["rows"] if row["method"] == "dense"}
+    for row in summary["rows"]:
+        if row["method"] not in ("dense", "bound", "bound:sites=*"):
+            times = {m["name"]: m["inclusive_seconds"] for m in dense[row["seconds"]]["modules"]}
+            for module in row["modules"]:
+                if ".attn" in module["name"]:
+                    module["inclusive_seconds"] = times[module["name"]] / 2
+            row["step_seconds_median"] = dense[row["seconds"]]["step_seconds_median"] * 0.6
+    (profile / "summary.json").write_text(json.dumps(summary))
+    given = {"--profile": profile, "--attention": records / "capture", "--sensitivity": records / "sensitivity"}
+    return [str(part) for pair in given.items() for part in pair]
+
+
+def test_what_is_missing_is_made_and_kept_beside_the_plan(made):
+    records = made.path.parent / "records"
+    assert sorted(path.name for path in records.iterdir()) == ["capture", "profile", "sensitivity"]
+    assert AttentionRun.load(records / "capture").summary["seconds"] == [0.64]
+    methods = {row["method"] for row in ProfileRun.load(records / "profile").rows}
+    assert methods == {"dense", "litefocus", "bound", "bound:sites=*", *(f"{label}:sites=*" for label in LABELS)}
+    measured = SensitivityRun.load(records / "sensitivity")
+    assert {r["method"] for r in measured.records if r["kind"] == "sensitivity"} == set(LABELS)
+    assert Plan.load(made.path) == made.plan and made.proof is None and made.notes == ()
+    assert not any(entry.sites for entry in made.plan.entries)
+    assert made.plan.evidence["made_from"]["capture"]["prompts"] == ["rain"]
+    points = made.selection.summary["lengths"][0]["points"]
+    assert set(points) == {"plan", "paper", "all sites", "dense"}
+    assert set(points["paper"]["methods"]) == {"down_blocks.1", "up_blocks.2"}
+
+
+def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_pipe):
+    before = made.path.read_bytes()
+    again = recommend(
+        session_pipe,
+        seconds=(0.64,),
+        steps=2,
+        prompts=["rain"],
+        proof_prompts=["a dog"],
+        prove=False,
+        out=made.path,
+        progress=lambda *_: pytest.fail("nothing was left to do"),
+    )
+    assert again.path.read_bytes() == before
+
+
+def test_from_records_alone_it_takes_no_torch_and_draws_and_prints(fast, tmp_path):
+    program = (
+        "import sys\nfrom focuslab.cli import main\n"
+        f"try: main({[*COMMAND, *fast, '--no-proof', '--out', 'best.json']!r})\n"
+        "except SystemExit as exit: sys.exit(exit.code or ('torch' in sys.modules) * 99)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Proof" not in done.stdout
+    figures = {path.name for path in (tmp_path / "best" / "figures").iterdir()}
+    assert figures == {"frontier.svg", "frontier.png", "site_map.svg", "site_map.png"}
+    plan = Plan.load(tmp_path / "best.json")
+    assert plan.entries[-1].sites and plan.entries[0].min_seconds == 0
+
+
+def test_a_plan_is_proved_on_other_prompts_and_what_it_missed_is_said_in_red(focuslab, fast, tmp_path, monkeypatch):
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    code, out, err = focuslab(*COMMAND, *fast, "--out", "plan.json", "--quiet")
+    # By the clock here LiteFocus is no faster than dense.
+    assert (
+        code == 1 and "Proof, on prompts and seeds that the choice has not seen" in out and out.endswith("plan.json\n")
+    )
+    (line,) = err.splitlines()
+    assert "\x1b[31m" in line and "is written, but its proof missed what was predicted: at 0.64 s" in line
+    proof = ProofRun.load(tmp_path / "plan" / "proof")
+    assert proof.info.prompts == ("a dog",) and proof.info.seed == 1
+    plan = Plan.load(tmp_path / "plan.json")
+    assert plan.evidence["measured"]["missed"] == proof.summary["missed"] != []
+    summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
+    assert summary["proof"]["rows"] == proof.rows and summary["choice"]["lengths"]
+    assert "measured" in (tmp_path / "plan" / "figures" / "frontier.svg").read_text()
+
+
+def test_ctrl_c_in_the_pass_says_so_and_the_same_command_goes_on(focuslab, made, tmp_path, monkeypatch):
+    shutil.copytree(made.path.parent / "records", tmp_path / "records")
+    (tmp_path / "records" / "sensitivity" / "records.jsonl").unlink()
+    calls, error = [], Probe.error
+
+    def stopping(self, methods):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return error(self, methods)
+
+    monkeypatch.setattr(Probe, "error", stopping)
+    command = [*COMMAND, "--no-proof", "--out", "plan.json"]
+    code, out, err = focuslab(*command)
+    assert (code, out) == (130, "") and err.splitlines()[-1].startswith("focuslab: stopped; the same command goes on")
+    assert not (tmp_path / "plan.json").exists()
+    code, out, err = focuslab(*command)
+    assert code == 0 and out.endswith("plan.json\n") and "sensitivity pass: 0.64 s, prompt 1 of 1" in err
+    assert Plan.load(tmp_path / "plan.json").fingerprint == made.plan.fingerprint
+
+
+def test_another_budget_is_another_plan_beside_the_same_records(focuslab, fast, tmp_path):
+    for budget in (["--min-speedup", "paper"], ["--max-error", "0.5"]):
+        code, _, err = focuslab(*COMMAND, *fast, "--no-proof", *budget)
+        assert (code, err) == (0, "")
+    (directory,) = (tmp_path / "runs").iterdir()
+    plans = {path.name: Plan.load(path) for path in directory.glob("*.json")}
+    assert set(plans) == {"plan-min-speedup-paper.json", "plan-max-error-0.5.json"}
+    assert plans["plan-max-error-0.5.json"].evidence["asked_for"] == {"max_error": 0.5, "min_speedup": None}
+
+
+WRONG = {
+    "both budgets": (["--max-error", "0.1", "--min-speedup", "1.1"], "both given"),
+    "budget": (["--max-error", "none"], "'none' is no positive number: expected one such as 0.02 or 1.5, or paper"),
+    "negative budget": (["--min-speedup", "-1"], "'-1' is no positive number"),
+    "nothing is so fast": (["--min-speedup", "99", "--no-proof"], "the nearest that exists is"),
+    "nothing is so close": (["--max-error", "1e-9", "--no-proof"], "the nearest that exists has"),
+    "length that the pass lacks": (["--seconds", "2", "--no-proof"], "no error at 2 s, only at 0.64"),
+    "length": (["--seconds", "0.01"], "too short"),
+    "one prompt": (["--prompts", "one.txt"], "two prompts or more"),
+    "prompt twice": (["--prompt", "rain", "--prompt", "rain"], "'rain'"),
+    "name": (["--out", "plan.txt"], "expected a name that ends in .json, not plan.txt"),
+    "in the way": (["--out", "mine.json"], "mine.json exists already"),
+    "no such records": (["--profile", "nowhere"], "run.json does not exist"),
+    "other records": (["--profile", "capture"], "expected 'focuslab/profile/1'"),
+    "objective": (["--objective", "quality"], "needs an evaluation"),
+    "model": (["-m", "random:tini"], "did you mean 'random:tiny'"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", WRONG.values(), ids=WRONG)
+def test_wrong_input_is_one_line_exit_two_and_writes_nothing(focuslab, fast, made, tmp_path, arguments, message):
+    (tmp_path / "one.txt").write_text("wind\n")
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "capture").symlink_to(made.path.parent / "records" / "capture")
+    before = sorted(tmp_path.rglob("*"))
+    alone = [part for part in COMMAND if part not in PROMPTS] if "--prompts" in arguments else COMMAND
+    code, out, err = focuslab(*alone, *fast, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err and err.startswith("focuslab: ") and err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_records_of_another_model_are_refused(focuslab, fast, made, tmp_path):
+    other = shutil.copytree(made.path.parent / "records" / "capture", tmp_path / "other")
+    info = json.loads((other / "run.json").read_text())
+    info["model"] |= {"name": "another", "unet_fingerprint": "0"}
+    (other / "run.json").write_text(json.dumps(info))
+    given = [part if not part.endswith("capture") else str(other) for part in fast]
+    for more in (["--no-proof"], []):
+        code, out, err = focuslab(*COMMAND, *given, *more)
+        assert (code, out) == (2, "") and "different models" in err and err.count("\n") == 1

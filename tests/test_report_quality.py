@@ -1,0 +1,224 @@
+"""Tables and figures of an evaluation: what is printed and drawn is what was measured."""
+
+import csv
+import io
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+
+from focuslab.errors import InputError
+from focuslab.report.quality_figure import (
+    looks_of,
+    plot_speed_against_quality,
+    quality_figure,
+    write_quality_figures,
+)
+from focuslab.report.quality_rows import evaluation_rows, length_name, metrics_of
+from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown, quality_table
+from focuslab.report.text import WIDTH, Column, Table, in_latex, in_tex
+from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
+from tests.evaluation_records import about as described
+
+
+def cells(markdown: str, number: int = 0) -> list[dict[str, str]]:
+    """The rows of the nth table of a markdown text, by head."""
+    tables = re.findall(r"(?:^\|.*\n?)+", markdown, flags=re.M)
+    lines = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in tables[number].splitlines()]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_each_cell_is_the_number_it_came_from():
+    found = cells(quality_markdown(summary()))
+    assert [(c["length [s]"], c["method"]) for c in found] == [
+        (s, f"`{m}`") for s in ("10", "40") for m in ("dense", "litefocus", "tome")
+    ]
+    lite = found[1]
+    assert lite["Frechet clap"] == "6.00 (5.70..6.30)"
+    assert lite["CLAP score clap [%]"] == "18.0 (17.1..18.9)"
+    assert lite["KL ast"] == "1.90 (1.80..2.00)" or lite["KL ast"].startswith("1.90 (1.8")
+    assert (lite["speed-up vs dense"], lite["sounds scored"]) == ("1.50x", "96")
+    assert found[4]["kernel clap"].startswith("0.310 (")
+
+
+def test_paired_differences_say_which_way_is_better_where_they_are_sure():
+    found = {(c["length [s]"], c["method"]): c for c in cells(quality_markdown(summary()), 1)}
+    assert set(found) == {(s, f"`{m}`") for s in ("10", "40") for m in ("litefocus", "tome")}
+    assert found["10", "`litefocus`"]["Frechet"] == "-1.00 (-1.15..-0.85) +"
+    assert found["10", "`litefocus`"]["CLAP score [%]"] == "+2.00 (+1.55..+2.45) +"
+    assert found["10", "`tome`"]["Frechet"].endswith("-") and found["10", "`tome`"]["CLAP score [%]"].endswith("-")
+    unsure = cells(quality_markdown(summary(width=0.5)), 1)
+    assert all(not c["Frechet"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
+
+
+def test_what_is_measured_beside_the_dense_sound_has_a_table_of_its_own_and_footnotes_come_last():
+    text = quality_markdown(summary())
+    beside = cells(text, 2)
+    assert beside[1]["log-mel L1"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1"] == "-"
+    assert text.rstrip().endswith("- 1 sound was silent & left out.")
+    assert "by tiny (the text\\_encoder of the pipeline), lower is better" in text
+
+
+def test_sounds_that_were_left_out_are_counted_in_their_row():
+    found = summary()
+    found["rows"][1]["excluded"] = {"nan": 1, "silent": 2}
+    assert cells(quality_markdown(found))[1]["sounds scored"] == "96 (-3)"
+
+
+def test_the_papers_number_stands_beside_ours_only_where_the_protocol_is_the_same():
+    same = cells(quality_markdown(summary(**PAPERS_METRICS), info()))
+    assert [c["paper clap"] for c in same] == ["2.89", "4.17", "3.73", "6.72", "5.40", "7.85"]
+    assert not any(head.startswith("paper") and head != "paper clap" for head in same[0])
+    text = quality_markdown(summary(), info(model={"name": "tiny"}))
+    assert not any("paper" in head for c in cells(text) for head in c)
+    assert "The paper's Frechet is not beside ours: the model is tiny and not cvssp/audioldm2" in text
+    assert "The paper's speed-up is not beside ours" in text
+    assert "paper" not in quality_markdown(summary())
+
+
+def test_the_terminal_table_fits_and_missing_numbers_are_dashes():
+    found = summary()
+    for metric in ("kl_softmax", "clap"):
+        found["rows"][0]["metrics"].pop(metric)
+    found["rows"][2]["metrics"]["frechet"] |= {"low": None, "high": None}
+    found["rows"][2]["speedup_vs_dense"] = None
+    text = quality_table(found)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.count("same captions and seeds, continued") == 1 and text.count("lower is better") == 4
+    lines = [line.split() for line in text.splitlines()]
+    of_dense = [line for line in lines if line[:2] == ["10", "dense"]]
+    assert sum(line.count("-") for line in of_dense) == 3
+    of_tome = [line for line in lines if line[:2] == ["10", "tome"]]
+    assert of_tome[0][3] == "9.00" and of_tome[0][-1] == "-"
+
+
+def test_csv_holds_every_number_unrounded():
+    found = summary(**PAPERS_METRICS)
+    rows = list(csv.DictReader(io.StringIO(quality_csv(found, info()))))
+    by_key = {(r["seconds"], r["method"], r["metric"]): r for r in rows}
+    for expected in found["rows"]:
+        for name, metric in expected["metrics"].items():
+            got = by_key[f"{expected['seconds']:g}", expected["method"], name]
+            assert [float(got[k]) for k in ("value", "low", "high")] == [metric[k] for k in ("value", "low", "high")]
+            assert got["minus_dense"] == ("" if not metric["minus_dense"] else repr(metric["minus_dense"]["value"]))
+            assert got["paper"] == ("" if name != "frechet" else got["paper"]) and got["checkpoint"] == str(
+                metric["checkpoint"] or ""
+            )
+    assert float(by_key["40", "litefocus", "frechet"]["paper"]) == 5.4
+    assert float(by_key["10", "tome", "speedup_vs_dense"]["high"]) == 1.3 * 1.02
+    assert len(rows) == sum(len(r["metrics"]) + 1 for r in found["rows"])
+
+
+def test_latex_says_what_the_markdown_says_and_escapes():
+    text = quality_latex(summary())
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    lite = next(line for line in text.splitlines() if line.startswith("10 & litefocus &"))
+    assert lite.endswith(r"\\") and "6.00 (5.70..6.30)" in lite and r"18.0 (17.1..18.9)" in lite
+    assert r"text\_encoder" in text and r"silent \& left out" in text
+    assert not re.search(r"^\[", text, flags=re.M)
+
+
+def test_tex_is_escaped_mark_by_mark():
+    assert in_tex(r"a_b 5% {x} \y ~ ^ [s]") == (
+        r"a\_b 5\% \{x\} \textbackslash{}y \textasciitilde{} \textasciicircum{} {[}s]"
+    )
+    table = Table("T", [Column(("a", "[s]"), ["1"]), Column(("b", ""), ["x|y"], left=True)], [])
+    assert r"\begin{tabular}{rl}" in in_latex([table]) and r"1 & x\textbar{}y \\" in in_latex([table])
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"schema": "focuslab/profile/1", "rows": [1]}, "focuslab/evaluation/1"),
+        ({"schema": "focuslab/evaluation/1", "rows": []}, "no row"),
+        ({**summary(), "rows": summary()["rows"] * 2}, "dense at 10 s twice"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused(wrong, message):
+    for show in (quality_table, quality_markdown, quality_csv, quality_latex, lambda s: quality_figure(s, 10.0)):
+        with pytest.raises(InputError, match=message) as caught:
+            show(wrong)
+        assert "\n" not in str(caught.value)
+
+
+def test_tables_need_no_torch_and_no_matplotlib():
+    code = (
+        "import sys, focuslab.report.quality_tables, focuslab.analyzers.quality_objective;"
+        "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"
+
+
+def points(ax):
+    return {c.get_label(): tuple(c.lines[0].get_xydata()[0]) for c in ax.containers}
+
+
+def test_the_figure_draws_each_method_where_it_was_measured():
+    rows = [r for r in evaluation_rows(summary()) if r["seconds"] == 40.0]
+    ax = plot_speed_against_quality(rows, "clap", better="higher")
+    assert points(ax) == {
+        m: pytest.approx((speed, 100 * (VALUES[m]["clap"] + 0.01)))
+        for m, speed in {"dense": 1.0, "litefocus": 1.5, "tome": 1.3}.items()
+    }
+    bars = {c.get_label(): [segment for bar in c.lines[2] for segment in bar.get_segments()] for c in ax.containers}
+    (x_low, _), (x_high, _) = bars["litefocus"][0]
+    (_, y_low), (_, y_high) = bars["litefocus"][1]
+    assert (x_low, x_high) == pytest.approx((1.5 * 0.98, 1.5 * 1.02))
+    assert (y_low, y_high) == pytest.approx((19 * 0.95, 19 * 1.05))
+    assert "higher is better" in ax.get_ylabel() and "[%]" in ax.get_ylabel()
+    (line,) = [line for line in ax.get_lines() if list(line.get_xdata()) == [0, 1]]
+    assert line.get_ydata()[0] == pytest.approx(17)
+
+
+def test_given_axes_are_used_and_methods_without_a_speed_are_left_out():
+    rows = [r for r in evaluation_rows(summary()) if r["seconds"] == 10.0]
+    rows[2] = {**rows[2], "speedup_vs_dense": None}
+    ax = Figure().subplots()
+    assert plot_speed_against_quality(rows, "frechet", ax) is ax
+    assert set(points(ax)) == {"dense", "litefocus"}
+    with pytest.raises(InputError, match="both a speed-up and rms_ratio"):
+        plot_speed_against_quality(rows, "rms_ratio")
+    with pytest.raises(InputError, match="one length"):
+        plot_speed_against_quality(evaluation_rows(summary()), "frechet")
+
+
+def test_a_figure_a_length_with_a_panel_a_metric(tmp_path):
+    figure = quality_figure(summary(), 10.0, "how it was made")
+    assert len(figure.axes) == 3
+    texts = [text.get_text() for text in figure.texts]
+    assert "Frechet, clap" in texts and any("how it was made" in text for text in texts)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense", "litefocus", "tome"]
+    paths = write_quality_figures(summary(), tmp_path)
+    assert sorted(path.name for path in paths) == sorted(
+        f"speed_against_quality_{s}s.{kind}" for s in ("010", "040") for kind in ("svg", "png")
+    )
+    assert [length_name(seconds) for seconds in (5.0, 160.0, 0.64)] == ["005s", "160s", "0.64s"]
+    with pytest.raises(InputError, match="no 15 s, only 10, 40 s"):
+        quality_figure(summary(), 15.0)
+
+
+def test_lengths_without_a_speed_have_no_figure(tmp_path):
+    found = summary()
+    for r in found["rows"]:
+        r["speedup_vs_dense"] = None
+    assert write_quality_figures(found, tmp_path) == [] and not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="evaluate dense too"):
+        quality_figure(found, 10.0)
+
+
+def test_no_two_methods_look_the_same():
+    methods = [f"litefocus:cross_fraction={i / 20}:cross_weight={w}" for i in range(8) for w in (1, "unbiased")]
+    looks = looks_of(["dense", "litefocus", *methods])
+    assert len({(look.color, look.marker) for look in looks.values()}) == len(looks)
+
+
+def test_metrics_stand_in_their_order_and_only_where_they_have_a_value():
+    known = described()
+    rows = [row(10.0, "dense", {"clap": 0.1, "frechet": math.nan}, known), row(10.0, "tome", {"kernel": 0.1}, known)]
+    rows[0]["metrics"]["loudness"] = {"value": 3.0}
+    assert metrics_of(rows) == ["kernel", "clap", "loudness"]

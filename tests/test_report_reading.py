@@ -1,0 +1,301 @@
+"""Reading run directories that somebody tampered with: an error or a marked gap, and nothing outside is read."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from focuslab.errors import InputError
+from focuslab.records import AttentionRun, ProfileRun
+from focuslab.report.page.build import build
+from focuslab.report.page.drawing import Drawer
+from focuslab.report.page.folder import Folder, clean_text, parse_json
+from focuslab.report.page.html import render, write_report
+from focuslab.report.page.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
+from focuslab.report.page.sources import find
+from tests import report_runs
+
+SECRET = "what only the owner may read"
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    """One run of each kind, as {name of a file: its content}."""
+    root = report_runs.write_all(tmp_path_factory.mktemp("pristine"), prompts=("rain",))
+    for figure in root.rglob("*.safetensors"):
+        figure.unlink()
+    return Files({str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()})
+
+
+class Files(dict):
+    """Too long to be printed."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} files>"
+
+
+def lay(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+def files_of(root):
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and not p.is_symlink()}
+
+
+# Values that a field may be given instead of its own; texts stand for themselves in the file.
+ODD = [
+    *("null", "true", "-1", "0", "1e308", "-1e308", "1e-320", "1e999", "NaN", "-Infinity", "1" + "0" * 400),
+    *('""', '"x"', '"<script>alert(1)</script>"', '"../../etc/passwd"', '"\\ud800"', '"\\u0000\\u202e"', "[]", "{}"),
+    *("[[]]", '[null, "a", 1]', '{"a": {"b": []}}', "[" * 400 + "]" * 400, json.dumps("long " * 5000), "3.5", "10"),
+    *('"$\\\\frac{1}$"', '{"seconds": 10}', '[{"seconds": 10, "method": "dense"}]'),
+]
+# What is wrong is one place in one file: there is nothing to shrink, and a page takes long.
+FUZZ = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+    "report_multiple_bugs": False,
+}
+MARK = "\N{BLACK STAR}odd\N{BLACK STAR}"
+
+
+def places(content, before=()):
+    """Every place in a piece of JSON."""
+    yield before
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from places(value, (*before, key))
+
+
+def tampered(content: bytes, data) -> bytes:
+    """The file with one thing wrong: cut off, a field replaced, left out or added."""
+    if not content.strip():
+        return data.draw(st.binary(min_size=1, max_size=8))
+    how = data.draw(st.sampled_from(["cut", "replace", "replace", "replace", "replace", "drop", "add", "bytes"]))
+    if how == "cut":
+        return content[: data.draw(st.integers(0, len(content)))]
+    if how == "bytes":
+        at = data.draw(st.integers(0, max(0, len(content) - 1)))
+        return content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at + 4 :]
+    lines = content.splitlines() if b"\n{" in content else [content]
+    i = data.draw(st.integers(0, len(lines) - 1))
+    tree = copy.deepcopy(json.loads(lines[i]))
+    *above, last = data.draw(st.sampled_from(list(places(tree))[1:]))
+    parent = tree
+    for key in above:
+        parent = parent[key]
+    if how == "drop":
+        del parent[last]
+    elif how == "add" and isinstance(parent, dict):
+        parent[data.draw(st.sampled_from(["extra", "../x", "", "schema"]))] = MARK
+    else:
+        parent[last] = MARK
+    odd = data.draw(st.sampled_from(ODD))
+    lines[i] = json.dumps(tree).replace(json.dumps(MARK), odd).encode()
+    return b"\n".join(lines)
+
+
+def check_tampered(pristine, root, data):
+    """Lay one kind of run with one file tampered with; the page is made, or the error is one line."""
+    kind = data.draw(st.sampled_from(["profile", "capture", "plan", "evaluation", "sounds"]))
+    files = {name: content for name, content in pristine.items() if name.startswith(kind)}
+    name = data.draw(st.sampled_from(sorted(name for name in files)))
+    wav = name.endswith(".wav")
+    files[name] = files[name][: data.draw(st.integers(0, 200))] if wav else tampered(files[name], data)
+    lay(root, files)
+    before = files_of(root)
+    try:
+        page = build(find([root]), lambda _: 1_000_000)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        content = render(page).decode()
+        assert content.count("<script>") == 1 and "\0" not in content
+    assert files_of(root) == before
+
+
+@settings(max_examples=100, **FUZZ)
+@given(data=st.data())
+def test_a_tampered_directory_gives_a_page_with_gaps_or_one_line(pristine, tmp_path_factory, data):
+    with pytest.MonkeyPatch.context() as patch:
+        # Figures are drawn in the next test: they take most of the time.
+        patch.setattr(Drawer, "add", lambda *_, **__: None)
+        check_tampered(pristine, tmp_path_factory.mktemp("tampered"), data)
+
+
+@settings(max_examples=4, **FUZZ)
+@given(data=st.data())
+def test_the_same_with_figures(pristine, tmp_path_factory, data):
+    check_tampered(pristine, tmp_path_factory.mktemp("tampered"), data)
+
+
+@settings(max_examples=40, **FUZZ)
+@given(data=st.data())
+def test_loading_a_tampered_run_is_an_input_error_or_a_run(pristine, tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("loaded")
+    kind, run = data.draw(st.sampled_from([("profile", ProfileRun), ("capture", AttentionRun)]))
+    name = data.draw(st.sampled_from(["run.json", "summary.json", "records.jsonl"]))
+    files = {n: c for n, c in pristine.items() if n.startswith(kind)}
+    files[f"{kind}/{name}"] = tampered(files[f"{kind}/{name}"], data)
+    try:
+        run.load(lay(root, files) / kind)
+    except InputError as error:
+        assert str(root) in str(error) and "\n" not in str(error)
+
+
+def test_what_is_wrong_is_left_out_and_named_and_the_rest_is_shown(pristine, tmp_path, monkeypatch):
+    monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
+    root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith(("profile", "capture"))})
+    summary = json.loads((root / "profile/summary.json").read_bytes())
+    summary["rows"][0]["peak_bytes"] = "much"
+    summary["rows"][1]["step_seconds_median"] = -3
+    summary["rows"][2]["surprise"] = 1
+    (root / "profile/summary.json").write_text(json.dumps(summary))
+    (root / "capture/summary.json").write_text(json.dumps(summary)[:-5])
+    page = build(find([root]), lambda _: 0)
+    said = "\n".join(page.sections[-1].gaps)
+    assert "rows[0].peak_bytes is 'much'" in said and "rows[1].step_seconds_median is -3" in said
+    assert "capture/summary.json cannot be read" in said and "surprise" not in said
+    rows = page.sections[0].groups[0].tables[0].rows
+    assert len(rows) == len(summary["rows"]) - 1
+
+
+def test_a_cut_off_line_of_records_is_a_gap_and_the_other_sounds_are_there(pristine, tmp_path, monkeypatch):
+    monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
+    root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith("evaluation")})
+    records = root / "evaluation/records.jsonl"
+    records.write_bytes(records.read_bytes()[:-20])
+    page = build(find([root]), lambda _: 1_000_000)
+    assert "records.jsonl is damaged in line 3; left out" in "\n".join(page.sections[-1].gaps)
+    assert [len(c.clips) for c in page.sections[4].groups[0].comparisons] == [2]
+
+
+@pytest.mark.parametrize(
+    "audio", ["../../secret.wav", "/etc/passwd", "audio/../../secret.wav", "audio/link.wav", "a\\..\\b"]
+)
+def test_a_sound_outside_of_the_directory_is_not_read(pristine, tmp_path, monkeypatch, audio):
+    monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
+    root = lay(tmp_path / "root", {n: c for n, c in pristine.items() if n.startswith("evaluation")})
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(pristine["sounds/0-dense.wav"])
+    (root / "evaluation/audio/link.wav").symlink_to(secret)
+    records = root / "evaluation/records.jsonl"
+    first, *rest = [json.loads(line) for line in records.read_text().splitlines()]
+    records.write_text("".join(json.dumps(r) + "\n" for r in ({**first, "audio": audio}, *rest)))
+    page = build(find([root]), lambda _: 5_000_000)
+    said = "\n".join(page.sections[-1].gaps)
+    assert "not read" in said or "links are not followed" in said
+    assert [len(c.clips) for c in page.sections[4].groups[0].comparisons] == [2]
+
+
+@pytest.mark.parametrize("name", ["run.json", "summary.json", "records.jsonl", ""])
+def test_links_are_refused_and_what_they_lead_to_is_not_shown(pristine, tmp_path, name):
+    files = {n.partition("/")[2]: c for n, c in pristine.items() if n.startswith("profile")}
+    outside = lay(tmp_path / "outside", files)
+    run = json.loads((outside / "run.json").read_bytes())
+    (outside / "run.json").write_text(json.dumps({**run, "model": {"name": SECRET}}))
+    root = tmp_path / "root"
+    root.mkdir()
+    if name:
+        lay(root / "run", {n: c for n, c in files_of(outside).items() if n != name})
+        (root / "run" / name).symlink_to(outside / name)
+    else:
+        (root / "run").symlink_to(outside)
+    if name == "records.jsonl":
+        # A profile's page needs none of its records.
+        return
+    with pytest.raises(InputError) as caught:
+        write_report([root], tmp_path / "page.html")
+    assert SECRET not in str(caught.value) and not (tmp_path / "page.html").exists()
+
+
+def test_a_directory_that_is_given_by_a_link_is_read(pristine, tmp_path):
+    root = lay(tmp_path / "root", {n: c for n, c in pristine.items() if n.startswith("profile")})
+    (tmp_path / "latest").symlink_to(root)
+    assert len(find([tmp_path / "latest"]).runs) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(pristine, tmp_path):
+    root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith("profile")})
+    (root / "profile/summary.json").unlink()
+    os.mkfifo(root / "profile/summary.json")
+    with pytest.raises(InputError, match="no regular file"):
+        find([root])
+
+
+def test_an_error_says_what_was_given_and_expected(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/run.json").write_text('{"schema": "focuslab/run/0"}')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/plan.json").write_text('{"schema": "focuslab/plan/1", "model": 3}')
+    (tmp_path / "unfinished").mkdir()
+    report_runs.write_profile(tmp_path / "unfinished/run")
+    (tmp_path / "unfinished/run/summary.json").unlink()
+    for name, words in (
+        ("nowhere", "does not exist: expected a run directory"),
+        ("empty", "nothing in .* was written by focuslab"),
+        ("old", "no run of this version of focuslab"),
+        ("other", "the plan lacks the field 'unet'"),
+        ("other/plan.json", "the plan lacks the field 'unet'"),
+        ("unfinished", "holds no summary.json: a profile run that was not finished"),
+    ):
+        with pytest.raises(InputError, match=words):
+            find([tmp_path / name])
+
+
+def test_folder_gives_only_what_lies_inside(tmp_path):
+    folder = Folder(tmp_path)
+    (tmp_path / "big").write_bytes(b"0" * 100)
+    assert folder.read("big") == b"0" * 100
+    for name in ("..", "../x", "/etc/passwd", "a//b", "", ".", "a/../b", "C:x", "nul\0"):
+        with pytest.raises(InputError, match="no name inside"):
+            folder.read(name)
+    for name, words in (("big", "expected at most 99"), ("nothing", "does not exist")):
+        with pytest.raises(InputError, match=words):
+            folder.read(name, 99)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="no regular file|cannot be read"):
+        folder.read("folder")
+
+
+def test_text_can_always_be_written_and_numbers_are_numbers():
+    assert clean_text("a\0\ud800b\x1b\ttab") == "a\ufffd\ufffdb\ufffd\ttab"
+    assert parse_json(b'{"a": NaN, "b": [-Infinity]}', "x") == {"a": "NaN", "b": ["-Infinity"]}
+    for content, words in ((b"[" * 200_000, "nested too deep"), (b"{", "cannot be read"), (b"\xff", "cannot be read")):
+        with pytest.raises(InputError, match=words):
+            parse_json(content, "x")
+
+
+def test_shapes_keep_what_is_right():
+    gaps = []
+    shape = Fields(
+        {"name": Text(5)},
+        {"n": Number(0, whole=True), "items": Items(Number(), 3), "by": Named(Number(), name=NumberText())},
+    )
+    value = {"name": "x", "n": 1.5, "items": [1, "a", 2, 3], "by": {"0.1": 1, "a": 2, "0.2": None}, "more": object()}
+    assert shape.check(value, "it", gaps) == {"name": "x", "n": None, "items": [1, 2], "by": {"0.1": 1}}
+    assert len(gaps) == 5 and all("it." in gap for gap in gaps)
+    for wrong in (3, {}, {"name": "too long"}, {"name": None}):
+        with pytest.raises(Wrong, match="expected"):
+            shape.check(wrong, "it", [])
+    for number in (True, "1", float("nan"), float("inf"), 10**400, 1e-300, None, [1]):
+        with pytest.raises(Wrong):
+            Number().check(number, "it", [])
+
+
+def test_the_runs_in_this_repository_are_read_without_a_gap():
+    found = find([Path(__file__).parents[1] / "reports"])
+    # One that an analysis is making just now has no summary yet.
+    assert [gap for gap in found.gaps if "was not finished" not in gap] == []
+    assert [gap for run in found.runs for gap in run.gaps] == []
+    assert {"profile", "attention"} <= {run.kind for run in found.runs}

@@ -1,0 +1,201 @@
+"""focuslab.selection and .plan_files: records in, a plan out."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from focuslab.analyzers.sensitivity import sensitivity_summary
+from focuslab.errors import InputError
+from focuslab.plan_files import check_plan_path, choose_from_records
+from focuslab.records import Plan, SensitivityRun
+from focuslab.selection import MARGIN, select
+from tests.choice_records import (
+    ALL_SITES,
+    BLOCKS,
+    METHODS,
+    PAPER,
+    SITES,
+    STEPS,
+    make_capture,
+    make_flops,
+    make_info,
+    make_joint,
+    make_profile,
+    make_sensitivity,
+)
+
+LENGTHS = (10.0, 20.0, 80.0)
+UNET = {
+    "frame_seconds": 0.01,
+    "frames_per_latent": 4,
+    "latent_mel_rows": 16,
+    "sites": {site: {"mel_rows": BLOCKS[block][0], "heads": 1, "head_width": 8} for site, block in SITES.items()},
+}
+
+
+def make_pass(seconds=LENGTHS, steps=(STEPS, STEPS), **changes):
+    """A pass with joint runs; `steps`: of each prompt."""
+    records = make_sensitivity(seconds)
+    records += [r for s in seconds for choice in (PAPER, ALL_SITES) for r in make_joint(s, choice)]
+    recorded = {f"{s:g}": [list(own) for own in steps] for s in seconds}
+    parameters = {"seconds": list(seconds), "steps": 20, "recorded_steps": recorded, "unet": UNET}
+    info = make_info("sensitivity", **{"parameters": parameters, **changes})
+    timed = [{**record, "seconds_elapsed": 0.1} for record in records]
+    return SensitivityRun(info, sensitivity_summary(timed), tuple(timed))
+
+
+def of(selection, seconds, name):
+    return selection.predictions[seconds][name]
+
+
+def test_the_knee_is_chosen_and_the_plan_says_from_where():
+    selection = select(make_profile(LENGTHS), make_pass(), make_capture(LENGTHS))
+    assert list(selection.points) == list(LENGTHS) and selection.points[80.0].sparse
+    entry = selection.plan.entries[-1]
+    assert entry.max_seconds is None and set(entry.sites) <= set(SITES)
+    assert selection.plan.unet == UNET and selection.plan.model == "made-up"
+    made_from = selection.plan.evidence["made_from"]
+    assert set(made_from) == {"profile", "capture", "sensitivity pass"}
+    json.dumps(selection.summary, allow_nan=False)
+    assert Plan.from_json(json.loads(json.dumps(selection.plan.to_json())), "x").entries == selection.plan.entries
+    assert selection.notes == ()
+
+
+def test_the_paper_stands_beside_the_plan_at_its_own_sites():
+    selection = select(make_profile(LENGTHS), make_pass())
+    for seconds in LENGTHS:
+        assert of(selection, seconds, "paper")["methods"] == PAPER
+        assert of(selection, seconds, "all sites")["methods"] == ALL_SITES
+        assert of(selection, seconds, "dense")["speedup"] == 1
+
+
+def test_a_budget_may_be_that_of_the_paper_at_each_length():
+    profile, measured = make_profile(LENGTHS), make_pass()
+    close = select(profile, measured, min_speedup="paper")
+    fast = select(profile, measured, max_error="paper")
+    for seconds in (20.0, 80.0):
+        paper = of(close, seconds, "paper")
+        assert of(close, seconds, "plan")["speedup"] >= MARGIN * paper["speedup"] * (1 - 1e-9)
+        assert of(fast, seconds, "plan")["error"] <= paper["error"]
+        assert of(fast, seconds, "plan")["step_seconds"] <= paper["step_seconds"]
+    assert of(close, 80.0, "plan")["error"] < of(close, 80.0, "paper")["error"]
+    given = {row["seconds"]: row["budget"]["min_speedup"] for row in close.summary["lengths"]}
+    assert given[80.0] == pytest.approx(MARGIN * of(close, 80.0, "paper")["speedup"])
+    assert close.plan.evidence["asked_for"] == {"max_error": None, "min_speedup": "paper"}
+
+
+def test_the_same_records_give_the_same_plan_in_whatever_order():
+    profile, measured = make_profile(LENGTHS), make_pass()
+    turned = replace(measured, records=measured.records[::-1])
+    assert select(profile, measured).plan.fingerprint == select(profile, turned).plan.fingerprint
+
+
+def test_a_schedule_is_considered_only_where_all_prompts_have_the_same_steps():
+    same = select(make_profile((80.0,)), make_pass((80.0,)))
+    own = select(make_profile((80.0,)), make_pass((80.0,), steps=(STEPS, (1, 2, 3))))
+    assert same.frontiers[80.0].steps == 20 and own.frontiers[80.0].steps is None
+
+
+def test_what_is_to_be_confirmed_is_the_choice_and_what_lies_beside_it():
+    selection = select(make_profile(LENGTHS), make_pass(), min_speedup=1.3)
+    for seconds, choices in selection.to_confirm().items():
+        assert choices[0] == selection.points[seconds].methods
+        assert all(len(choice) > 1 for choice in choices) and len(choices) <= 4
+    assert set(selection.to_confirm()) == {s for s, point in selection.points.items() if point.sparse}
+
+
+def test_lengths_may_be_some_of_the_pass_and_what_is_missing_is_said():
+    profile, measured = make_profile(LENGTHS), make_pass()
+    assert list(select(profile, measured, seconds=[20.0]).points) == [20.0]
+    with pytest.raises(InputError, match="no error at 40 s, only at 10, 20, 80: leave this length out"):
+        select(profile, measured, seconds=[20.0, 40.0])
+    assert "there is no capture" in select(profile, measured).notes[0]
+    partly = select(profile, measured, make_capture((10.0,)))
+    assert partly.notes == ("nothing was captured at 20, 80 s: lift, recall and local error are not known there",)
+
+
+def test_a_length_that_was_not_profiled_is_predicted_from_flops_and_marked():
+    measured = make_pass()
+    profile = make_profile((10.0, 20.0))
+    flops = {80.0: make_flops(80.0)}
+    selection = select(profile, measured, flops=flops)
+    assert of(selection, 80.0, "paper")["predicted_from_flops"]
+    assert not of(selection, 20.0, "paper")["predicted_from_flops"]
+    assert any("was not timed at 80 s: predicted from FLOPs" in note for note in selection.notes)
+    with pytest.raises(InputError, match="the profile has nothing at 80 s, only at 10, 20: leave this length out"):
+        select(profile, measured)
+
+
+@pytest.mark.parametrize(
+    "budget, message",
+    [
+        ({"max_error": 0.01, "min_speedup": 2.0}, "both given"),
+        ({"max_error": "peper"}, "max_error must be a number or 'paper', not 'peper'"),
+        (
+            {"min_speedup": 1000.0},
+            r"no choice is 1000 times as fast as dense: the nearest that exists is \d+\.\d+ times",
+        ),
+        ({"max_error": 1e-9}, r"no sparse choice has an error of at most 1e-09: the nearest that exists has"),
+    ],
+)
+def test_a_budget_that_is_none_or_that_nothing_meets_is_one_line(budget, message):
+    with pytest.raises(InputError, match=message) as caught:
+        select(make_profile(LENGTHS), make_pass(), **budget)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"model": {"name": "other", "revision": None, "unet_fingerprint": "9"}}, "different models"),
+        ({"device": "cuda:0", "machine": {"accelerator": "H100"}}, "different devices"),
+        ({"dtype": "float16"}, "different dtypes"),
+    ],
+)
+def test_records_that_do_not_belong_together_are_refused(changes, message):
+    parameters = make_pass().info.parameters
+    with pytest.raises(InputError, match=message):
+        select(make_profile(LENGTHS), make_pass(**changes, parameters=parameters))
+    with pytest.raises(InputError, match=message):
+        select(make_profile(LENGTHS), make_pass(), make_capture(LENGTHS, **changes))
+
+
+def test_a_plan_from_records_lies_beside_its_directory_and_is_not_replaced_unasked(tmp_path):
+    profile, measured, out = make_profile(LENGTHS), make_pass(), tmp_path / "best.json"
+    path, selection = choose_from_records(profile, measured, None, seconds=LENGTHS, out=out)
+    assert Plan.load(path).fingerprint == selection.plan.fingerprint
+    summary = json.loads((tmp_path / "best" / "summary.json").read_text())
+    assert summary["schema"] == "focuslab/recommendation/1" and summary["proof"] is None
+    assert [row["seconds"] for row in summary["choice"]["lengths"]] == list(LENGTHS)
+    before = out.read_bytes()
+    choose_from_records(profile, measured, None, seconds=LENGTHS, out=out)
+    assert out.read_bytes() == before
+    with pytest.raises(InputError, match=re.escape("best holds another run (it differs in parameters)")):
+        choose_from_records(profile, measured, None, seconds=LENGTHS, out=out, max_error=0.01)
+    assert out.read_bytes() == before
+    choose_from_records(profile, measured, None, seconds=LENGTHS, out=out, max_error=0.01, force=True)
+    assert Plan.load(out).evidence["asked_for"]["max_error"] == 0.01
+
+
+def test_the_name_of_a_plan_and_what_lies_there_are_checked(tmp_path):
+    with pytest.raises(InputError, match=r"expected a name that ends in \.json, not plan\.txt"):
+        check_plan_path("plan.txt", force=False)
+    mine = tmp_path / "plan.json"
+    mine.write_text("mine")
+    with pytest.raises(InputError, match="exists already: give another --out, or --force"):
+        check_plan_path(mine, force=False)
+    assert check_plan_path(mine, force=True) == mine
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        check_plan_path(tmp_path / "folder.json", force=True)
+
+
+def test_a_choice_of_the_size_of_a_real_one_takes_less_than_five_seconds():
+    from time import process_time
+
+    start = process_time()
+    select(make_profile(), make_pass((10.0, 20.0, 40.0, 80.0)), make_capture())
+    assert process_time() - start < 5
+    assert len(METHODS) * len(BLOCKS) == 20
