@@ -99,6 +99,7 @@ def test_silent_sounds_are_left_out_and_counted_and_one_prompt_has_no_interval()
     plan = row(summary(found=records(errors=(0.01,), sounds=((None, None, None), (0.5, 1.0, 1.0)))))
     assert (plan["sounds"], plan["silent"], plan["log_mel_l1"]) == (1, 1, 0.5)
     assert plan["error_low"] is None and plan["log_mel_l1_low"] is None
+    assert row(summary(predicted(error=9.0, low=8.0, high=10.0), found=records(errors=(0.01,))))["missed"] == []
     assert "1 sounds were left out" in proof_table(summary(found=records(sounds=((None, None, None),))))
 
 

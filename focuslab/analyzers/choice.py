@@ -289,7 +289,8 @@ def _problem(options: Sequence[Option], dense_seconds: float, steps: int | None)
 
 def _unbeaten_picks(saved: Sequence[np.ndarray], errors: Sequence[np.ndarray], exponent: float) -> np.ndarray:
     """Choices `[n, groups]` that no other one beats in the sums of `saved` and of `errors ** exponent`."""
-    largest = max(float(e.max()) for e in errors) or 1.0
+    # A power of two: dividing by anything else would round, and equal sums would differ.
+    largest = 2.0 ** math.frexp(max(float(e.max()) for e in errors) or 1.0)[1]
     # As whole numbers, whose sums are exact in whatever order: what is equal is then seen to be.
     times = _whole([-s for s in saved])
     costs = _whole([(e / largest) ** exponent for e in errors])

@@ -157,7 +157,7 @@ def _why(budget: Mapping[str, float | None]) -> str:
     if budget["max_error"] is not None:
         return f"and more than {_percent(budget['max_error'])} in all is not allowed"
     if budget["min_speedup"] is not None:
-        return f"and {budget['min_speedup']:g} times as fast is reached with less"
+        return f"and {budget['min_speedup']:.3g} times as fast is reached with less"
     return "beyond the knee, where error buys little time"
 
 

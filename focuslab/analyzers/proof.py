@@ -103,16 +103,12 @@ def _off(row: Record, predicted: Record | None) -> dict[str, Any]:
             )
     if predicted and predicted["error"] and row["n"]:
         error_off = row["error"] / predicted["error"] - 1
-        low, high = _interval(row, "error_low", "error_high")
-        least, most = _interval(predicted, "error_low", "error_high")
-        if low > most or high < least:
+        low, high = row["error_low"], row["error_high"]
+        least, most = (predicted[end] or predicted["error"] for end in ("error_low", "error_high"))
+        # Without an interval, of one prompt, there is no telling.
+        if low is not None and (low > most or high < least):
             missed.append(
                 f"the UNet's error is {100 * row['error']:.2g} % ({100 * low:.2g} to {100 * high:.2g}) where "
                 f"{100 * predicted['error']:.2g} % ({100 * least:.2g} to {100 * most:.2g}) was predicted"
             )
     return {"time_off": time_off, "error_off": error_off, "missed": missed}
-
-
-def _interval(row: Record, low: str, high: str) -> tuple[float, float]:
-    value = row["error"]
-    return (value if row[low] is None else row[low], value if row[high] is None else row[high])
