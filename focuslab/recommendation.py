@@ -47,7 +47,7 @@ PROOF = "proof"
 CAPTURED_PROMPTS, CAPTURE_STEPS, CAPTURED_STEPS = 2, 8, 2
 """Of a capture made here: prompts, denoising steps, those of them that are recorded. Its numbers say why, and do not
 choose."""
-CAPTURED_FRACTIONS = (0.0, 0.02, 0.05, 0.1)
+CAPTURED_FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2)
 REPEATS, MODULE_REPEATS = 5, 3
 CONFIRMATIONS = 2
 """How often the joint errors beside the choice are measured and the choice is made anew."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from focuslab.analyzers.choice import Frontier, Point, choose, choose_at_lengths, frontier
+from focuslab.analyzers.choice import WORTH, Frontier, Point, choose, choose_at_lengths, frontier
 from focuslab.analyzers.choice_summary import choice_evidence, choice_summary
 from focuslab.analyzers.combination import fit_combination
 from focuslab.analyzers.options import Flops, check_comparable, dense_seconds_of, options_of, unmeasured
@@ -163,10 +163,15 @@ def _budgets(
     return {
         seconds: {
             "max_error": point.error if max_error == FROM_PAPER else max_error,
-            "min_speedup": MARGIN * point.speedup if min_speedup == FROM_PAPER else min_speedup,
+            "min_speedup": _as_fast_as(point) if min_speedup == FROM_PAPER else min_speedup,
         }
         for seconds, point in paper.items()
     }
+
+
+def _as_fast_as(paper: Point) -> float:
+    """Where the paper's choice does not pay, dense is as fast."""
+    return MARGIN * paper.speedup if paper.speedup >= WORTH else 1.0
 
 
 def _by_length(budgets: Mapping[float, Mapping[str, float | None]], name: str) -> dict[float, float | None]:

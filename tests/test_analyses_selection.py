@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from focuslab.records import ProofRun
 from tests.choice_records import make_info
-from tests.clocks import CountingClock
+from tests.quick import CountingClock, remember_dry_runs
 from tests.test_analyses import analysis
 
 
@@ -51,6 +51,7 @@ def test_the_script_makes_three_plans_from_the_same_records(selection, session_p
     monkeypatch.setattr("focuslab.trials.candidates", lambda share: ("litefocus", "same-frequency"))
     monkeypatch.setattr("focuslab.recommendation.candidates", lambda share: ("litefocus", "same-frequency"))
     monkeypatch.setattr("focuslab.profiling.clock_for", lambda device: CountingClock())
+    remember_dry_runs(monkeypatch)
     monkeypatch.setattr("focuslab.recommendation.REPEATS", 1)
     monkeypatch.setattr("focuslab.recommendation.MODULE_REPEATS", 1)
     arguments = [

@@ -8,11 +8,10 @@ import sys
 import pytest
 
 from focuslab import Plan
-from focuslab.instrument.dry_run import dry_run
 from focuslab.instrument.probe import Probe
 from focuslab.recommendation import recommend
 from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
-from tests.clocks import CountingClock
+from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
 PROMPTS = ["--prompt", "rain", "--prompt", "a dog"]
@@ -28,23 +27,9 @@ def few_candidates():
     patch.setattr("focuslab.recommendation.REPEATS", 1)
     patch.setattr("focuslab.recommendation.MODULE_REPEATS", 1)
     patch.setattr("focuslab.profiling.clock_for", lambda device: CountingClock())
-    for module in ("profiling", "sensitivity"):
-        patch.setattr(f"focuslab.{module}.dry_run", remembered_dry_runs())
+    remember_dry_runs(patch)
     yield
     patch.undo()
-
-
-def remembered_dry_runs():
-    """They are most of the work at lengths like these, and always of the same methods."""
-    known = {}
-
-    def run(unet, inputs, method):
-        key = repr(method), tuple(inputs["sample"].shape)
-        if key not in known:
-            known[key] = dry_run(unet, inputs, method)
-        return known[key]
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,21 @@ from focuslab.proof import SOUNDS, TIMED, distances, prove
 from focuslab.records import ProfileRun, ProofRun
 from focuslab.store import RECORDS
 from tests.plans import everywhere, plan_of
+from tests.quick import remember_dry_runs
 
 SECONDS, STEPS = 0.64, 2
 GIVEN = {"prompts": ["a dog", "the sea"], "seconds": (SECONDS,), "steps": STEPS, "repeats": 1}
 PREDICTIONS = {
     SECONDS: {"plan": {"step_seconds": 1e-6, "speedup": 1e5, "error": 9.0, "error_low": 8.0, "error_high": 10.0}}
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    patch = pytest.MonkeyPatch()
+    remember_dry_runs(patch)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,13 @@ def test_a_budget_may_be_that_of_the_paper_at_each_length():
     assert close.plan.evidence["asked_for"] == {"max_error": None, "min_speedup": "paper"}
 
 
+def test_where_the_papers_choice_does_not_pay_dense_is_as_fast_as_it():
+    # At a tenth of a second every sparse method of these records is slower than dense.
+    selection = select(make_profile((0.1,)), make_pass((0.1,)), min_speedup="paper")
+    assert of(selection, 0.1, "paper")["speedup"] < 1
+    assert not selection.points[0.1].sparse and not any(entry.sites for entry in selection.plan.entries)
+
+
 def test_the_same_records_give_the_same_plan_in_whatever_order():
     profile, measured = make_profile(LENGTHS), make_pass()
     turned = replace(measured, records=measured.records[::-1])

@@ -11,6 +11,7 @@ from focuslab.records import SensitivityRun
 from focuslab.sensitivity import measure_sensitivity, method_at
 from focuslab.store import RECORDS
 from focuslab.trials import Group, joint_choices
+from tests.quick import remember_dry_runs
 
 SECONDS, STEPS = 0.64, 2
 GIVEN = {"seconds": (SECONDS,), "steps": STEPS}
@@ -29,6 +30,7 @@ def few_trials():
 
     patch.setattr("focuslab.sensitivity.groups_of", groups_of)
     patch.setattr("focuslab.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts)
+    remember_dry_runs(patch)
     yield
     patch.undo()
 

@@ -182,9 +182,8 @@ def how_it_was_made(info) -> str:
     """How the numbers were made, in one paragraph."""
     steps = info.parameters.get("steps")
     denoised = f", {steps} denoising steps" if steps else ""
-    return (
-        f"{info.made_on}; chosen with {len(info.prompts)} prompts, guided{denoised}, seed {info.seed}; {info.made_with}"
-    )
+    prompts = "1 prompt" if len(info.prompts) == 1 else f"{len(info.prompts)} prompts"
+    return f"{info.made_on}; chosen with {prompts}, guided{denoised}, seed {info.seed}; {info.made_with}"
 
 
 def _name(max_error: float | str | None, min_speedup: float | str | None, objective: str) -> str:
