@@ -1,6 +1,6 @@
 """The log-mel spectrogram of a sound, to be looked at; numpy only.
 
-The same bands as `focuslab.quality.mel`, which is for torch, gradients and AudioLDM2's own 16 kHz.
+`focuslab.quality.mel` has the same bands for torch, gradients and AudioLDM2's own 16 kHz.
 """
 
 import numpy as np
@@ -10,7 +10,6 @@ from focuslab.errors import InputError
 WINDOW, HOP, MEL_BINS = 1024, 160, 64
 FLOOR = 1e-5
 HIGHEST = 8000.0
-_BREAK, _PER_LOG, _HERTZ = 1000.0, 27.0 / np.log(6.4), 200.0 / 3.0
 _CHUNK = 2048
 
 
@@ -40,21 +39,21 @@ def log_mel(samples: np.ndarray, sampling_rate: int, columns: int | None = None)
 
 def mel_filters(sampling_rate: int) -> np.ndarray:
     """Triangles of equal area `[64, 513]` on Slaney's mel scale: linear to 1 kHz, logarithmic above."""
-    top = min(HIGHEST, sampling_rate / 2)
-    edges = mel_to_hertz(np.linspace(0, hertz_to_mel(top), MEL_BINS + 2))
-    hertz = np.fft.rfftfreq(WINDOW, 1 / sampling_rate)
-    rising = (hertz - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    falling = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
-    return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    from transformers.audio_utils import mel_filter_bank
+
+    return mel_filter_bank(
+        num_frequency_bins=WINDOW // 2 + 1,
+        num_mel_filters=MEL_BINS,
+        min_frequency=0.0,
+        max_frequency=min(HIGHEST, sampling_rate / 2),
+        sampling_rate=sampling_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    ).T
 
 
-def hertz_to_mel(hertz):
-    hertz = np.asarray(hertz, dtype=float)
-    above = _BREAK / _HERTZ + _PER_LOG * np.log(np.maximum(hertz, _BREAK) / _BREAK)
-    return np.where(hertz < _BREAK, hertz / _HERTZ, above)
+def hertz_to_mel(hertz: float) -> float:
+    """A frequency on Slaney's mel scale."""
+    from transformers.audio_utils import hertz_to_mel
 
-
-def mel_to_hertz(mel):
-    mel = np.asarray(mel, dtype=float)
-    at_break = _BREAK / _HERTZ
-    return np.where(mel < at_break, mel * _HERTZ, _BREAK * np.exp((np.maximum(mel, at_break) - at_break) / _PER_LOG))
+    return float(hertz_to_mel(float(hertz), mel_scale="slaney"))

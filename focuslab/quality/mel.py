@@ -10,11 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from focuslab.analyzers.spectrogram import FLOOR, HOP, WINDOW, mel_filters
+
 SAMPLE_RATE = 16_000
-HOP = 160
-WINDOW = 1024
-MEL_BINS = 64
-FLOOR = 1e-5
 
 
 def log_mel(waveform: Tensor) -> Tensor:
@@ -34,15 +32,4 @@ def log_mel(waveform: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def _filters() -> Tensor:
     """Mel filters `[64, 513]`."""
-    from transformers.audio_utils import mel_filter_bank
-
-    filters = mel_filter_bank(
-        num_frequency_bins=WINDOW // 2 + 1,
-        num_mel_filters=MEL_BINS,
-        min_frequency=0.0,
-        max_frequency=SAMPLE_RATE / 2,
-        sampling_rate=SAMPLE_RATE,
-        norm="slaney",
-        mel_scale="slaney",
-    )
-    return torch.from_numpy(filters.T).float()
+    return torch.from_numpy(mel_filters(SAMPLE_RATE)).float()

@@ -28,8 +28,8 @@ def plot_spectrogram(log_mel: np.ndarray, seconds: float, ax: Axes | None = None
             vmax=RANGE[1],
         )
         ticks = [kilo for kilo in (0, 0.5, 1, 2, 4, 8) if 1000 * kilo <= highest]
-        top = float(hertz_to_mel(highest))
-        ax.set_yticks([float(hertz_to_mel(1000 * kilo)) / top * MEL_BINS for kilo in ticks], [f"{k:g}" for k in ticks])
+        top = hertz_to_mel(highest)
+        ax.set_yticks([hertz_to_mel(1000 * kilo) / top * MEL_BINS for kilo in ticks], [f"{k:g}" for k in ticks])
         ax.set_xlabel(TIME_LABEL)
         ax.set_ylabel(FREQUENCY_LABEL)
     return ax
