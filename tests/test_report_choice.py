@@ -174,6 +174,16 @@ def test_no_words_overlap_or_leave_the_page(make, summary):
     assert any("Made by a test." in text for text, _ in found)
 
 
+def test_long_names_of_methods_on_both_ways_do_not_overlap(summary):
+    for site in summary["lengths"][0]["sites"]:
+        site["method"] = "litefocus:cross_fraction=0.05:cross_weight=unbiased"
+    figure = site_map_figure(summary)
+    figure.draw_without_rendering()
+    found = boxes(figure)
+    assert any("w=1/r" in text for text, _ in found)
+    assert not [(a, b) for i, (a, box) in enumerate(found) for b, other in found[i + 1 :] if box.overlaps(other)]
+
+
 def cells(ax, label):
     return [patch for patch in ax.patches if isinstance(patch, Rectangle) and patch.get_label().endswith(label)]
 

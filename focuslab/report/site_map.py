@@ -20,6 +20,8 @@ from focuslab.report.style import INK, PAGE_INCHES, intensity, new_figure, save,
 LIFT, GAIN = "lift", "saved_share"
 UNKNOWN = {"facecolor": "white", "edgecolor": "#8C8C8C", "hatch": "////////"}
 """How a site is drawn of which nothing was recorded."""
+ONE_LINE = 66
+"""Characters of the blocks' names that stand side by side; with more the right one is a line higher."""
 SLOWER = {"facecolor": "white", "edgecolor": "#8C8C8C"}
 """How a site is drawn where sparse saves nothing."""
 
@@ -41,13 +43,16 @@ def plot_site_map(
     with axes(ax) as ax:
         down, up = (max((len(s) for b, s in blocks.items() if b.startswith(way)), default=0) for way in ("down", "up"))
         width = max(down + up + 1, *(len(s) for s in blocks.values()), 12)
+        words = {block: _words(block, own, methods) for block, own in blocks.items()}
         for block, own in blocks.items():
             row = places[block]
+            side_by_side = sum(len(words[other]) for other in blocks if places[other] == row)
             way = block.partition("_")[0]
             x = {"down": 0.0, "up": width - len(own)}.get(way, (width - len(own)) / 2)
             text_x, align = {"down": (x, "left"), "up": (width, "right")}.get(way, (width / 2, "center"))
-            words = _words(block, own, methods)
-            ax.text(text_x, row * 2 + 0.85, words, ha=align, va="bottom", fontsize=5.6, parse_math=False)
+            raised = 0.45 if align == "right" and side_by_side > ONE_LINE else 0.0
+            y = row * 2 + 0.9 - raised
+            ax.text(text_x, y, words[block], ha=align, va="bottom", fontsize=5.6, parse_math=False)
             for i, site in enumerate(own):
                 _draw_site(ax, x + i, row * 2 + 1, site, site[of], norm, of)
         ax.set_xlim(-0.06, width + 0.06)
@@ -75,7 +80,7 @@ def site_map_figure(summary: Mapping, caption: str | None = None) -> Figure:
     with style():
         notes, note_height = footnote([_said(rows), *(caption or "").splitlines()])
         deep = max(_places([site["block"] for site in every]).values()) + 1
-        top, panel = 0.52, 0.34 * deep
+        top, panel = 0.56, 0.44 * deep
         bar_top = top + len(rows) * (panel + 0.3) - 0.02
         note_top = bar_top + 0.5
         figure = new_figure(PAGE_INCHES, note_top + note_height)
