@@ -19,7 +19,6 @@ import click
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 import focuslab
 from focuslab.analyzers.intervals import bootstrap_interval
@@ -46,9 +45,7 @@ class Judge:
 
     def __init__(self, pipe):
         self._clap = clap_of(pipe)
-        self._classifier = components.Classifier(len(CLASSES))
-        self._classifier.load_state_dict(load_file(TINY / "classifier.safetensors"))
-        self._classifier.float().eval()
+        self._classifier = components.trained_classifier()
         self._names = sorted(CLASSES)
 
     @torch.no_grad()

@@ -3,10 +3,8 @@
 import functools
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -15,27 +13,26 @@ from torch import Tensor, nn
 
 from focuslab.analyzers.attention import attention_summary
 from focuslab.attention.statistics import Pattern
-from focuslab.environment import machine, versions
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.call_records import attention_record
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_query, pieces_at
-from focuslab.instrument.memory import PeakMemory, available_bytes, check_fits
+from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import LiteFocus
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
-from focuslab.models.identity import describe
+from focuslab.models.identity import run_info
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, latent_frame_seconds, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.prompts import check_prompts
-from focuslab.records import AttentionRun, Progress, RunInfo
-from focuslab.store import RunDirectory, now, read_arrays
+from focuslab.records import AttentionRun, Progress
+from focuslab.store import RunDirectory, now, place_of, read_arrays
 
 DEFAULT_STEPS = 20
 DEFAULT_CAPTURED = 5
@@ -128,10 +125,10 @@ def capture_attention(
     # Labels of a grid are the same at every site and step that has it.
     request = replace(request, labels={name: functools.cache(f) for name, f in labels.items()}, patterns=patterns)
 
-    info = RunInfo(
-        command="capture-attn",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "capture-attn",
+        {
             "seconds": lengths,
             "steps": steps,
             "capture_steps": capture_steps,
@@ -146,16 +143,12 @@ def capture_attention(
             "crops": [str(crop) for crop in crops],
             "training_seconds": training_seconds(pipe),
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
-        device=str(device_of(pipe)),
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
-        prompts=tuple(prompts),
+        prompts=prompts,
     )
     items = [_Item(p, s, expected[s].total_flops * steps) for s in lengths for p in range(len(prompts))]
-    with tempfile.TemporaryDirectory() as memory_only:
-        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+    with place_of(out) as place:
+        run = RunDirectory(place, info, force=force)
         run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
         _Capture(pipe, conditioning, request, pieces, names, run).measure(items, progress or (lambda *_: None))
         summary = attention_summary(run.info, run.records)
@@ -234,10 +227,7 @@ def _expect(
     sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
     run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names))
-    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
-    device = device_of(pipe)
-    what = f"recording at {seconds:g} s"
-    check_fits(what, run.peak_bytes - loaded, available_bytes(device), device, "leave out this length")
+    check_fits(pipe, run.peak_bytes, f"recording at {seconds:g} s", "leave out this length")
     return run
 
 
@@ -313,13 +303,9 @@ class _Capture:
         self.run.note(ended=self.run.info.ended or now())
 
     def _guarded(self, item: _Item, progress) -> None:
-        try:
+        what = f"recording at {item.seconds:g} s"
+        with naming_what_did_not_fit(self.pipe, what, "leave out this length", self.run.kept):
             self._measure(item, progress)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise FocuslabError(
-                f"recording at {item.seconds:g} s ran out of memory on {self.device}: leave out this length "
-                f"({len(self.run.records)} records are kept in {self.run.path})"
-            ) from error
 
     def _measure(self, item: _Item, progress) -> None:
         if item.seconds not in self.plain_peaks:

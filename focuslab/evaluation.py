@@ -1,9 +1,7 @@
 """What methods do to the sound: generate, embed, score, item by item, over as many processes as there are."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -17,6 +15,7 @@ from focuslab.scoring.launch import Share
 from focuslab.scoring.shared import SharedDirectory
 from focuslab.scoring.sounds import Sounds
 from focuslab.scoring.worker import Worker
+from focuslab.store import place_of
 
 
 @torch.no_grad()
@@ -77,12 +76,10 @@ def evaluate(
         keep_audio=keep_audio,
         offline=offline,
     )
-    with tempfile.TemporaryDirectory() as memory_only:
-        directory = Path(out) if out is not None else Path(memory_only)
-        with SharedDirectory(directory, job.info, share.rank, force=force) as run:
-            sounds = Sounds(pipe, job.methods, steps)
-            worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
-            if not worker.work():
-                return None
-            summary, records = worker.finish()
-            return EvaluationRun(run.info, summary, tuple(records), directory if out is not None else None)
+    with place_of(out) as place, SharedDirectory(place, job.info, share.rank, force=force) as run:
+        sounds = Sounds(pipe, job.methods, steps)
+        worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
+        if not worker.work():
+            return None
+        summary, records = worker.finish()
+        return EvaluationRun(run.info, summary, tuple(records), run.path if out is not None else None)

@@ -17,11 +17,9 @@ from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
-from focuslab.records import Plan, Progress
+from focuslab.records import GENERATION_SCHEMA, Plan, Progress
 from focuslab.store import now, to_json_bytes, write_atomically
 from focuslab.wav import encode_wav
-
-SCHEMA = "focuslab/generation/1"
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def what_makes(
     """All that the samples of `generate` depend on, as it stands in the settings of the sound."""
     method = as_method(method or Dense())
     return {
-        "schema": SCHEMA,
+        "schema": GENERATION_SCHEMA,
         "model": describe(pipe),
         "prompt": prompt,
         "seconds": seconds,

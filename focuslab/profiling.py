@@ -1,35 +1,32 @@
 """Time, memory and FLOPs of a pipeline's denoising step, method against method, length by length."""
 
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from focuslab.analyzers.cost import profile_summary, record_key
-from focuslab.environment import machine, versions
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
-from focuslab.instrument.memory import PeakMemory, available_bytes, check_fits
+from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import Attachable, Bound, Method, as_method, parse_methods
 from focuslab.methods.base import check_count
 from focuslab.models.conditioning import encode_prompt, unet_inputs
-from focuslab.models.identity import describe
+from focuslab.models.identity import run_info
 from focuslab.models.kinds import module_kinds, unit_names
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
-from focuslab.records import Plan, ProfileRun, Progress, RunInfo
-from focuslab.store import RunDirectory, now
+from focuslab.records import Plan, ProfileRun, Progress
+from focuslab.store import RunDirectory, now, place_of
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
 
@@ -93,10 +90,10 @@ def profile(
 
     conditioning = encode_prompt(pipe, prompt)
     expected = _expect(pipe, conditioning, subjects)
-    info = RunInfo(
-        command="profile",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "profile",
+        {
             "seconds": lengths,
             "methods": {
                 label: repr(methods.get(label, subject.method))
@@ -108,15 +105,11 @@ def profile(
             "module_repeats": module_repeats,
             "trace": trace,
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
-        device=str(device_of(pipe)),
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
         prompts=(prompt,),
     )
-    with tempfile.TemporaryDirectory() as memory_only:
-        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+    with place_of(out) as place:
+        run = RunDirectory(place, info, force=force)
         _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
             _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
         )
@@ -179,14 +172,12 @@ def _as_tuple(patterns: Sequence[str] | str) -> tuple[str, ...]:
 def _expect(pipe, conditioning, subjects: Subjects) -> dict[tuple[float, str], DryRun]:
     """A dry run of each method at each length. Raises `InputError` for the first that would not fit into memory."""
     twin = meta_unet(pipe.unet)
-    free = available_bytes(device_of(pipe))
-    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     expected = {}
     for seconds, at_length in subjects.items():
+        inputs = unet_inputs(pipe, conditioning, seconds)
         for label, subject in at_length.items():
-            run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), subject.method)
-            what = f"{label} at {seconds:g} s"
-            check_fits(what, run.peak_bytes - loaded, free, device_of(pipe), "leave out this length or this method")
+            run = dry_run(twin, inputs, subject.method)
+            check_fits(pipe, run.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
             expected[seconds, label] = run
     return expected
 
@@ -267,13 +258,9 @@ class _Profiler:
         self.run.note(ended=self.run.info.ended or now())
 
     def _guarded(self, item: _Item) -> None:
-        try:
+        what = f"{item.label} at {item.seconds:g} s"
+        with naming_what_did_not_fit(self.pipe, what, "leave out this length or this method", self.run.kept):
             getattr(self, f"_measure_{item.kind}")(item)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise FocuslabError(
-                f"{item.label} at {item.seconds:g} s ran out of memory on {self.device}: leave out this length or "
-                f"this method ({len(self.run.records)} records are kept in {self.run.path})"
-            ) from error
 
     def _denoise(self, item: _Item, steps: int) -> list[float]:
         with self.subjects[item.seconds][item.label].method(self.pipe):

@@ -1,10 +1,8 @@
 """A plan beside the paper's choice, all sites and dense, on prompts and seeds that its choice never saw."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +10,22 @@ import torch
 from torch import Tensor
 
 from focuslab.analyzers.proof import Predictions, proof_summary
-from focuslab.environment import machine, versions
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
 from focuslab.generation import Sound, generate
 from focuslab.instrument.latents import LatentRecorder
+from focuslab.instrument.memory import naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
 from focuslab.methods import Attachable, Dense, LiteFocus, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt
-from focuslab.models.identity import describe
+from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.profiling import profile
 from focuslab.prompts import check_prompts
 from focuslab.quality import log_mel_l1, rms_ratio, spectral_centroid
-from focuslab.records import Plan, Progress, ProofRun, RunInfo
-from focuslab.store import RunDirectory, now
+from focuslab.records import Plan, Progress, ProofRun
+from focuslab.store import RunDirectory, now, place_of
 from focuslab.trials import middles
 
 DEFAULT_STEPS = 20
@@ -81,10 +79,10 @@ def prove(
     choices = {"dense": OTHERS["dense"], "plan": as_method(plan), **OTHERS}
     for choice in choices.values():
         choice.sites_at(pipe, lengths[0])
-    info = RunInfo(
-        command="proof",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "proof",
+        {
             "seconds": lengths,
             "plan": plan.fingerprint,
             "steps": steps,
@@ -92,16 +90,12 @@ def prove(
             "repeats": repeats,
             "keep_audio": keep_audio,
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
-        device=str(device_of(pipe)),
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
-        prompts=tuple(prompts),
+        prompts=prompts,
     )
     progress = progress or (lambda *_: None)
-    with tempfile.TemporaryDirectory() as memory_only:
-        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+    with place_of(out) as place:
+        run = RunDirectory(place, info, force=force)
         timings = profile(
             pipe,
             lengths,
@@ -180,18 +174,14 @@ class _Prover:
         self.run.note(ended=self.run.info.ended or now())
 
     def _guarded(self, item: _Item, names: Sequence[str], done: float, progress) -> None:
-        try:
+        what = f"the proof at {item.seconds:g} s"
+        with naming_what_did_not_fit(self.pipe, what, "leave out this length", self.run.kept):
             for name in names:
                 if name == "dense":
                     dense = self._dense(item, done, progress)
                 else:
                     self._compare(item, name, dense, done, progress)
                 done += item.weight(name)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise FocuslabError(
-                f"the proof at {item.seconds:g} s ran out of memory on {device_of(self.pipe)}: leave out this length "
-                f"({len(self.run.records)} records are kept in {self.run.path})"
-            ) from error
 
     def _dense(self, item: _Item, done: float, progress) -> _Dense:
         with LatentRecorder(self.pipe.unet, self.run.info.parameters["recorded_steps"]) as recorder:

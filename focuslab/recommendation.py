@@ -12,16 +12,14 @@ from focuslab.analyzers.options import check_comparable, unmeasured
 from focuslab.analyzers.quality_plan import FIDELITY, OBJECTIVES, QUALITY, with_quality
 from focuslab.candidates import PAPER, candidates, timed_as, with_paper
 from focuslab.capture import capture_attention
-from focuslab.environment import machine, versions
 from focuslab.errors import InputError
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
-from focuslab.models.identity import describe
+from focuslab.models.identity import run_info
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
-from focuslab.models.placement import device_of
 from focuslab.plan_files import check_plan_path, check_same, plan_directory, publish
 from focuslab.profiling import profile as take_profile
 from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS, check_prompts
@@ -33,7 +31,6 @@ from focuslab.records import (
     ProfileRun,
     Progress,
     ProofRun,
-    RunInfo,
     SensitivityRun,
 )
 from focuslab.selection import Budget, Selection, check_budgets, select
@@ -132,10 +129,10 @@ def recommend(
         raise InputError("the objective quality needs an evaluation: give the directory of focuslab evaluate")
     path = check_plan_path(out, force)
     given = {"capture": attention, "profile": profile, "sensitivity pass": sensitivity, "evaluation": evaluation}
-    info = RunInfo(
-        command="recommend",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "recommend",
+        {
             "seconds": lengths,
             "max_error": max_error,
             "min_speedup": min_speedup,
@@ -146,12 +143,8 @@ def recommend(
             "objective": objective,
             "given": sorted(name for name, run in given.items() if run),
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
-        device=str(device_of(pipe)),
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
-        prompts=tuple(prompts),
+        prompts=prompts,
     )
     check_comparable({"model given": info, **{name: run.info if run else None for name, run in given.items()}})
     check_same(path, info, force)

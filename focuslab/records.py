@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from focuslab.errors import FocuslabError, InputError, did_you_mean
 from focuslab.fields import check_fields, check_text, check_whole, is_number, shown
 
 RUN_SCHEMA = "focuslab/run/1"
+GENERATION_SCHEMA = "focuslab/generation/1"
 PROFILE_SCHEMA = "focuslab/profile/1"
 ATTENTION_SCHEMA = "focuslab/attention/1"
 SENSITIVITY_SCHEMA = "focuslab/sensitivity/1"
@@ -98,10 +99,15 @@ class Tabular:
         return frame(self._rows())
 
 
+OneRun = TypeVar("OneRun", bound="Run")
+
+
 @dataclass(frozen=True)
-class ProfileRun(Tabular):
-    """A profile: `info` says how it was made, `summary` is the content of summary.json (see the design), and `records`
-    are the raw measurements behind it, in the order in which they were made. `directory` is None if kept in memory."""
+class Run:
+    """What a command measured: `info` says how, `summary` is the content of summary.json (see the design), and
+    `records` are the measurements behind it. `directory` is None if kept in memory. A subclass names its `SCHEMA`."""
+
+    SCHEMA: ClassVar[str]
 
     info: RunInfo
     summary: dict[str, Any]
@@ -109,19 +115,37 @@ class ProfileRun(Tabular):
     directory: Path | None = None
 
     @classmethod
-    def load(cls, directory: str | Path) -> "ProfileRun":
-        """A profile from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
-        `focuslab.profile` wrote it."""
-        return cls(*_load(Path(directory), PROFILE_SCHEMA), Path(directory))
+    def load(cls: type[OneRun], directory: str | Path) -> OneRun:
+        """From a run directory, finished or stopped. Raises `InputError` naming a file that is not as focuslab wrote
+        it."""
+        return cls(*_load(Path(directory), cls.SCHEMA), Path(directory))
+
+
+class RowsRun(Run, Tabular):
+    """A run whose summary has one row a length and method; `KIND` is what it is called."""
+
+    KIND: ClassVar[str]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """One row a length and method."""
         return self.summary["rows"]
 
     def row(self, seconds: float, method: str) -> dict[str, Any]:
         """The row of one length and method. Raises `InputError` that lists what there is."""
-        return _row(self.rows, seconds, method, "profile")
+        for row in self.rows:
+            if row["seconds"] == seconds and row["method"] == method:
+                return row
+        there = ", ".join(f"{row['method']} at {row['seconds']:g} s" for row in self.rows) or "nothing"
+        raise InputError(f"this {self.KIND} has no {method} at {seconds:g} s, only {there}")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.rows
+
+
+class ProfileRun(RowsRun):
+    """A profile; `records` are in the order in which they were made."""
+
+    SCHEMA, KIND = PROFILE_SCHEMA, "profile"
 
     def __repr__(self) -> str:
         from focuslab.report.tables import profile_table
@@ -132,9 +156,6 @@ class ProfileRun(Tabular):
         from focuslab.report.tables import profile_tables
 
         return profile_tables(self.summary)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return self.rows
 
 
 @dataclass(frozen=True)
@@ -179,52 +200,27 @@ class AttentionRun(Tabular):
         return attention_tables(self.summary) if self.summary["blocks"] else []
 
 
-@dataclass(frozen=True)
-class SensitivityRun:
-    """A sensitivity pass: `info` says how it was made, `summary` is the content of summary.json, and `records` are the
-    errors of every group and method, of every joint choice. `directory` is None if kept in memory."""
+class SensitivityRun(Run):
+    """A sensitivity pass; `records` are the errors of every group and method, and of every joint choice."""
 
-    info: RunInfo
-    summary: dict[str, Any]
-    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
-    directory: Path | None = None
-
-    @classmethod
-    def load(cls, directory: str | Path) -> "SensitivityRun":
-        """A pass from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
-        `focuslab.measure_sensitivity` wrote it."""
-        return cls(*_load(Path(directory), SENSITIVITY_SCHEMA), Path(directory))
+    SCHEMA = SENSITIVITY_SCHEMA
 
 
-@dataclass(frozen=True)
-class EvaluationRun(Tabular):
-    """An evaluation: `info` says how it was made, `summary` is the content of summary.json (see the design), and
-    `records` are what was measured of each item, in the order of the items. `directory` is None if kept in memory."""
+class EvaluationRun(RowsRun):
+    """An evaluation; `records` are what was measured of each item, in the order of the items."""
 
-    info: RunInfo
-    summary: dict[str, Any]
-    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
-    directory: Path | None = None
+    SCHEMA, KIND = EVALUATION_SCHEMA, "evaluation"
 
     @classmethod
     def load(cls, directory: str | Path) -> "EvaluationRun":
-        """An evaluation from its run directory. Raises `InputError` naming a file that is not as `focuslab.evaluate`
-        wrote it, and a run that has not come to its end."""
+        """From its run directory. Raises `InputError` naming a file that is not as `focuslab.evaluate` wrote it, and a
+        run that has not come to its end."""
         from focuslab.store import RUN, SUMMARY
 
         directory = Path(directory)
         if (directory / RUN).exists() and not (directory / SUMMARY).exists():
             raise InputError(f"{directory} holds a run that was stopped: the command that began it goes on with it")
-        return cls(*_load(directory, EVALUATION_SCHEMA), directory)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a length and method."""
-        return self.summary["rows"]
-
-    def row(self, seconds: float, method: str) -> dict[str, Any]:
-        """The row of one length and method. Raises `InputError` that lists what there is."""
-        return _row(self.rows, seconds, method, "evaluation")
+        return super().load(directory)
 
     def __repr__(self) -> str:
         from focuslab.report.quality_tables import quality_table
@@ -236,34 +232,11 @@ class EvaluationRun(Tabular):
 
         return quality_tables(self.summary, self.info)
 
-    def _rows(self) -> list[dict[str, Any]]:
-        return self.rows
 
+class ProofRun(RowsRun):
+    """A proof of a plan, one row a length and choice; `records` are the errors and the distances of sounds."""
 
-@dataclass(frozen=True)
-class ProofRun(Tabular):
-    """A proof of a plan: `info` says how it was made, `summary` is the content of summary.json, and `records` are the
-    errors and the distances of sounds. `directory` is None if kept in memory."""
-
-    info: RunInfo
-    summary: dict[str, Any]
-    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
-    directory: Path | None = None
-
-    @classmethod
-    def load(cls, directory: str | Path) -> "ProofRun":
-        """A proof from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
-        `focuslab.prove` wrote it."""
-        return cls(*_load(Path(directory), PROOF_SCHEMA), Path(directory))
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a length and choice."""
-        return self.summary["rows"]
-
-    def row(self, seconds: float, method: str) -> dict[str, Any]:
-        """The row of one length and choice. Raises `InputError` that lists what there is."""
-        return _row(self.rows, seconds, method, "proof")
+    SCHEMA, KIND = PROOF_SCHEMA, "proof"
 
     def __repr__(self) -> str:
         from focuslab.report.proof_table import proof_table
@@ -274,9 +247,6 @@ class ProofRun(Tabular):
         from focuslab.report.proof_table import table_of_proof
 
         return [table_of_proof(self.summary)]
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return self.rows
 
 
 @dataclass(frozen=True)
@@ -475,14 +445,6 @@ def _check_sites(where: str, sites: Any, known: Iterable[str]) -> None:
         for name, value in given.items():
             if not (isinstance(value, (str, bool)) or is_number(value)):
                 raise InputError(f"{where}[{site!r}][{name!r}] must be text, a number or a boolean, not {shown(value)}")
-
-
-def _row(rows: list[dict[str, Any]], seconds: float, method: str, what: str) -> dict[str, Any]:
-    for row in rows:
-        if row["seconds"] == seconds and row["method"] == method:
-            return row
-    there = ", ".join(f"{row['method']} at {row['seconds']:g} s" for row in rows) or "nothing"
-    raise InputError(f"this {what} has no {method} at {seconds:g} s, only {there}")
 
 
 def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:

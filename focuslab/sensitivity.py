@@ -1,11 +1,9 @@
 """How much the UNet's output moves when one group of sites runs a candidate, and when several groups do at once."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -14,23 +12,21 @@ from torch import Tensor
 
 from focuslab.analyzers.labels import without_sites
 from focuslab.analyzers.sensitivity import sensitivity_summary
-from focuslab.environment import machine, versions
-from focuslab.errors import FocuslabError
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.latents import latents_at
-from focuslab.instrument.memory import available_bytes, check_fits
+from focuslab.instrument.memory import check_fits, naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
 from focuslab.methods import Bound, parse_method
 from focuslab.methods.base import Attachable, check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
-from focuslab.models.identity import describe, unet_layout
+from focuslab.models.identity import run_info, unet_layout
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites
 from focuslab.prompts import check_prompts
-from focuslab.records import Progress, RunInfo, SensitivityRun
-from focuslab.store import RunDirectory, now, read_arrays
+from focuslab.records import Progress, SensitivityRun
+from focuslab.store import RunDirectory, now, place_of, read_arrays
 from focuslab.trials import Choice, Group, choice_key, groups_of, joint_choices, recorded_steps
 
 DEFAULT_STEPS = 20
@@ -77,10 +73,10 @@ def measure_sensitivity(
     expected = {s: _expect(pipe, conditioning[0], s) for s in lengths}
     blocks = {site.name: site.block for site in find_sites(pipe)}
     groups = {s: groups_of(blocks, e.flop_share, per_site, methods) for s, e in expected.items()}
-    info = RunInfo(
-        command="sensitivity",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "sensitivity",
+        {
             "seconds": lengths,
             "steps": steps,
             "recorded_steps": {f"{s:g}": recorded_steps(steps, len(prompts), s) for s in lengths},
@@ -88,15 +84,11 @@ def measure_sensitivity(
             "unet": unet_layout(pipe),
             "training_seconds": training_seconds(pipe),
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
-        device=str(device_of(pipe)),
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
         seed=seed,
-        prompts=tuple(prompts),
+        prompts=prompts,
     )
-    with tempfile.TemporaryDirectory() as memory_only:
-        run = RunDirectory(Path(out) if out is not None else Path(memory_only), info, force=force)
+    with place_of(out) as place:
+        run = RunDirectory(place, info, force=force)
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
         work = [
             _Latents(p, s, step, groups[s], joint_choices(groups[s], (joint or {}).get(s, ())), expected[s].flops)
@@ -126,10 +118,7 @@ def _expect(pipe, conditioning: dict[str, Tensor], seconds: float) -> _Expected:
     # Two products of N x N x width, two operations each, for both halves of the guidance batch.
     cores = {name: 8 * grid.tokens**2 * width[name] for name, grid in run.grids.items()}
     flops = run.total_flops + sum(cores.values())
-    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
-    device = device_of(pipe)
-    what = f"the sensitivity pass at {seconds:g} s"
-    check_fits(what, run.peak_bytes - loaded, available_bytes(device), device, "leave out this length")
+    check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
     return _Expected(
         flops,
         {name: core / flops for name, core in cores.items()},
@@ -204,14 +193,10 @@ class _Pass:
         self.run.note(ended=self.run.info.ended or now())
 
     def _guarded(self, latents: _Latents, trials) -> Iterator[str | None]:
-        try:
+        what = f"the sensitivity pass at {latents.seconds:g} s"
+        with naming_what_did_not_fit(self.pipe, what, "leave out this length", self.run.kept):
             if trials:
                 yield from self._measure(latents, trials)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise FocuslabError(
-                f"the sensitivity pass at {latents.seconds:g} s ran out of memory on {device_of(self.pipe)}: leave out "
-                f"this length ({len(self.run.records)} records are kept in {self.run.path})"
-            ) from error
 
     def _measure(self, latents: _Latents, trials) -> Iterator[str | None]:
         """Measures one error at a time; yields for each what to say of it, now and then."""

@@ -3,7 +3,9 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -133,6 +135,16 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+@contextmanager
+def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
+    """The directory `out`, or for None a temporary one, so that a run that is not kept is made in the same way."""
+    if out is not None:
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory() as memory_only:
+        yield Path(memory_only)
+
+
 class RunDirectory:
     """One run's directory, opened for writing: made anew, or gone on with where the same run was stopped.
 
@@ -177,6 +189,10 @@ class RunDirectory:
         """Change fields of the run's info, in memory and on disk."""
         self.info = replace(self.info, **changes)
         _write(self.path / RUN, to_json_bytes(self.info.to_json()))
+
+    def kept(self) -> str:
+        """What is on disk, in words."""
+        return f"{len(self.records)} records are kept in {self.path}"
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         _write(self.path / SUMMARY, to_json_bytes(summary))

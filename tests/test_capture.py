@@ -386,7 +386,7 @@ def test_a_query_has_to_be_in_the_grid_of_every_length(pipe):
 
 
 def test_a_length_that_does_not_fit_is_refused_with_its_bytes(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.capture.available_bytes", lambda device: 100_000_000)
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
     with pytest.raises(
         InputError, match=r"recording at 640 s needs \d+\.\d GB beside the weights and 0\.1 GB are free"
     ):

@@ -156,6 +156,6 @@ def test_a_reference_without_enough_that_can_be_read_says_why(pipe, tmp_path):
 
 
 def test_memory_that_is_not_there_is_refused(pipe, monkeypatch):
-    monkeypatch.setattr("focuslab.scoring.job.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="dense at 0.64 s needs .* leave out this length or this method"):
         evaluate(pipe, PROMPTS, **SHORT)

@@ -200,7 +200,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
 
 
 def test_a_length_that_does_not_fit_is_refused_with_its_bytes(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.profiling.available_bytes", lambda device: 200_000_000)
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 200_000_000)
     with pytest.raises(
         InputError, match=r"naive at 160 s needs \d+\.\d GB beside the weights and 0\.2 GB are free on cpu"
     ):

@@ -170,7 +170,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
 
 
 def test_a_length_that_does_not_fit_is_refused(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.sensitivity.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the sensitivity pass at 0.64 s needs"):
         measure_sensitivity(pipe, "rain", **GIVEN, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

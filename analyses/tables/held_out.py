@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from focuslab.quality.embedders import Embedder
@@ -38,10 +37,8 @@ class ClassTagger(Embedder):
 
 
 def class_tagger() -> ClassTagger:
-    model = components.Classifier(len(CLASSES))
-    model.load_state_dict(load_file(TINY / "classifier.safetensors"))
     checkpoint = f"the classifier of analyses/tiny_model, {len(CLASSES)} classes"
-    return ClassTagger("classes", checkpoint, SAMPLE_RATE, SAMPLES, len(CLASSES), model.float().eval())
+    return ClassTagger("classes", checkpoint, SAMPLE_RATE, SAMPLES, len(CLASSES), components.trained_classifier())
 
 
 def write_held_out(directory: Path, count: int = RECORDINGS) -> tuple[Path, Path]:

@@ -19,7 +19,7 @@ from focuslab.report.quality_figure import write_quality_figures
 from focuslab.report.quality_rows import length_name, merge_evaluations
 from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown
 from focuslab.report.quality_words import against_dense, against_paper
-from focuslab.store import RECORDS, RUN, SUMMARY, to_json_bytes, write_atomically
+from focuslab.store import RECORDS, RUN, SUMMARY, to_json_bytes, to_lines, write_atomically
 
 BUNDLED = "tiny"
 HELD_OUT = Path("runs/held_out")
@@ -180,7 +180,7 @@ def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
     markdown = quality_markdown(whole.summary, whole.info)
     files = {
         RUN: to_json_bytes(whole.info.to_json()),
-        RECORDS: b"".join(to_json_line(record) for record in whole.records),
+        RECORDS: to_lines(whole.records),
         SUMMARY: to_json_bytes(whole.summary),
         "table.md": f"{made}\n\n{markdown}\n".encode(),
         "table.csv": quality_csv(whole.summary, whole.info).encode(),
@@ -190,10 +190,6 @@ def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
     for name, content in files.items():
         write_atomically(out / name, content)
     click.echo(markdown)
-
-
-def to_json_line(record: Mapping[str, Any]) -> bytes:
-    return to_json_bytes(record).replace(b"\n", b"") + b"\n"
 
 
 def how_it_was_made(table: SoundTable, whole: EvaluationRun) -> str:

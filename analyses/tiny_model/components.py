@@ -3,9 +3,11 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel, AutoencoderKL
+from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     ClapConfig,
@@ -24,6 +26,7 @@ from transformers import (
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
+from sounds import CLASSES
 from sounds.clips import draw_facts
 
 CLAP_WIDTH = 96
@@ -196,3 +199,10 @@ class Classifier(nn.Module):
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
         features = self.layers((mels[:, None] + 5) / 3)
         return self.head(torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1))
+
+
+def trained_classifier() -> Classifier:
+    """The classifier that is kept beside its training; its classes are those of `sounds`, sorted."""
+    model = Classifier(len(CLASSES))
+    model.load_state_dict(load_file(Path(__file__).parent / "classifier.safetensors"))
+    return model.float().eval()

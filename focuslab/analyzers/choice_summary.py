@@ -213,5 +213,6 @@ def _site_rows(
 
 def block_of(site: str) -> str:
     """ "down_blocks.1.attentions.0.transformer_blocks.0.attn1" -> "down_blocks.1"; "mid_block..." -> "mid_block"."""
-    first, second, *_ = site.split(".")
-    return f"{first}.{second}" if second.isdigit() else first
+    first, _, rest = site.partition(".")
+    number = rest.partition(".")[0]
+    return f"{first}.{number}" if number.isdigit() else first

@@ -26,7 +26,7 @@ def verdict(row: Mapping[str, Any]) -> str:
 
 def _of_lift(row: Mapping[str, Any]) -> str:
     lift, low, high = row["lift"], row["lift_low"], row["lift_high"]
-    heads = f"{row['heads_above_chance']} of {_counted(row['heads'], 'head')}"
+    heads = f"{row['heads_above_chance']} of {counted(row['heads'], 'head')}"
     if low is None:
         return f"{times(lift)} times chance, on {heads}, {_steps(row)} (one prompt: no interval)"
     if low <= 1 <= high:
@@ -51,8 +51,9 @@ def _steps(row: Mapping[str, Any]) -> str:
     above = sum((s["lift"] if s["lift_low"] is None else s["lift_low"]) > 1 for s in steps)
     if above == len(steps):
         return "at every recorded step" if above > 1 else "at the one recorded step"
-    return f"at {above} of {_counted(len(steps), 'recorded step')}"
+    return f"at {above} of {counted(len(steps), 'recorded step')}"
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """ "1 prompt", "2 prompts"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

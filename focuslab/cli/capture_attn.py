@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from focuslab.analyzers.verdict import counted
 from focuslab.captions import read_prompts
 from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, going_on_from
 
 
 @click.command("capture-attn", short_help="Record where attention goes.")
@@ -95,14 +96,10 @@ def command(
     if out is None:
         out = default_directory("capture-attn", model, [prompts, seconds, recorded, device, dtype])
     pipe = load(model, device, dtype, offline=offline)
-    try:
-        with Reporter(quiet) as reporter:
-            run = capture_attention(
-                pipe, prompts, seconds, **recorded, array_bytes=array_bytes, out=out, force=force, progress=reporter
-            )
-    except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
-        raise click.Abort from None
+    with going_on_from(out), Reporter(quiet) as reporter:
+        run = capture_attention(
+            pipe, prompts, seconds, **recorded, array_bytes=array_bytes, out=out, force=force, progress=reporter
+        )
     write_attention_figures(run.info, run.summary, run.arrays, out / "figures", how_it_was_made(run.info))
     click.echo(run)
     click.echo(out)
@@ -118,7 +115,7 @@ def _number_or_text(text: str) -> float | str:
 def how_it_was_made(info) -> str:
     """How the records were made, in one paragraph."""
     p = info.parameters
-    prompts = "1 prompt" if len(info.prompts) == 1 else f"{len(info.prompts)} prompts"
+    prompts = counted(len(info.prompts), "prompt")
     return (
         f"{info.made_on}; {prompts}, guided, steps {', '.join(map(str, p['capture_steps']))} of {p['steps']}, seed "
         f"{info.seed}; {info.made_with}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from focuslab.cli.options import Numbers, default_directory, shared_options
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, going_on_from
 
 
 @click.command("demo", short_help="All of it in minutes, ending in one page.")
@@ -33,13 +33,10 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
     pipe.set_progress_bar_config(disable=True)
     demo = Demonstration(pipe, out, **settings, force=force)
     stages = demo.stages
-    try:
+    with going_on_from(out):
         for number, stage in enumerate(stages, start=1):
             click.echo(f"{number}/{len(stages)} {stage.name}: {stage.does}")
             with Reporter(quiet) as reporter:
                 found = stage.run(reporter)
             click.echo(f"    {found}")
-    except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
-        raise click.Abort from None
     click.echo(demo.page)

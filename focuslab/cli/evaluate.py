@@ -6,7 +6,7 @@ import click
 
 from focuslab.captions import read_captions
 from focuslab.cli.options import Names, Numbers, WholeNumbers, default_directory, shared_options
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, going_on_from
 
 
 @click.command("evaluate", short_help="Score the sound of methods over many captions.")
@@ -84,19 +84,13 @@ def command(
             "evaluate", model, [texts, seconds, methods, {**scoring, "reference": reference}, device, dtype]
         )
     pipe = load(model, share.device(device), dtype, offline=offline)
-    try:
-        with Reporter(quiet or share.rank > 0) as reporter:
-            if dry_run:
-                job = prepare(pipe, captions, seconds, parsed, **scoring)
-                if share.rank == 0:
-                    click.echo(estimate(pipe, job, share.world, reporter))
-                return
-            run = evaluate(
-                pipe, captions, seconds, parsed, **scoring, out=out, force=force, share=share, progress=reporter
-            )
-    except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
-        raise click.Abort from None
+    with going_on_from(out), Reporter(quiet or share.rank > 0) as reporter:
+        if dry_run:
+            job = prepare(pipe, captions, seconds, parsed, **scoring)
+            if share.rank == 0:
+                click.echo(estimate(pipe, job, share.world, reporter))
+            return
+        run = evaluate(pipe, captions, seconds, parsed, **scoring, out=out, force=force, share=share, progress=reporter)
     if run is None:
         done = f"process {share.rank} of {share.world} has done its share"
         click.echo(f"focuslab: {done}; the last one to end makes the table, or the same command given again", err=True)

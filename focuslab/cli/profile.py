@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from focuslab.cli.options import Names, Numbers, default_directory, shared_options
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, going_on_from
 
 
 @click.command("profile", short_help="Time a denoising step, method against method.")
@@ -16,8 +16,8 @@ from focuslab.cli.progress import Reporter
     type=Names(),
     default="dense,litefocus",
     show_default=True,
-    help="dense, naive, litefocus, same-frequency, cross-frequency, tome, bound; with parameters as in "
-    "litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +; or plan:FILE.",
+    help="dense, naive, litefocus, same-frequency, cross-frequency, pooled, tome, length-scale, bound; with parameters "
+    "as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +; or plan:FILE.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")
@@ -46,24 +46,20 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
         settings = [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype]
         out = default_directory("profile", model, settings)
     pipe = load(model, device, dtype, offline=offline)
-    try:
-        with Reporter(quiet) as reporter:
-            run = profile(
-                pipe,
-                seconds,
-                parsed,
-                prompt=prompt,
-                steps=steps,
-                repeats=repeats,
-                seed=seed,
-                trace=trace,
-                out=out,
-                force=force,
-                progress=reporter,
-            )
-    except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {out}", err=True)
-        raise click.Abort from None
+    with going_on_from(out), Reporter(quiet) as reporter:
+        run = profile(
+            pipe,
+            seconds,
+            parsed,
+            prompt=prompt,
+            steps=steps,
+            repeats=repeats,
+            seed=seed,
+            trace=trace,
+            out=out,
+            force=force,
+            progress=reporter,
+        )
     write_figure1(run.summary, out / "figures", how_it_was_made(run.info))
     click.echo(run)
     click.echo(out)

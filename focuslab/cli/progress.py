@@ -3,10 +3,23 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 RESOLUTION = 10_000
+
+
+@contextmanager
+def going_on_from(place: Path) -> Iterator[None]:
+    """Says at Ctrl-C where the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"focuslab: stopped; the same command goes on from what is in {place}", err=True)
+        raise click.Abort from None
 
 
 class Reporter:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from focuslab.analyzers.verdict import counted
 from focuslab.captions import read_prompts
 from focuslab.cli.options import Names, Numbers, default_directory, shared_options
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.errors import FocuslabError, InputError
 
 RUN_DIRECTORY = click.Path(path_type=Path)
@@ -116,28 +117,24 @@ def command(
 
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
-    try:
-        with Reporter(quiet) as reporter:
-            made = recommend(
-                pipe,
-                seconds,
-                **budget,
-                **prompts,
-                **runs,
-                methods=methods,
-                per_site=per_site,
-                steps=steps,
-                seed=seed,
-                objective=objective,
-                prove=not no_proof,
-                keep_audio=keep_audio,
-                out=out,
-                force=force,
-                progress=reporter,
-            )
-    except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {out.parent}", err=True)
-        raise click.Abort from None
+    with going_on_from(out.parent), Reporter(quiet) as reporter:
+        made = recommend(
+            pipe,
+            seconds,
+            **budget,
+            **prompts,
+            **runs,
+            methods=methods,
+            per_site=per_site,
+            steps=steps,
+            seed=seed,
+            objective=objective,
+            prove=not no_proof,
+            keep_audio=keep_audio,
+            out=out,
+            force=force,
+            progress=reporter,
+        )
     show(made.path, made.selection, made.proof)
     if made.missed:
         missed = f"{made.path} is written, but its proof missed what was predicted: {'; '.join(made.missed)}"
@@ -182,7 +179,7 @@ def how_it_was_made(info) -> str:
     """How the numbers were made, in one paragraph."""
     steps = info.parameters.get("steps")
     denoised = f", {steps} denoising steps" if steps else ""
-    prompts = "1 prompt" if len(info.prompts) == 1 else f"{len(info.prompts)} prompts"
+    prompts = counted(len(info.prompts), "prompt")
     return f"{info.made_on}; chosen with {prompts}, guided{denoised}, seed {info.seed}; {info.made_with}"
 
 

@@ -1,10 +1,13 @@
 """How much memory is free, and how much a piece of work held at its peak."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from focuslab.errors import InputError
+from focuslab.errors import FocuslabError, InputError
+from focuslab.models.placement import device_of
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
@@ -37,13 +40,26 @@ def available_bytes(device: torch.device | str) -> int:
     return max(available, 0)
 
 
-def check_fits(what: str, needed: int, free: int, device: torch.device, instead: str) -> None:
-    """Raise `InputError` where `what` needs more bytes than are free."""
+def check_fits(pipe, peak_bytes: int, what: str, instead: str) -> None:
+    """Raise `InputError` where `what` needs more than is free on the pipeline's device. peak_bytes: predicted by a dry
+    run, the UNet's weights included, which are there already."""
+    device = device_of(pipe)
+    needed = peak_bytes - sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
+    free = available_bytes(device)
     if needed > free:
         raise InputError(
             f"{what} needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are free on {device}: "
             f"{instead}"
         )
+
+
+@contextmanager
+def naming_what_did_not_fit(pipe, what: str, instead: str, kept: Callable[[], str]) -> Iterator[None]:
+    """A `FocuslabError` that says what ran out of memory, what to do `instead`, and what is `kept`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise FocuslabError(f"{what} ran out of memory on {device_of(pipe)}: {instead} ({kept()})") from error
 
 
 class PeakMemory:

@@ -2,16 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from focuslab.environment import machine, versions
 from focuslab.errors import InputError
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
+from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites
 from focuslab.models.specs import stand_ins
+from focuslab.records import RunInfo
 
 
 def describe(pipe) -> dict[str, Any]:
@@ -29,6 +32,23 @@ def describe(pipe) -> dict[str, Any]:
         "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
         "stand_ins": list(stand_ins(pipe)),
     }
+
+
+def run_info(
+    pipe, command: str, parameters: dict[str, Any], *, seed: int, prompts: Sequence[str], device: str | None = None
+) -> RunInfo:
+    """How a run of `command` on this pipeline is made. device: as the run names it; None is the pipeline's."""
+    return RunInfo(
+        command=command,
+        model=describe(pipe),
+        parameters=parameters,
+        machine=machine(device_of(pipe)),
+        versions=versions(),
+        device=device or str(device_of(pipe)),
+        dtype=str(pipe.unet.dtype).removeprefix("torch."),
+        seed=seed,
+        prompts=tuple(prompts),
+    )
 
 
 def fingerprint(unet: nn.Module) -> str:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from focuslab.analyzers.verdict import counted
 from focuslab.records import RunInfo
 from focuslab.report.attention_rows import at_length, attention_rows, fractions_of, having, lengths_of, names_of
 from focuslab.report.blocks import UNIFORM, block_handles
@@ -164,8 +165,7 @@ def _of_one_length(summary: Mapping) -> list[Mapping]:
 
 
 def _where(rows: Sequence[Mapping]) -> str:
-    prompts = rows[0]["prompts"]
-    return f"{rows[0]['seconds']:g} s, {prompts} prompt{'' if prompts == 1 else 's'}."
+    return f"{rows[0]['seconds']:g} s, {counted(rows[0]['prompts'], 'prompt')}."
 
 
 def _paragraphs(said: str, summary: Mapping, caption: str | None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from focuslab.analyzers.labels import brief
 from focuslab.errors import InputError
+from focuslab.report.tables import SECONDS
 from focuslab.report.text import (
     NOTHING,
     Column,
@@ -18,7 +19,6 @@ from focuslab.report.text import (
     times,
 )
 
-_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 MARKS = ("plan", "paper", "all sites", "dense")
 """The order in which marked choices stand; others stand before dense."""
 
@@ -77,7 +77,7 @@ def choice_tables(summary: Mapping) -> Iterable[Table]:
 
 def _by_length(summary: Mapping, rows: list[Mapping]) -> Table:
     shown = [(row, name, point) for row in rows for name, point in marks_of(row).items()]
-    time, unit = formatter(_SECONDS, (point["step_seconds"] for _, _, point in shown))
+    time, unit = formatter(SECONDS, (point["step_seconds"] for _, _, point in shown))
 
     def error(point: Mapping) -> str:
         low, high = point["error_low"], point["error_high"]
@@ -162,7 +162,7 @@ def _by_group(row: Mapping) -> Table:
         ),
         Column(("verdict", ""), ["sparse" if group["taken"] else "dense" for group in groups], left=True),
     ]
-    time, time_unit = formatter(_SECONDS, [row["dense_step_seconds"]])
+    time, time_unit = formatter(SECONDS, [row["dense_step_seconds"]])
     notes = []
     if any(not group["taken"] for group in groups):
         notes.append("Of a block that stays dense, what saves most for its error is shown.")

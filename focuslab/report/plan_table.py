@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from focuslab.analyzers.choice_summary import block_of
 from focuslab.analyzers.labels import brief, join_label
 from focuslab.records import Plan, PlanEntry
 from focuslab.report.text import Column, Table
@@ -43,7 +44,7 @@ def _what(entry: PlanEntry) -> str:
     """Method by method, with how many sites of which block run it."""
     by_method: dict[str, Counter] = {}
     for site, given in entry.sites.items():
-        by_method.setdefault(method_of_site(given), Counter())[_block(site)] += 1
+        by_method.setdefault(method_of_site(given), Counter())[block_of(site)] += 1
     said = "; ".join(
         f"{method} at {', '.join(f'{block} ({count})' for block, count in blocks.items())}"
         for method, blocks in by_method.items()
@@ -54,10 +55,3 @@ def _what(entry: PlanEntry) -> str:
 def _dense_steps(entry: PlanEntry) -> str:
     steps = entry.dense_steps or {"first": 0, "last": 0}
     return f"{steps['first']} first, {steps['last']} last" if any(steps.values()) else "none"
-
-
-def _block(site: str) -> str:
-    """ "down_blocks.1.attentions.0...attn1" -> "down_blocks.1"; "mid_block..." -> "mid_block"."""
-    first, _, rest = site.partition(".")
-    number = rest.partition(".")[0]
-    return f"{first}.{number}" if number.isdigit() else first

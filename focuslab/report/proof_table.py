@@ -5,10 +5,10 @@ Needs the standard library only.
 
 from collections.abc import Mapping
 
+from focuslab.analyzers.verdict import counted
 from focuslab.errors import InputError
+from focuslab.report.tables import SECONDS
 from focuslab.report.text import NOTHING, Column, Table, formatter, in_markdown, in_terminal, percent, times
-
-_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
 def proof_table(summary: Mapping) -> str:
@@ -45,7 +45,7 @@ def _rows(summary: Mapping) -> list[Mapping]:
 
 def table_of_proof(summary: Mapping) -> Table:
     rows = _rows(summary)
-    time, unit = formatter(_SECONDS, (row["step_seconds_median"] for row in rows))
+    time, unit = formatter(SECONDS, (row["step_seconds_median"] for row in rows))
 
     def predicted(row: Mapping, key: str):
         return row["predicted"][key] if row["predicted"] else None
@@ -68,7 +68,7 @@ def table_of_proof(summary: Mapping) -> Table:
 def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
     prompts = max((row["prompts"] or 0 for row in rows), default=0)
     notes = [
-        f"Intervals: 95 % over {prompts} prompt{'' if prompts == 1 else 's'}. UNet error: relative, of the guided "
+        f"Intervals: 95 % over {counted(prompts, 'prompt')}. UNet error: relative, of the guided "
         "output at latents of the dense generation. log-mel L1, loudness and centroid: final sound to the dense sound "
         f"of the same seed, {summary['steps']} steps."
     ]

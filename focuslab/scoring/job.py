@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.captions import Caption
-from focuslab.environment import machine, versions
 from focuslab.errors import InputError
 from focuslab.instrument.dry_run import dry_run, meta_unet
-from focuslab.instrument.memory import available_bytes, check_fits
+from focuslab.instrument.memory import check_fits
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import Attachable, as_method, parse_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
-from focuslab.models.identity import describe
+from focuslab.models.identity import describe, run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.quality.audioset import CHECKPOINT as TAGGER
@@ -91,10 +90,10 @@ def prepare(
         recordings = find_reference(Path(reference), captions, max(FEWEST.get(metric, 1) for metric in metrics))
     scorer = _load_scorer(pipe, metrics, OWN if clap is None and home_made else clap, tagger, offline)
     work = Work(captions, tuple(lengths), tuple(methods), tuple(seeds))
-    info = RunInfo(
-        command="evaluate",
-        model=describe(pipe),
-        parameters={
+    info = run_info(
+        pipe,
+        "evaluate",
+        {
             "seconds": lengths,
             "methods": {label: repr(method) for label, method in methods.items()},
             "seeds": seeds,
@@ -105,13 +104,10 @@ def prepare(
             "reference": recordings.to_json() if recordings else None,
             "keep_audio": keep_audio,
         },
-        machine=machine(device_of(pipe)),
-        versions=versions(),
+        seed=seeds[0],
+        prompts=[caption.text for caption in captions],
         # Which of several GPUs it is differs between processes.
         device=device_of(pipe).type,
-        dtype=str(pipe.unet.dtype).removeprefix("torch."),
-        seed=seeds[0],
-        prompts=tuple(caption.text for caption in captions),
     )
     return Job(work, methods, scorer, recordings, _expect(pipe, lengths, methods, captions[0].text), info)
 
@@ -150,15 +146,11 @@ def _expect(pipe, lengths, methods, prompt: str) -> dict[tuple[float, str], int]
     """FLOPs of a denoising step. Raises `InputError` for the first length and method that would not fit into memory."""
     conditioning = encode_prompt(pipe, prompt)
     twin = meta_unet(pipe.unet)
-    device = device_of(pipe)
-    free = available_bytes(device)
-    loaded = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     flops = {}
     for seconds in lengths:
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, method in methods.items():
             expected = dry_run(twin, inputs, method.at_every_step())
-            what = f"{label} at {seconds:g} s"
-            check_fits(what, expected.peak_bytes - loaded, free, device, "leave out this length or this method")
+            check_fits(pipe, expected.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
             flops[seconds, label] = expected.total_flops
     return flops

@@ -6,10 +6,9 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 
-from focuslab.errors import FocuslabError
 from focuslab.instrument.denoising import timed_call
+from focuslab.instrument.memory import naming_what_did_not_fit
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import Attachable
 from focuslab.models.conditioning import encode_prompt
@@ -42,14 +41,12 @@ class Sounds:
     def make(self, caption: Any, seconds: float, label: str, noise_seed: int) -> Made:
         """The sound that `focuslab.generate` gives for this seed. Raises `FocuslabError` where memory runs out."""
         start = perf_counter()
-        try:
-            with self._methods[label](self._pipe):
-                output, step_seconds = timed_call(
-                    self._pipe, caption, seconds, self._steps, noise_seed, self._clock, output_type="np"
-                )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise FocuslabError(
-                f"{label} at {seconds:g} s ran out of memory on {device_of(self._pipe)}: leave out this length or this "
-                "method (what was finished is kept)"
-            ) from error
+        what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
+        with (
+            naming_what_did_not_fit(self._pipe, what, instead, lambda: "what was finished is kept"),
+            self._methods[label](self._pipe),
+        ):
+            output, step_seconds = timed_call(
+                self._pipe, caption, seconds, self._steps, noise_seed, self._clock, output_type="np"
+            )
         return Made(np.asarray(output[0], dtype=np.float32), step_seconds, perf_counter() - start)

@@ -180,9 +180,9 @@ def _said_of(run: Run, tell: Callable[[], story.Said | None], drawer: Drawer) ->
 
 def _some(tiles: Sequence[Sequence[story.Tile]]) -> list[story.Tile]:
     """At most `TILES`, some of each kind, in the order of the page."""
-    kept = {id(tile) for depth in range(TILES) for own in tiles for tile in own[depth : depth + 1]}
-    every = [tile for depth in range(TILES) for own in tiles for tile in own[depth : depth + 1]][:TILES]
-    return [tile for own in tiles for tile in own if tile in every and id(tile) in kept]
+    in_turn = [tile for depth in range(TILES) for own in tiles for tile in own[depth : depth + 1]]
+    kept = {id(tile) for tile in in_turn[:TILES]}
+    return [tile for own in tiles for tile in own if id(tile) in kept]
 
 
 def _tried(drawer: Drawer, runs: Sequence[Run], make: Callable[[], Group]) -> Group | None:

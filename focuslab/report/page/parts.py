@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from focuslab.analyzers.verdict import counted
 from focuslab.report import text
 
 MOST_ROWS = 300
@@ -116,8 +117,7 @@ class Group:
     @property
     def more_said(self) -> str:
         """What there is at a click, in words."""
-        count = len(self.more_figures)
-        figures = [f"{count} more figure{'' if count == 1 else 's'}"] if count else []
+        figures = [counted(len(self.more_figures), "more figure")] if self.more_figures else []
         return "; ".join([*figures, *(table.caption for table in self.more)])
 
 

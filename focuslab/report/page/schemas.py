@@ -158,9 +158,7 @@ EVALUATION = Fields(
                 {
                     "seconds": LENGTH,
                     "method": NAME,
-                    "metrics": Named(
-                        Fields({}, {**_MEASURED, **_METRIC_OF, "minus_dense": Fields({}, _MEASURED)}), 100
-                    ),
+                    "metrics": Named(_METRIC, 100),
                 },
                 {
                     "n": COUNT,

@@ -14,6 +14,7 @@ from focuslab.fields import is_number
 from focuslab.records import (
     ATTENTION_SCHEMA,
     EVALUATION_SCHEMA,
+    GENERATION_SCHEMA,
     PLAN_SCHEMA,
     PROFILE_SCHEMA,
     PROOF_SCHEMA,
@@ -27,8 +28,6 @@ from focuslab.report.page import schemas
 from focuslab.report.page.folder import Folder, clean_text, parse_json
 from focuslab.report.page.shapes import Anything, Fields, Named, Wrong, conform
 from focuslab.store import ARRAYS, RECORDS, RUN, SUMMARY
-
-GENERATION_SCHEMA = "focuslab/generation/1"
 
 DEPTH = 5
 MOST_FOLDERS = 2_000
