@@ -1,0 +1,61 @@
+"""What goes to disk: how a run was made, and what it measured."""
+
+from collections.abc import Callable
+
+from focuslab.records.info import (
+    ATTENTION_SCHEMA,
+    EVALUATION_SCHEMA,
+    GENERATION_SCHEMA,
+    PLAN_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    RECOMMENDATION_SCHEMA,
+    RUN_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    RunInfo,
+    check_schema,
+)
+from focuslab.records.plan import (
+    Plan,
+    PlanEntry,
+)
+from focuslab.records.runs import (
+    AttentionRun,
+    EvaluationRun,
+    ProfileRun,
+    ProofRun,
+    RowsRun,
+    Run,
+    SensitivityRun,
+)
+from focuslab.records.tabular import (
+    Tabular,
+)
+
+__all__ = [
+    "ATTENTION_SCHEMA",
+    "EVALUATION_SCHEMA",
+    "GENERATION_SCHEMA",
+    "PLAN_SCHEMA",
+    "PROFILE_SCHEMA",
+    "PROOF_SCHEMA",
+    "RECOMMENDATION_SCHEMA",
+    "RUN_SCHEMA",
+    "SENSITIVITY_SCHEMA",
+    "AttentionRun",
+    "EvaluationRun",
+    "Plan",
+    "PlanEntry",
+    "ProfileRun",
+    "Progress",
+    "ProofRun",
+    "RowsRun",
+    "Run",
+    "RunInfo",
+    "SensitivityRun",
+    "Tabular",
+    "check_schema",
+]
+
+Progress = Callable[[float, float, str], None]
+"""Called as work goes on with (done, total, what was just done); done and total in any one unit."""

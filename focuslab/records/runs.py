@@ -1,0 +1,175 @@
+"""What a command measured, as its run directory holds it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from focuslab.errors import InputError
+from focuslab.records.info import (
+    ATTENTION_SCHEMA,
+    EVALUATION_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    RunInfo,
+    check_schema,
+)
+from focuslab.records.tabular import Tabular
+
+OneRun = TypeVar("OneRun", bound="Run")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command measured: `info` says how, `summary` is the content of summary.json (see the design), and
+    `records` are the measurements behind it. `directory` is None if kept in memory. A subclass names its `SCHEMA`."""
+
+    SCHEMA: ClassVar[str]
+
+    info: RunInfo
+    summary: dict[str, Any]
+    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
+    directory: Path | None = None
+
+    @classmethod
+    def load(cls: type[OneRun], directory: str | Path) -> OneRun:
+        """From a run directory, finished or stopped. Raises `InputError` naming a file that is not as focuslab wrote
+        it."""
+        return cls(*_load(Path(directory), cls.SCHEMA), Path(directory))
+
+
+class RowsRun(Run, Tabular):
+    """A run whose summary has one row a length and method; `KIND` is what it is called."""
+
+    KIND: ClassVar[str]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.summary["rows"]
+
+    def row(self, seconds: float, method: str) -> dict[str, Any]:
+        """The row of one length and method. Raises `InputError` that lists what there is."""
+        for row in self.rows:
+            if row["seconds"] == seconds and row["method"] == method:
+                return row
+        there = ", ".join(f"{row['method']} at {row['seconds']:g} s" for row in self.rows) or "nothing"
+        raise InputError(f"this {self.KIND} has no {method} at {seconds:g} s, only {there}")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.rows
+
+
+class ProfileRun(RowsRun):
+    """A profile; `records` are in the order in which they were made."""
+
+    SCHEMA, KIND = PROFILE_SCHEMA, "profile"
+
+    def __repr__(self) -> str:
+        from focuslab.report.tables import profile_table
+
+        return profile_table(self.summary)
+
+    def _tables(self) -> list:
+        from focuslab.report.tables import profile_tables
+
+        return profile_tables(self.summary)
+
+
+@dataclass(frozen=True)
+class AttentionRun(Tabular):
+    """A capture: `info` says how it was made, `summary` is the content of summary.json (see the design), `records` are
+    the measurements of every call, and `arrays` the exact pieces of maps that were asked for, by name, in numpy.
+    `directory` is None if kept in memory."""
+
+    info: RunInfo
+    summary: dict[str, Any]
+    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
+    arrays: dict[str, Any] = field(repr=False, default_factory=dict)
+    directory: Path | None = None
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "AttentionRun":
+        """A capture from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
+        `focuslab.capture_attention` wrote it."""
+        from focuslab.store import read_arrays
+
+        directory = Path(directory)
+        return cls(*_load(directory, ATTENTION_SCHEMA), read_arrays(directory), directory)
+
+    def __repr__(self) -> str:
+        from focuslab.report.tables import attention_table
+
+        if not self.summary["blocks"]:
+            return "<AttentionRun: no prompt has been recorded to its end>"
+        return attention_table(self.summary)
+
+    def to_pandas(self, of: str = "blocks"):
+        """The rows of "blocks" or "sites" as a `pandas.DataFrame`, as of other runs."""
+        from focuslab.report.frames import frame
+
+        if of not in ("blocks", "sites"):
+            raise InputError(f"a capture has rows of blocks and of sites, not of {of!r}")
+        return frame(self.summary[of])
+
+    def _tables(self) -> list:
+        from focuslab.report.tables import attention_tables
+
+        return attention_tables(self.summary) if self.summary["blocks"] else []
+
+
+class SensitivityRun(Run):
+    """A sensitivity pass; `records` are the errors of every group and method, and of every joint choice."""
+
+    SCHEMA = SENSITIVITY_SCHEMA
+
+
+class EvaluationRun(RowsRun):
+    """An evaluation; `records` are what was measured of each item, in the order of the items."""
+
+    SCHEMA, KIND = EVALUATION_SCHEMA, "evaluation"
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "EvaluationRun":
+        """From its run directory. Raises `InputError` naming a file that is not as `focuslab.evaluate` wrote it, and a
+        run that has not come to its end."""
+        from focuslab.store import RUN, SUMMARY
+
+        directory = Path(directory)
+        if (directory / RUN).exists() and not (directory / SUMMARY).exists():
+            raise InputError(f"{directory} holds a run that was stopped: the command that began it goes on with it")
+        return super().load(directory)
+
+    def __repr__(self) -> str:
+        from focuslab.report.quality_tables import quality_table
+
+        return quality_table(self.summary)
+
+    def _tables(self) -> list:
+        from focuslab.report.quality_tables import quality_tables
+
+        return quality_tables(self.summary, self.info)
+
+
+class ProofRun(RowsRun):
+    """A proof of a plan, one row a length and choice; `records` are the errors and the distances of sounds."""
+
+    SCHEMA, KIND = PROOF_SCHEMA, "proof"
+
+    def __repr__(self) -> str:
+        from focuslab.report.proof_table import proof_table
+
+        return proof_table(self.summary)
+
+    def _tables(self) -> list:
+        from focuslab.report.proof_table import table_of_proof
+
+        return [table_of_proof(self.summary)]
+
+
+def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:
+    from focuslab.store import RECORDS, RUN, SUMMARY, parse_records, read_bytes, read_json
+
+    info = RunInfo.from_json(read_json(directory / RUN), str(directory / RUN))
+    summary = check_schema(read_json(directory / SUMMARY), schema, str(directory / SUMMARY))
+    records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
+    return info, summary, tuple(records)
