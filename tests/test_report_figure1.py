@@ -21,13 +21,13 @@ from focuslab.report.figure1 import (
     SHARE_LABEL,
     SPEED_LABEL,
     STEP_LABEL,
-    _spread,
     figure1,
     plot_kind_share,
     plot_speed_against_ideal,
     plot_time_against_length,
     write_figure1,
 )
+from focuslab.report.line_names import spread_out
 from focuslab.report.style import KIND_COLORS, method_look, save, style, text_color
 
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0, 160.0: 155.0}
@@ -445,14 +445,14 @@ def test_the_users_settings_are_kept_and_do_not_leak_in(tmp_path):
 
 def test_names_are_moved_no_more_than_needed():
     heights = [10.0] * 4
-    assert _spread([5, 25, 45, 65], heights, 0, 100) == [5, 25, 45, 65]
-    assert _spread([50, 50], [10, 10], 0, 100) == [45, 55]
-    assert _spread([99, 98, 97, 20], heights, 0, 100) == pytest.approx([95, 85, 75, 20])
-    assert _spread([1, 2], [10, 20], 0, 100) == pytest.approx([5, 20])
+    assert spread_out([5, 25, 45, 65], heights, 0, 100) == [5, 25, 45, 65]
+    assert spread_out([50, 50], [10, 10], 0, 100) == [45, 55]
+    assert spread_out([99, 98, 97, 20], heights, 0, 100) == pytest.approx([95, 85, 75, 20])
+    assert spread_out([1, 2], [10, 20], 0, 100) == pytest.approx([5, 20])
     rng = np.random.default_rng(0)
     for _ in range(50):
         wanted, tall = rng.uniform(0, 100, 8), rng.uniform(4, 12, 8)
-        middles = np.array(_spread(list(wanted), list(tall), 0, 100))
+        middles = np.array(spread_out(list(wanted), list(tall), 0, 100))
         order = np.argsort(wanted)
         low, high = (middles - tall / 2)[order], (middles + tall / 2)[order]
         assert np.all(low[1:] >= high[:-1] - 1e-9) and low[0] >= -1e-9 and high[-1] <= 100 + 1e-9

@@ -9,16 +9,12 @@ import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.path import Path as Path2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from matplotlib.transforms import Bbox
 
 from focuslab.errors import InputError
 from focuslab.report.layout import (
@@ -33,6 +29,7 @@ from focuslab.report.layout import (
     panel_title,
     place,
 )
+from focuslab.report.line_names import End, name_ends, onward
 from focuslab.report.style import (
     KIND_COLORS,
     PAGE_INCHES,
@@ -45,7 +42,6 @@ from focuslab.report.style import (
     save,
     shade,
     style,
-    text_color,
 )
 from focuslab.report.tables import checked_rows, dense_seconds, is_bound, methods_of, missing_rows, summary_rows
 
@@ -87,7 +83,7 @@ def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) ->
                 capthick=0.7,
                 **_line(look, len(x)),
             )
-            ends.append(_End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+            ends.append(End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], onward(x, y, lengths[-1]), look))
         ax.set_xscale("log")
         ax.set_yscale("log")
         low, high = _whiskers(rows)
@@ -125,7 +121,7 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
             ideal = [dense[row["seconds"]] / row["ideal_seconds"] for row in own]
             ax.plot(x, ideal, label=f"{method}, ideal", **_line(look) | _IDEAL)
             ax.plot(x, y, label=method, **_line(look))
-            ends.append(_End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+            ends.append(End(_end_text(method, own[-1], lengths[-1]), x[-1], y[-1], onward(x, y, lengths[-1]), look))
             points = [(r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r.get("bound_seconds")]
             bounds[tuple(points)] = None
         look = method_look("bound")
@@ -133,7 +129,7 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
             x, y = zip(*points, strict=True)
             ax.plot(x, y, label="bound", **_line(look, len(x)))
             text = _end_text("bound", {"seconds": x[-1], "speedup_vs_dense": y[-1]}, lengths[-1])
-            ends.append(_End(text, x[-1], y[-1], _onward(x, y, lengths[-1]), look))
+            ends.append(End(text, x[-1], y[-1], onward(x, y, lengths[-1]), look))
         ax.axhline(1, color=method_look("dense").color, linewidth=0.7, zorder=1)
         ax.set_xscale("log")
         values = [1.0, *(value for line in ax.get_lines() for value in line.get_ydata())]
@@ -256,16 +252,6 @@ def write_figure1(summary: Mapping, directory: str | os.PathLike, caption: str |
 _IDEAL = {"linestyle": (0, (1, 1.5)), "markerfacecolor": "white", "markeredgewidth": 0.8}
 
 
-class _End(NamedTuple):
-    """The name of a line: its text, the line's last point in data, where the line would meet the right side, a look."""
-
-    text: str
-    x: float
-    y: float
-    onward: float
-    look: Look
-
-
 def _line(look: Look, points: int = 2) -> dict:
     if look.marker == "none":
         marker = {"marker": "none" if points > 1 else "_", "markersize": 8}  # a line of one point would not be seen
@@ -301,15 +287,6 @@ def _whiskers(rows: Sequence[Mapping]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def _onward(x: Sequence[float], y: Sequence[float], last: float) -> float:
-    """Where a line that ends early would be at the longest length: only the order of the names depends on it, so that
-    the thin leaders to them do not cross other lines."""
-    if x[-1] == last or len(x) < 2:
-        return y[-1]
-    slope = math.log(y[-1] / y[-2]) / math.log(x[-1] / x[-2])
-    return y[-1] * (last / x[-1]) ** slope
-
-
 def _end_text(method: str, row: Mapping, last: float) -> str:
     """The name of a line: method, speed-up and, where it ends early, at which length; parameters beneath."""
     name, *parameters = method.split(":")
@@ -325,105 +302,16 @@ def _folded(method: str) -> str:
     return "\n".join([name, *(line for p in parameters for line in textwrap.wrap(p, 21))])
 
 
-def _finish(ax: Axes, lengths: Sequence[float], ends: Sequence[_End]) -> None:
+def _finish(ax: Axes, lengths: Sequence[float], ends: Sequence[End]) -> None:
     ax.set_xlabel(LENGTH_LABEL)
     ax.grid(axis="y")
-    _name_ends(ax, lengths, ends)
+    name_ends(ax, lengths, ends)
     length_ticks(ax, lengths)
     # The axis ends with the data: what is right of it is room for names, not audio of greater length.
     ax.spines["bottom"].set_bounds(lengths[0], lengths[-1])
     # Its own offset from the ticks is kept; only across is it moved to the middle of the data.
     ends = [ax.transAxes.inverted().transform(ax.transData.transform((s, 1)))[0] for s in (lengths[0], lengths[-1])]
     ax.xaxis.label.set_x(sum(ends) / 2)
-
-
-def _name_ends(ax: Axes, lengths: Sequence[float], ends: Sequence[_End]) -> None:
-    """Names each line inside the axes, right of the data, moving the x limits to make room; no two names overlap."""
-    size = FontProperties(size="small").get_size_in_points()
-    figure = ax.get_figure(root=True)
-    pixel = figure.dpi / 72  # of a point
-    # The width of a name is known only when it is drawn, so each is drawn once off stage.
-    boxes = []
-    for end in ends:
-        text = ax.text(0, 0, end.text, fontsize=size, linespacing=1.05, transform=None, parse_math=False)
-        boxes.append(text.get_window_extent())
-        text.remove()
-    frame = ax.get_window_extent()
-    leader, pad = 12 * pixel, 6 * pixel
-    room = min(max(box.width for box in boxes) + leader, 0.65 * frame.width)
-    span = math.log(lengths[-1] / lengths[0]) or math.log(4)
-    per_pixel = span / (frame.width - room - 2 * pad)
-    if len(lengths) == 1:  # in the middle of what the names leave free
-        pad = (frame.width - room) / 2
-        per_pixel = span / (frame.width - room)
-    ax.set_xlim(lengths[0] / math.exp(pad * per_pixel), lengths[-1] * math.exp((pad + room) * per_pixel))
-
-    data, back = ax.transData, ax.transData.inverted()
-    gap = 2 * pixel
-    lines = [Path2D(data.transform(line.get_xydata())) for line in ax.get_lines() if len(line.get_xydata())]
-    text_style = {"va": "center", "fontsize": size, "linespacing": 1.05, "parse_math": False}
-    right, taken = [], []
-    # A line that ends early is named above its last point, where nothing is in the way. That is so for the slow
-    # methods that a machine could not run at every length; the top one goes first, as it is the most likely to fit.
-    for end, box in sorted(zip(ends, boxes, strict=True), key=lambda pair: -pair[0].y):
-        x, y = data.transform((end.x, end.y))
-        near = Bbox.from_bounds(max(x - box.width - 2 * gap, frame.x0 + gap), y + gap, box.width, box.height)
-        clear = near.y1 <= frame.y1 and near.x1 <= x + box.width / 2 and not near.count_overlaps(taken)
-        if end.x != lengths[-1] and clear and not any(line.intersects_bbox(near, filled=False) for line in lines):
-            taken.append(near)
-            place = back.transform((near.x0, (near.y0 + near.y1) / 2))
-            ax.text(*place, end.text, color=text_color(end.look.color), **text_style)
-        else:
-            right.append((end, box))
-    wanted = [data.transform((lengths[-1], end.onward))[1] for end, _ in right]
-    middles = _spread(wanted, [box.height + gap for _, box in right], frame.y0, frame.y1)
-    x = lengths[-1] * math.exp(leader * per_pixel)
-    for (end, _), middle in zip(right, middles, strict=True):
-        early = end.x != lengths[-1]
-        arrow = {
-            "arrowstyle": "-",
-            # A long leader must not look like data.
-            "color": "#999999" if early else end.look.color,
-            "linewidth": 0.5,
-            "linestyle": ":" if early else "-",
-            "shrinkA": 1,
-            "shrinkB": 3,
-            "relpos": (0, 0.5),
-        }
-        y = back.transform((frame.x0, middle))[1]
-        ax.annotate(end.text, (end.x, end.y), (x, y), color=text_color(end.look.color), arrowprops=arrow, **text_style)
-
-
-def _spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
-    """Middles as near to the wanted ones as may be, in their order, no two overlapping, all within low..high.
-
-    Neighbours that would overlap are joined into one block around the mean of where its members want to be.
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, float, list[int]]] = []  # middle, height, members from the bottom
-    for i in order:
-        block = (wanted[i], heights[i], [i])
-        while True:
-            members = block[2]
-            height = block[1]
-            offset, starts = 0.0, []
-            for k in members:
-                starts.append(wanted[k] - offset - heights[k] / 2)
-                offset += heights[k]
-            start = max(low, min(sum(starts) / len(starts), high - height))
-            block = (start + height / 2, height, members)
-            if not blocks or blocks[-1][0] + blocks[-1][1] / 2 <= start:
-                break
-            below = blocks.pop()
-            block = (0.0, below[1] + height, below[2] + members)
-        blocks.append(block)
-    middles = [0.0] * len(wanted)
-    for middle, height, members in blocks:
-        at = middle - height / 2
-        for k in members:
-            middles[k] = at + heights[k] / 2
-            at += heights[k]
-    return middles
 
 
 def _kinds(rows: Iterable[Mapping]) -> list[str]:
