@@ -190,3 +190,12 @@ def test_on_a_terminal_there_is_a_bar_with_the_time_left(tmp_path):
     assert process.wait(timeout=10) == 0
     assert b"100%" in shown and b"\r" in shown and b"#####" in shown
     assert b"00:00:" in shown
+
+
+def test_ctrl_c_where_nothing_can_be_gone_on_with_is_one_line(focuslab, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("focuslab.models.specs.load", stop)
+    code, out, err = focuslab("generate", "--model", "random:tiny", "--prompt", "rain")
+    assert code == 130 and out == "" and err.strip() == "focuslab: stopped"

@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         click.echo(f"focuslab: {error.format_message()}", err=True, color=color)
         code = error.exit_code
-    except click.Abort:
+    except click.Abort as stopped:
+        click.echo("; ".join(["focuslab: stopped", *stopped.args]), err=True)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -84,12 +84,14 @@ def command(
             "evaluate", model, [texts, seconds, methods, {**scoring, "reference": reference}, device, dtype]
         )
     pipe = load(model, share.device(device), dtype, offline=offline)
-    with going_on_from(out), Reporter(quiet or share.rank > 0) as reporter:
-        if dry_run:
+    silent = quiet or share.rank > 0
+    if dry_run:
+        with Reporter(silent) as reporter:
             job = prepare(pipe, captions, seconds, parsed, **scoring)
             if share.rank == 0:
                 click.echo(estimate(pipe, job, share.world, reporter))
-            return
+        return
+    with going_on_from(out), Reporter(silent) as reporter:
         run = evaluate(pipe, captions, seconds, parsed, **scoring, out=out, force=force, share=share, progress=reporter)
     if run is None:
         done = f"process {share.rank} of {share.world} has done its share"

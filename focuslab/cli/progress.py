@@ -18,8 +18,7 @@ def going_on_from(place: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"focuslab: stopped; the same command goes on from what is in {place}", err=True)
-        raise click.Abort from None
+        raise click.Abort(f"the same command goes on from what is in {place}") from None
 
 
 class Reporter:
