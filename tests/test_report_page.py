@@ -15,6 +15,7 @@ from focuslab.report.page.html import MOST_BYTES, default_name, write_report
 from focuslab.report.page.profiles import merged, profile_group, told_of
 from focuslab.report.page.sources import find
 from focuslab.report.text import NOTHING
+from focuslab.store import read_arrays, write_arrays
 from tests import report_runs
 
 
@@ -340,3 +341,14 @@ def test_a_plan_alone_says_what_it_does_and_how_it_was_chosen(runs, tmp_path):
     assert any("Proof" in table.caption for table in group.tables) and group.figures == [] and group.lead
     assert page.words == ["The plan makes self-attention sparse at 15 s and longer: 7 of 11 sites."]
     assert page.said == "1 plan"
+
+
+@pytest.mark.parametrize("kinds", [("query",), ("crop",), ("query", "crop")])
+def test_the_words_on_pieces_of_maps_are_of_the_pieces_that_were_kept(kinds, tmp_path):
+    run = report_runs.write_capture(tmp_path / "run")
+    pieces = read_arrays(run)
+    (run / "arrays" / "0-10.safetensors").unlink()
+    write_arrays(run / "arrays" / "0-10.safetensors", {name: a for name, a in pieces.items() if name.startswith(kinds)})
+    page = write_report([run], tmp_path / "page.html")[0].read_text()
+    assert ("(a) Where single tokens attend" in page) == ("query" in kinds)
+    assert ("(b) Crops of the maps" in page) == ("crop" in kinds)

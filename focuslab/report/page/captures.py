@@ -19,6 +19,12 @@ from focuslab.report.page.sources import Run, read_arrays
 from focuslab.report.recall import plot_against_fraction
 from focuslab.report.style import style
 
+_PIECES = {
+    "query/": "(a) Where single tokens attend over time and mel rows, the token in a square.",
+    "crop/": "(b) Crops of the maps of blocks, where attention to the own mel row shows as stripes F tokens apart.",
+}
+"""How the name of a kept array begins -> what is drawn of such arrays."""
+
 
 def capture_group(run: Run, drawer: Drawer) -> Group:
     rows, info, summary = run.summary["blocks"], run.info, run.summary
@@ -71,10 +77,9 @@ def capture_group(run: Run, drawer: Drawer) -> Group:
     if arrays:
         drawer.add(
             group,
-            "Attention of single tokens, and crops of maps",
+            "Pieces of attention maps",
             lambda: figure2(info, summary, arrays),
-            "Left: where single tokens attend over time and mel rows, the token in a square. Right: crops of attention "
-            "maps of each block, where attention to the own mel row shows as stripes F tokens apart.",
+            " ".join(_PIECES[kind] for kind in _PIECES if any(name.startswith(kind) for name in arrays)),
             wide=True,
         )
     group.tables.append(_block_table(rows, summary))
