@@ -133,6 +133,20 @@ def test_the_unit_is_that_of_the_step():
     assert line(ax, "plan").get_xdata()[0] == pytest.approx(1000 * row["points"]["plan"]["step_seconds"])
 
 
+@pytest.mark.parametrize("factor", [0.002, 0.05, 1, 3, 20])
+def test_labels_of_errors_of_any_size_are_on_the_page_and_on_no_other_panel(summary, factor):
+    for row in summary["lengths"]:
+        for point in row["points"].values():
+            point["error"] *= factor
+        row["frontier"] = [[t, e * factor] for t, e in row["frontier"]]
+    figure = frontier_figure(summary)
+    figure.canvas.draw()
+    panels = [ax.get_window_extent() for ax in figure.axes]
+    for ax in figure.axes:
+        label = ax.yaxis.label.get_window_extent()
+        assert label.x0 >= 0 and not any(label.overlaps(panel) for panel in panels)
+
+
 def test_a_dense_plan_says_so(summary):
     ax = plot_frontier(summary["lengths"][0])
     assert ax.texts[0].get_text() == "plan: dense"

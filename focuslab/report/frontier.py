@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from focuslab.report.choice_table import length_rows, marks_of
 from focuslab.report.layout import LEGEND, TIMES, axes, draw_footnote, footnote, panel_title, place
@@ -32,6 +32,8 @@ LOOKS = {
 }
 """How the marked choices are drawn; each has a shape of its own."""
 FRONTIER = {"color": "#8C8C8C", "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
+LEFT = 0.55
+"""Inches left of a panel, for its ticks and label."""
 
 _ROOM = 2.1
 """How many times as high as the highest mark the panel is: the frontier beyond it is of no interest, and the numbers of
@@ -79,7 +81,8 @@ def plot_frontier(row: Mapping, ax: Axes | None = None, *, measured: Mapping[str
                 color=text_color(mark_look(mark).color),
                 parse_math=False,
             )
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.grid(axis="y")
         ax.set_xlabel(f"Time per denoising step [{name}]")
         ax.set_ylabel("Error of UNet output [%]")
@@ -106,12 +109,12 @@ def frontier_figure(
         top, panel, gap = 0.5, 1.75, 0.72
         note_top = top + lines * panel + (lines - 1) * gap + 0.47
         figure = new_figure(PAGE_INCHES, note_top + note_height)
-        width = (PAGE_INCHES - columns * 0.5 - 0.1) / columns
+        width = (PAGE_INCHES - columns * LEFT - 0.1) / columns
         for i, row in enumerate(rows):
             line, column = divmod(i, columns)
-            x, y = 0.45 + column * (width + 0.5), top + line * (panel + gap)
+            x, y = LEFT + column * (width + LEFT), top + line * (panel + gap)
             plot_frontier(row, place(figure, x, y, width, panel), measured=(measured or {}).get(row["seconds"]))
-            panel_title(figure, f"({chr(97 + i)})", f"{row['seconds']:g} s", x - 0.39, y - 0.17)
+            panel_title(figure, f"({chr(97 + i)})", f"{row['seconds']:g} s", x - LEFT + 0.06, y - 0.17)
         height = figure.get_size_inches()[1]
         figure.legend(
             handles=_handles(names, bool(measured)),
