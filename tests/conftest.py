@@ -32,6 +32,23 @@ def _hooks(unet) -> int:
     return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in unet.modules())
 
 
+@pytest.fixture(scope="session")
+def twin(session_pipe):
+    """The UNet of random:tiny on meta tensors."""
+    from focuslab.instrument.dry_run import meta_unet
+
+    return meta_unet(session_pipe.unet)
+
+
+@pytest.fixture(scope="session")
+def inputs(session_pipe):
+    """inputs(seconds) -> what the UNet of random:tiny is called with."""
+    from focuslab.models.conditioning import encode_prompt, unet_inputs
+
+    conditioning = encode_prompt(session_pipe, "rain")
+    return lambda seconds: unet_inputs(session_pipe, conditioning, seconds)
+
+
 @pytest.fixture
 def sound(pipe):
     """sound(**changes) -> float32 samples of a short generation that is always the same."""

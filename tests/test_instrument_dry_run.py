@@ -1,23 +1,11 @@
 import pytest
 import torch
 
-from focuslab.instrument.dry_run import dry_run, meta_unet
+from focuslab.instrument.dry_run import dry_run
 from focuslab.methods import Bound, Dense, LiteFocus, Naive
-from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.kinds import KINDS
 from focuslab.models.sites import find_sites, select_sites
 from tests.configurations import METHODS
-
-
-@pytest.fixture(scope="module")
-def twin(session_pipe):
-    return meta_unet(session_pipe.unet)
-
-
-@pytest.fixture(scope="module")
-def inputs(session_pipe):
-    conditioning = encode_prompt(session_pipe, "rain")
-    return lambda seconds: unet_inputs(session_pipe, conditioning, seconds)
 
 
 def core_flops(pipe, run):

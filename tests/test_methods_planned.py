@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from focuslab.errors import InputError
 from focuslab.grid import Grid
-from focuslab.instrument.dry_run import dry_run, meta_unet
+from focuslab.instrument.dry_run import dry_run
 from focuslab.methods import Bound, Dense, LiteFocus, Planned, TokenMerging, as_method, parse_method
 from focuslab.methods.base import Method
-from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import latent_frames
 from focuslab.models.random_models import build_unet
@@ -33,17 +32,6 @@ def layout(session_pipe):
 def names(session_pipe):
     """names(pattern) -> names of sites; None is the paper's choice."""
     return lambda pattern=None: [site.name for site in select_sites(find_sites(session_pipe), pattern)]
-
-
-@pytest.fixture(scope="module")
-def twin(session_pipe):
-    return meta_unet(session_pipe.unet)
-
-
-@pytest.fixture(scope="module")
-def inputs(session_pipe):
-    conditioning = encode_prompt(session_pipe, "rain")
-    return lambda seconds: unet_inputs(session_pipe, conditioning, seconds)
 
 
 @pytest.fixture
