@@ -11,9 +11,8 @@ from focuslab.analyzers.choice import WORTH, Frontier, Point
 from focuslab.analyzers.labels import brief
 from focuslab.analyzers.options import Flops, Option, saved_by_site
 from focuslab.analyzers.planning import crossover, crossover_in_words
-from focuslab.records import AttentionRun, ProfileRun
+from focuslab.records import CHOICE_SCHEMA, AttentionRun, ProfileRun
 
-CHOICE_SCHEMA = "focuslab/choice/1"
 Budget = float | Mapping[float, float | None] | None
 DRAWN = 400
 """At most so many points of a frontier are kept to be drawn; the choice is made from all of them."""

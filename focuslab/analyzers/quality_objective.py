@@ -10,6 +10,7 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.fields import is_number
+from focuslab.records import EVALUATION_SCHEMA, check_summary
 
 DENSE = "dense"
 ORDER = ("kernel", "frechet", "kl_softmax", "kl_sigmoid", "clap")
@@ -93,8 +94,7 @@ def best_in_quality(
     the fastest is taken, and dense before others as fast. Raises `InputError` for no evaluation, an unknown candidate
     or metric, or a metric that says only how far a sound is from dense.
     """
-    if not str(summary.get("schema")).startswith("focuslab/evaluation/"):
-        raise InputError(f"expected the summary of an evaluation, got schema {summary.get('schema')!r}")
+    check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
     rows = summary["rows"]
     metric = _aim(summary, metric)
     better = summary["metrics"][metric]["better"]

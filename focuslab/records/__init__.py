@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from focuslab.records.info import (
     ATTENTION_SCHEMA,
+    CHOICE_SCHEMA,
     EVALUATION_SCHEMA,
     GENERATION_SCHEMA,
     PLAN_SCHEMA,
@@ -14,6 +15,7 @@ from focuslab.records.info import (
     SENSITIVITY_SCHEMA,
     RunInfo,
     check_schema,
+    check_summary,
 )
 from focuslab.records.plan import (
     Plan,
@@ -34,6 +36,7 @@ from focuslab.records.tabular import (
 
 __all__ = [
     "ATTENTION_SCHEMA",
+    "CHOICE_SCHEMA",
     "EVALUATION_SCHEMA",
     "GENERATION_SCHEMA",
     "PLAN_SCHEMA",
@@ -55,6 +58,7 @@ __all__ = [
     "SensitivityRun",
     "Tabular",
     "check_schema",
+    "check_summary",
 ]
 
 Progress = Callable[[float, float, str], None]

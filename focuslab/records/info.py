@@ -1,6 +1,7 @@
 """How a run was made, and what marks its files as ours."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,6 +16,7 @@ SENSITIVITY_SCHEMA = "focuslab/sensitivity/1"
 PLAN_SCHEMA = "focuslab/plan/1"
 PROOF_SCHEMA = "focuslab/proof/1"
 RECOMMENDATION_SCHEMA = "focuslab/recommendation/1"
+CHOICE_SCHEMA = "focuslab/choice/1"
 EVALUATION_SCHEMA = "focuslab/evaluation/1"
 
 
@@ -82,3 +84,10 @@ def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:
     if found != schema:
         raise InputError(f"{source} holds {found!r}, expected {schema!r}: is it from another command or version?")
     return content
+
+
+def check_summary(summary: Mapping, schema: str, what: str) -> None:
+    """Raises `InputError` for the summary of something else than `what`, whose schema this is; any version passes."""
+    found = summary.get("schema")
+    if not str(found).startswith(schema.rpartition("/")[0] + "/"):
+        raise InputError(f"expected the summary of {what} (schema {schema}), got schema {found!r}")

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from focuslab.errors import InputError
+from focuslab.records import ATTENTION_SCHEMA, check_summary
 
 
 def attention_rows(summary: Mapping, of: str = "blocks") -> list[Mapping]:
     """The rows of blocks or sites. Raises `InputError` where the summary is none of a capture or holds no row."""
-    schema = summary.get("schema")
-    if not str(schema).startswith("focuslab/attention/"):
-        raise InputError(f"expected the summary of a capture (schema focuslab/attention/1), got schema {schema!r}")
+    check_summary(summary, ATTENTION_SCHEMA, "a capture")
     rows = list(summary.get(of) or ())
     if not rows:
         raise InputError("the capture holds no prompt and length that was recorded to its end: let it run on")

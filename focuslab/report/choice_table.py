@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from focuslab.analyzers.labels import brief
 from focuslab.errors import InputError
+from focuslab.records import CHOICE_SCHEMA, check_summary
 from focuslab.report.tables import SECONDS
 from focuslab.report.text import (
     NOTHING,
@@ -38,9 +39,7 @@ def choice_markdown(summary: Mapping) -> str:
 
 def length_rows(summary: Mapping) -> list[Mapping]:
     """A row a length. Raises `InputError` where the summary is none of a choice or has no length."""
-    schema = summary.get("schema")
-    if not str(schema).startswith("focuslab/choice/"):
-        raise InputError(f"expected the summary of a choice (schema focuslab/choice/1), got schema {schema!r}")
+    check_summary(summary, CHOICE_SCHEMA, "a choice")
     rows = list(summary.get("lengths") or ())
     if not rows:
         raise InputError("the choice holds no length: expected at least one that was measured")

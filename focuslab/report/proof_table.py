@@ -6,7 +6,7 @@ Needs the standard library only.
 from collections.abc import Mapping
 
 from focuslab.analyzers.verdict import counted
-from focuslab.errors import InputError
+from focuslab.records import PROOF_SCHEMA, check_summary
 from focuslab.report.tables import SECONDS
 from focuslab.report.text import NOTHING, Column, Table, formatter, in_markdown, in_terminal, percent, times
 
@@ -38,8 +38,7 @@ def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
 
 
 def _rows(summary: Mapping) -> list[Mapping]:
-    if not str(summary.get("schema")).startswith("focuslab/proof/"):
-        raise InputError(f"expected the summary of a proof (schema focuslab/proof/1), got {summary.get('schema')!r}")
+    check_summary(summary, PROOF_SCHEMA, "a proof")
     return list(summary["rows"])
 
 

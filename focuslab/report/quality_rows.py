@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from focuslab.errors import InputError
 from focuslab.fields import is_number
+from focuslab.records import EVALUATION_SCHEMA, check_summary
 from focuslab.report.attention_rows import lengths_of
 
 SPEEDUP = "speedup_vs_dense"
@@ -42,9 +43,7 @@ def evaluation_rows(summary: Mapping) -> list[Mapping]:
 
     Raises `InputError` where it is none, holds no row, or has a method twice at one length.
     """
-    schema = summary.get("schema")
-    if not str(schema).startswith("focuslab/evaluation/"):
-        raise InputError(f"expected the summary of an evaluation (schema focuslab/evaluation/1), got schema {schema!r}")
+    check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
     rows = list(summary.get("rows") or ())
     if not rows:
         raise InputError("the evaluation holds no row: expected at least one method at one length")

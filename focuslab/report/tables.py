@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from focuslab.errors import InputError
+from focuslab.records import PROFILE_SCHEMA, check_summary
 from focuslab.report.attention_rows import attention_rows, fractions_of
 from focuslab.report.text import (
     NOT_MEASURED,
@@ -56,9 +57,7 @@ def attention_markdown(summary: Mapping) -> str:
 
 def summary_rows(summary: Mapping) -> list[Mapping]:
     """The checked rows of a profile's summary. Raises `InputError` where it is none or holds no row."""
-    schema = summary.get("schema")
-    if not str(schema).startswith("focuslab/profile/"):
-        raise InputError(f"expected the summary of a profile (schema focuslab/profile/1), got schema {schema!r}")
+    check_summary(summary, PROFILE_SCHEMA, "a profile")
     return checked_rows(summary.get("rows"))
 
 

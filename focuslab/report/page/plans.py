@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.analyzers.choice_summary import CHOICE_SCHEMA
-from focuslab.records import PROOF_SCHEMA
+from focuslab.records import CHOICE_SCHEMA, PROOF_SCHEMA
 from focuslab.report.choice_table import choice_tables
 from focuslab.report.frontier import plot_frontier
 from focuslab.report.page import schemas
