@@ -114,7 +114,13 @@ def crop_in_the_middle(site: str, grid: Grid) -> str:
 
 def how_it_was_made(run: focuslab.AttentionRun) -> str:
     parameters = run.info.parameters
-    made = provenance("python analyses/02_attention_patterns.py", run.info)
+    made = provenance(
+        "python analyses/02_attention_patterns.py",
+        run.info,
+        prompts=len(run.info.prompts),
+        seconds=parameters["seconds"],
+        steps=parameters["steps"],
+    )
     return (
         f"{made} {len(run.info.prompts)} prompts, {parameters['steps']} denoising steps with classifier-free guidance, "
         f"of which steps {', '.join(map(str, parameters['capture_steps']))} were recorded."

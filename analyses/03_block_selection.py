@@ -83,10 +83,11 @@ def write_plan(made: Recommendation, how: str) -> None:
 def how_it_was_made(made: Recommendation) -> str:
     measured = SensitivityRun.load(made.path.parent / RECORDS / "sensitivity").info
     last = made.proof.info if made.proof else measured
+    asked = {"prompts": len(measured.prompts), **{name: measured.parameters[name] for name in ("seconds", "steps")}}
+    how = provenance("python analyses/03_block_selection.py", measured, last, **asked)
     return (
-        f"{provenance('python analyses/03_block_selection.py', measured, last)} Chosen with {len(measured.prompts)} "
-        f"prompts and seed {measured.seed}, proved with as many others and another seed, "
-        f"{measured.parameters['steps']} denoising steps with classifier-free guidance."
+        f"{how} Chosen with {asked['prompts']} prompts and seed {measured.seed}, proved with as many others and "
+        f"another seed, {asked['steps']} denoising steps with classifier-free guidance."
     )
 
 

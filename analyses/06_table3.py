@@ -10,10 +10,8 @@ work it is.
 import sys
 from pathlib import Path
 
-import click
-
 sys.path.insert(0, str(Path(__file__).parent / "tables"))
-from sound_table import SoundTable, options, run
+from sound_table import SoundTable, command
 
 TABLE = SoundTable(
     script="06_table3",
@@ -25,11 +23,7 @@ TABLE = SoundTable(
 )
 
 
-@click.command()
-@options(TABLE)
-def main(**given) -> None:
-    run(TABLE, **given)
-
+main = command(TABLE)
 
 if __name__ == "__main__":
     main()

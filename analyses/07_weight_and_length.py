@@ -11,15 +11,13 @@ each length is written as soon as it is done. --cost says beforehand how much wo
 import sys
 from pathlib import Path
 
-import click
-
 from focuslab.methods.planned import Planned
 from focuslab.models.identity import describe, unet_layout
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.records import Plan, PlanEntry
 
 sys.path.insert(0, str(Path(__file__).parent / "tables"))
-from sound_table import SoundTable, options, run
+from sound_table import SoundTable, command
 
 FRACTIONS = (0.1, 0.02)
 BOTH = "plan:length-scale+litefocus"
@@ -51,11 +49,7 @@ def scaled_everywhere(pipe) -> Planned:
     return Planned(Plan(describe(pipe)["name"], unet_layout(pipe), (PlanEntry(0, None, sites),)))
 
 
-@click.command()
-@options(TABLE)
-def main(**given) -> None:
-    run(TABLE, **given, more_methods=lambda pipe: {BOTH: scaled_everywhere(pipe)})
-
+main = command(TABLE, lambda pipe: {BOTH: scaled_everywhere(pipe)})
 
 if __name__ == "__main__":
     main()

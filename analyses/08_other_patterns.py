@@ -83,7 +83,7 @@ def main(model: str, prompt: str, seconds: float, steps: int, out: Path) -> None
             pipe, prompt, (seconds,), steps=steps, statistics=(), patterns=PATTERNS, out=out, progress=progress
         )
     table = patterns_table(run)
-    made = provenance("python analyses/08_other_patterns.py", run.info)
+    made = provenance("python analyses/08_other_patterns.py", run.info, prompt=prompt, seconds=seconds, steps=steps)
     write_atomically(out / "table.md", f"{made}\n\n{table}\n".encode())
     click.echo(table)
 

@@ -73,4 +73,6 @@ def test_the_script_makes_three_plans_from_the_same_records(selection, session_p
     assert made == {"records", "README.md", "bars.md", *names, *(f"{name}.json" for name in names)}
     for name in names:
         assert {"frontier.svg", "site_map.svg", "table.md"} <= {path.name for path in (tmp_path / name).iterdir()}
-    assert "as-fast-as-paper.json" in (tmp_path / "README.md").read_text()
+    readme = (tmp_path / "README.md").read_text()
+    assert "as-fast-as-paper.json" in readme
+    assert "03_block_selection.py --model random:tiny --prompts 1 --seconds 0.64 --steps 1, begun" in readme

@@ -85,6 +85,17 @@ def options(table: SoundTable) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def command(table: SoundTable, more_methods: Callable[[Any], Mapping[str, Any]] = lambda pipe: {}) -> click.Command:
+    """The script of a table that has no options of its own. more_methods: as of `run`."""
+
+    @click.command()
+    @options(table)
+    def main(**given) -> None:
+        run(table, **given, more_methods=more_methods)
+
+    return main
+
+
 def captions_of_lengths(seconds: Sequence[float], limit: str) -> dict[float, int]:
     """How many captions each length has: `limit` is one number, or one for each. Raises `click.BadParameter`."""
     counts = limit.split(",")
@@ -193,7 +204,8 @@ def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
 
 
 def how_it_was_made(table: SoundTable, whole: EvaluationRun) -> str:
-    made = provenance(f"python analyses/{table.script}.py", whole.info)
+    asked = {name: whole.info.parameters[name] for name in ("seconds", "steps")}
+    made = provenance(f"python analyses/{table.script}.py", whole.info, **asked)
     sounds = ", ".join(
         f"{row['n']} at {row['seconds']:g} s" for row in whole.rows if row["method"] == whole.rows[0]["method"]
     )
