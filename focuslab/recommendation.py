@@ -12,6 +12,7 @@ from focuslab.analyzers.options import check_comparable, unmeasured
 from focuslab.analyzers.quality_plan import FIDELITY, OBJECTIVES, QUALITY, with_quality
 from focuslab.candidates import PAPER, candidates, timed_as, with_paper
 from focuslab.capture import capture_attention
+from focuslab.confirmation import Timings
 from focuslab.errors import InputError
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.methods import Method, parse_method
@@ -23,6 +24,7 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.plan_files import check_plan_path, check_same, plan_directory, publish
 from focuslab.profiling import profile as take_profile
 from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS, check_prompts
+from focuslab.proof import OTHERS
 from focuslab.proof import prove as take_proof
 from focuslab.records import (
     AttentionRun,
@@ -41,6 +43,8 @@ from focuslab.trials import Choice, middles
 RECORDS = "records"
 """The directory beside a plan that holds what it is chosen from, for all plans there."""
 PROOF = "proof"
+TIMINGS = "timings"
+"""The directory within a plan's that holds the runs in which its choice was timed as a whole."""
 CAPTURED_PROMPTS, CAPTURE_STEPS, CAPTURED_STEPS = 2, 8, 2
 """Of a capture made here: prompts, denoising steps, those of them that are recorded. Its numbers say why, and do not
 choose."""
@@ -48,7 +52,16 @@ CAPTURED_FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2)
 REPEATS, MODULE_REPEATS = 5, 3
 CONFIRMATIONS = 2
 """How often the joint errors beside the choice are measured and the choice is made anew."""
-SHARES = {"capture": 0.07, "profile": 0.13, "sensitivity pass": 0.4, "confirmation": 0.03, "proof": 0.37}
+TIMED_CHOICES, TIMED_REPEATS = 3, 9
+"""How many choices of a speed are timed as a whole, one after another where each is too slow, and how often each."""
+SHARES = {
+    "capture": 0.07,
+    "profile": 0.13,
+    "sensitivity pass": 0.4,
+    "confirmation": 0.03,
+    "timing": 0.05,
+    "proof": 0.32,
+}
 """About how much of the work each part is."""
 
 Run = TypeVar("Run")
@@ -101,8 +114,9 @@ def recommend(
     """Choose for each length which sites to make sparse, how much and how, from measurements, and prove it.
 
     What is not given is made: a capture, a profile of all candidates at all sites, and a sensitivity pass, in records/
-    beside the plan, where the next plan finds them. The choice is confirmed by joint errors at and beside it. Then the
-    plan, the paper's choice, all sites and dense run on `proof_prompts` with another seed.
+    beside the plan, where the next plan finds them. The choice is confirmed by joint errors at and beside it and, where
+    it is to reach a speed, by timing it as a whole. Then the plan, the paper's choice, all sites and dense run on
+    `proof_prompts` with another seed.
 
     max_error, min_speedup: the budget, see `focuslab.selection.select`. prompts: of capture and pass. methods: labels,
     without sites, of what is tried where attention costs much; None is `focuslab.candidates`. per_site: choose for each
@@ -203,23 +217,46 @@ def recommend(
         )
 
     budget = {"max_error": max_error, "min_speedup": min_speedup}
+    timings = Timings({})
+
+    def choose() -> Selection:
+        return select(profile, sensitivity, attention, seconds=lengths, **budget, flops=flops, timings=timings)
+
     measured_here = sensitivity is None
     if measured_here:
         sensitivity = measure({}, "sensitivity pass")
-    selection = select(profile, sensitivity, attention, seconds=lengths, **budget, flops=flops)
+    selection = choose()
     # Only what this choice asks for counts, so that other plans' confirmations beside it do not change it.
     asked_for: dict[float, list[Choice]] = {at: [] for at in lengths}
     for _ in range(CONFIRMATIONS if measured_here else 0):
         for at, choices in selection.to_confirm().items():
             asked_for[at] += choices
         sensitivity = measure(asked_for, "confirmation")
-        selection = select(profile, sensitivity, attention, seconds=lengths, **budget, flops=flops)
+        selection = choose()
+    run = RunDirectory(plan_directory(path), info, force=force)
+    for count in range(TIMED_CHOICES if min_speedup is not None else 0):
+        untimed = [at for at, point in selection.points.items() if point.sparse and not point.timed]
+        if not untimed:
+            break
+        timing = _made(
+            True,
+            take_profile,
+            pipe,
+            untimed,
+            {"dense": OTHERS["dense"], "paper": OTHERS["paper"], "plan": selection.plan},
+            prompt=prompts[0],
+            repeats=TIMED_REPEATS,
+            seed=seed,
+            out=run.path / TIMINGS / f"{count + 1}",
+            progress=parts.part("timing"),
+        )
+        timings = timings.after(timing, selection.points, steps)
+        selection = choose()
 
     plan = selection.plan
     if evaluation is not None:
         trained = training_seconds(pipe)
         plan = with_quality(plan, selection.points, selection.frontiers, evaluation, objective, trained)
-    run = RunDirectory(plan_directory(path), info, force=force)
     proof = None
     if prove and any(entry.sites for entry in plan.entries):
         proof = _made(

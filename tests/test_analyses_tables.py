@@ -55,7 +55,8 @@ def test_one_run_a_length_one_table_of_all_and_nothing_is_done_twice(session_pip
     ]
     assert whole.info.parameters["seconds"] == [0.64, 1.28] and len(whole.info.prompts) == 3
     table = (out / "table.md").read_text()
-    assert "Made by python analyses/06_table3.py --model random:tiny --seconds 0.64,1.28 --steps 1, begun" in table
+    given = f"--seconds 0.64,1.28 --steps 1 --limit 4,3 --prompts {tmp_path / 'captions.txt'}"
+    assert f"Made by python analyses/06_table3.py --model random:tiny {given}, begun" in table
     assert "Sounds of each method: 4 at 0.64 s, 3 at 1.28 s" in table
     assert table.count("| `same-frequency` |") >= 4 and "`litefocus`" in first.stdout
     rows = list(csv.DictReader((out / "table.csv").open()))

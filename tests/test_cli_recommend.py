@@ -9,8 +9,9 @@ import pytest
 
 from focuslab import Plan
 from focuslab.instrument.probe import Probe
-from focuslab.recommendation import recommend
+from focuslab.recommendation import TIMED_REPEATS, recommend
 from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.report.choice_table import choice_markdown
 from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
@@ -87,6 +88,31 @@ def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_
         out=made.path,
         progress=lambda *_: pytest.fail("nothing was left to do"),
     )
+    assert again.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("min_speedup, rounds", [("paper", 1), (1.2, 2)])
+def test_a_choice_of_a_speed_is_timed_as_a_whole_before_it_is_published(
+    fast, session_pipe, tmp_path, min_speedup, rounds
+):
+    # By these records LiteFocus is twice as fast; by the clock here, by which choices are timed, nothing is.
+    kinds = {"--profile": ProfileRun, "--attention": AttentionRun, "--sensitivity": SensitivityRun}
+    given = {kind[2:]: load.load(fast[fast.index(kind) + 1]) for kind, load in kinds.items()}
+    given |= {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "proof_prompts": ["a dog"], "prove": False}
+    given |= {"min_speedup": min_speedup, "out": tmp_path / "fast.json"}
+    one = recommend(session_pipe, **given)
+    timings = sorted((tmp_path / "fast" / "timings").iterdir())
+    assert [path.name for path in timings] == [f"{count + 1}" for count in range(rounds)]
+    for path in timings:
+        rows = {row["method"]: row for row in ProfileRun.load(path).rows}
+        assert {"dense", "paper", "plan"} <= set(rows) and len(rows["plan"]["step_seconds"]) == TIMED_REPEATS
+    points = one.selection.summary["lengths"][0]["points"]
+    assert points["plan"]["timed"] and points["plan"]["methods"]
+    assert points["plan"]["speedup"] == pytest.approx(1, abs=0.1)
+    assert f"timing {rounds}" in one.plan.evidence["made_from"]
+    assert "were measured of the whole choice" in choice_markdown(one.selection.summary)
+    before = one.path.read_bytes()
+    again = recommend(session_pipe, **given, progress=lambda *_: pytest.fail("nothing was left to do"))
     assert again.path.read_bytes() == before
 
 

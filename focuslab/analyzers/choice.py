@@ -26,13 +26,15 @@ CONSTANT: Schedule = (0, 0)
 @dataclass(frozen=True)
 class Point:
     """A choice and what is predicted of it. step_seconds: of a denoising step, mean over all steps of a generation.
-    error: relative error of the guided UNet output, mean over steps. choice: an option for every group."""
+    error: relative error of the guided UNet output, mean over steps. choice: an option for every group. timed: the time
+    is not predicted from that of single groups, but was measured of the whole."""
 
     step_seconds: float
     speedup: float
     error: float
     choice: Mapping[str, Option]
     dense_steps: Schedule = CONSTANT
+    timed: bool = False
 
     @property
     def sparse(self) -> bool:

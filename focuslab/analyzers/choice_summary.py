@@ -18,7 +18,8 @@ DRAWN = 400
 """At most so many points of a frontier are kept to be drawn; the choice is made from all of them."""
 
 SOURCES = {
-    "step_seconds": "predicted: the dense step, median of plain steps in the profile, less what the groups save",
+    "step_seconds": "predicted: the dense step, median of plain steps in the profile, less what the groups save; where "
+    "timed is true, that dense step over the speed-up of the whole choice in an interleaved run before the proof",
     "saved_seconds": "profile: time of the group's sites in dense less that with the method, instrumented, "
     "with its share of what the plain steps save beyond that; from FLOPs where predicted is true",
     "error": "sensitivity pass: relative error of the guided UNet output with this group alone, mean over prompts and "
@@ -103,6 +104,7 @@ def _point(point: Point, found: Frontier) -> dict[str, Any]:
         "error_high": interval[1] if interval else None,
         "methods": point.methods,
         "dense_steps": list(point.dense_steps),
+        "timed": point.timed,
         "predicted_from_flops": point.predicted,
     }
 

@@ -58,7 +58,7 @@ def proof_summary(
             "step_seconds_p10": timing["step_seconds_p10"],
             "step_seconds_p90": timing["step_seconds_p90"],
             "dense_steps": timing.get("dense_steps", 0),
-            "speedup_vs_dense": _speedup(timing, dense.get(seconds), steps),
+            "speedup_vs_dense": generation_speedup(timing, dense.get(seconds), steps),
             **(mean_error(errors[key]) if method != "dense" else _NO_ERROR),
             **_distances(sounds[key]),
         }
@@ -72,8 +72,8 @@ def proof_summary(
 _NO_ERROR = {"error": 0.0, "error_low": 0.0, "error_high": 0.0, "prompts": None, "n": 0}
 
 
-def _speedup(timing: Record, dense: float | None, steps: int) -> float | None:
-    """Dense over this choice, of all steps of a generation."""
+def generation_speedup(timing: Record, dense: float | None, steps: int) -> float | None:
+    """Dense over a choice, of all `steps` of a generation, from its row of a profile and the dense step's median."""
     if dense is None:
         return None
     kept = min(timing.get("dense_steps", 0), steps)

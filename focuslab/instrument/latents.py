@@ -48,16 +48,21 @@ class _Enough(Exception):
 def latents_at(
     pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, at: Iterable[int], seed: int
 ) -> dict[int, Tensor]:
-    """Latents of some of the `steps` of one generation, as `LatentRecorder` keeps them; later steps are not run."""
+    """Latents of some of the `steps` of one generation, as `LatentRecorder` keeps them; the UNet is not run for
+    the last of them, nor for any later one."""
     recorder = LatentRecorder(pipe.unet, at)
 
-    def stop_when_complete(_step: int) -> None:
+    def stop_when_complete(_unet, _args) -> None:
         if recorder.complete:
             raise _Enough
 
     with recorder:
+        # Registered after the recorder's own hook, and so called after it.
+        hook = pipe.unet.register_forward_pre_hook(stop_when_complete)
         try:
-            denoise(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)), stop_when_complete)
+            denoise(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)))
         except _Enough:
             pass
+        finally:
+            hook.remove()
     return recorder.latents

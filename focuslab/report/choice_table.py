@@ -111,6 +111,10 @@ def _notes(summary: Mapping, shown: list[tuple]) -> list[str]:
             f"{percent(combination['misfit'], 1)} %; measured over predicted from {combination['low']:.2f} to "
             f"{combination['high']:.2f}."
         )
+    timed = sorted({row["seconds"] for row, name, point in shown if name == "plan" and point.get("timed")})
+    if timed:
+        where = ", ".join(f"{s:g}" for s in timed)
+        notes.append(f"Times of plan and paper at {where} s were measured of the whole choice, interleaved with dense.")
     filled = sorted({row["seconds"] for row, _, point in shown if point["predicted_from_flops"]})
     if filled:
         notes.append(f"Time predicted from FLOPs, not measured, at {', '.join(f'{s:g}' for s in filled)} s.")

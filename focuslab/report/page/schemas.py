@@ -227,7 +227,13 @@ def _two_ends(point: dict, where: str, gaps: list[str]) -> None:
 
 _POINT = Fields(
     {"step_seconds": DURATION, "error": AMOUNT, "speedup": RATIO, "dense_steps": Items(COUNT)},
-    {"error_low": AMOUNT, "error_high": AMOUNT, "methods": Named(NAME), "predicted_from_flops": Flag()},
+    {
+        "error_low": AMOUNT,
+        "error_high": AMOUNT,
+        "methods": Named(NAME),
+        "predicted_from_flops": Flag(),
+        "timed": Flag(),
+    },
     _two_ends,
 )
 _GROUP = Fields(
