@@ -31,7 +31,12 @@ TABLE = SoundTable(
 @click.option("--plan", type=click.Path(path_type=Path), help="A plan of focuslab recommend, to stand beside them.")
 @options(TABLE)
 def main(plan: Path | None, **given) -> None:
-    run(TABLE, **given, more_methods=lambda pipe: {} if plan is None else parse_methods([f"plan:{plan}"]))
+    run(
+        TABLE,
+        **given,
+        more_methods=lambda pipe: {} if plan is None else parse_methods([f"plan:{plan}"]),
+        more_options={"plan": plan},
+    )
 
 
 if __name__ == "__main__":

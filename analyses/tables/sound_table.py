@@ -126,11 +126,15 @@ def run(
     limit: str,
     cost: bool,
     more_methods: Callable[[Any], Mapping[str, Any]] = lambda pipe: {},
+    more_options: Mapping[str, Any] | None = None,
 ) -> EvaluationRun | None:
     """Evaluate each length in a run directory of its own below `out`, and write everything that is made of them.
 
-    more_methods: of a pipeline, label -> method for what has no name on the command line.
+    more_methods: of a pipeline, label -> method for what has no name on the command line. more_options: the
+    script's own options as they were given, None for those that were not.
     """
+    given = {"steps": steps, "limit": limit, "prompts": prompts, "reference": reference, **(more_options or {})}
+    given = {name: value for name, value in given.items() if value is not None}
     counts = captions_of_lengths(seconds, limit)
     pipe = focuslab.load(model)
     pipe.set_progress_bar_config(disable=True)
@@ -165,9 +169,9 @@ def run(
         runs.append(found)
         # After each length, so that what takes longest is not waited for.
         whole = merged(runs)
-        write(table, whole, out)
+        write(table, whole, out, given)
         # From its own summary: what is noted of other lengths is not of this figure.
-        write_quality_figures(found.summary, out, how_it_was_made(table, found))
+        write_quality_figures(found.summary, out, how_it_was_made(table, found, given))
     return whole if runs else None
 
 
@@ -185,9 +189,9 @@ def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
     return EvaluationRun(info, merge_evaluations([run.summary for run in runs]), records)
 
 
-def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
+def write(table: SoundTable, whole: EvaluationRun, out: Path, given: Mapping[str, Any]) -> None:
     """The merged run (which `focuslab recommend --evaluation` and `focuslab report` read), the tables, and words."""
-    made = how_it_was_made(table, whole)
+    made = how_it_was_made(table, whole, given)
     markdown = quality_markdown(whole.summary, whole.info)
     files = {
         RUN: to_json_bytes(whole.info.to_json()),
@@ -203,9 +207,10 @@ def write(table: SoundTable, whole: EvaluationRun, out: Path) -> None:
     click.echo(markdown)
 
 
-def how_it_was_made(table: SoundTable, whole: EvaluationRun) -> str:
-    asked = {name: whole.info.parameters[name] for name in ("seconds", "steps")}
-    made = provenance(f"python analyses/{table.script}.py", whole.info, **asked)
+def how_it_was_made(table: SoundTable, whole: EvaluationRun, given: Mapping[str, Any]) -> str:
+    """given: options as on the command line, beside the model and the lengths."""
+    seconds = whole.info.parameters["seconds"]
+    made = provenance(f"python analyses/{table.script}.py", whole.info, seconds=seconds, **given)
     sounds = ", ".join(
         f"{row['n']} at {row['seconds']:g} s" for row in whole.rows if row["method"] == whole.rows[0]["method"]
     )
