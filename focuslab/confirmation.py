@@ -4,6 +4,7 @@ The saving of every option was measured with noise, and a choice by time takes t
 then slower than predicted. So what was chosen for its speed is timed, and gone on from where it falls short.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -62,13 +63,18 @@ def with_speed(point: Point, dense_seconds: float, speedup: float) -> Point:
 
 
 def reaching(
-    found: Frontier, asked: float, needed: Callable[[Timing], float], timed: Callable[[Point], Timing | None]
+    found: Frontier,
+    asked: float,
+    needed: Callable[[Timing], float],
+    timed: Callable[[Point], Timing | None],
+    max_error: float | None = None,
 ) -> Point:
     """The choice of least error that is predicted to be `asked` times as fast as dense and was not timed to be less.
 
-    needed: what a choice must reach in the run that timed it. timed: the timing of a choice, if there is one. After one
-    that fell short, so much more is asked of the prediction. Where none is left, that which fell short least. Raises
-    `InputError` as `choose` does where nothing is predicted to be as fast.
+    needed: what a choice must reach in the run that timed it. timed: the timing of a choice, if there is one. A timing
+    is about as noisy as a prediction, so half of what one fell short by (as a ratio) is asked for on top. max_error: at
+    most so much error is paid for that. Where none is left, that which fell short least. Raises `InputError` as
+    `choose` does where nothing is predicted to be as fast.
     """
     short: list[tuple[float, Point]] = []
     wanted = asked
@@ -79,12 +85,14 @@ def reaching(
             if not short:
                 raise
             return _least_short(short)
+        if short and max_error is not None and point.error > max_error:
+            return _least_short(short)
         timing = timed(point)
         lack = 1.0 if timing is None else needed(timing) / timing.speedup
         if lack <= 1:
             return point
         short.append((lack, point))
-        wanted = point.speedup * max(lack, 1 + LEAST_RAISE)
+        wanted = point.speedup * max(math.sqrt(lack), 1 + LEAST_RAISE)
 
 
 def _least_short(short: Iterable[tuple[float, Point]]) -> Point:

@@ -107,7 +107,7 @@ def select(
     marks = _marks(frontiers, sensitivity.info.parameters["unet"])
     budgets = _budgets(marks["paper"], max_error, min_speedup)
     points = (
-        _choose(frontiers, budgets, timings, min_speedup)
+        _choose(frontiers, budgets, timings, min_speedup, marks["paper"])
         if FROM_PAPER in (max_error, min_speedup) or timings.by_length
         else choose_at_lengths(frontiers, max_error=max_error, min_speedup=min_speedup)
     )
@@ -191,7 +191,8 @@ def _as_fast_as(paper: float) -> float:
 
 
 def _needed(timing: Timing, min_speedup: Budget) -> float:
-    return _as_fast_as(timing.paper) if min_speedup == FROM_PAPER else min_speedup
+    """What a choice must reach in the run that timed it."""
+    return max(timing.paper, 1.0) if min_speedup == FROM_PAPER else min_speedup
 
 
 def _by_length(budgets: Mapping[float, Mapping[str, float | None]], name: str) -> dict[float, float | None]:
@@ -212,6 +213,7 @@ def _choose(
     budgets: Mapping[float, Mapping[str, float | None]],
     timings: Timings,
     min_speedup: Budget,
+    paper: Mapping[float, Point],
 ) -> dict[float, Point]:
     """The choice at each length within a budget of its own; dense where nothing meets it, unless that is everywhere."""
     points, refused = {}, []
@@ -225,6 +227,8 @@ def _choose(
                     budgets[seconds]["min_speedup"],
                     needed=lambda timing: _needed(timing, min_speedup),
                     timed=partial(timings.of, seconds),
+                    # With more error than the paper's choice that choice itself would do.
+                    max_error=paper[seconds].error if min_speedup == FROM_PAPER else None,
                 )
         except InputError as error:
             refused.append(f"{error} (at {seconds:g} s)")

@@ -7,7 +7,7 @@ import pytest
 
 from focuslab.confirmation import Timing, Timings, key_of, reaching, with_speed
 from focuslab.errors import InputError
-from focuslab.selection import MARGIN, select
+from focuslab.selection import select
 from tests.choice_records import make_info, make_profile
 from tests.test_selection import LENGTHS, make_pass, of
 
@@ -34,9 +34,9 @@ def test_without_timings_it_is_what_is_predicted_to_be_as_fast(found):
     assert (first.speedup, first.error) == (found[at].speedup, found[at].error) and first.speedup >= ASKED
 
 
-def test_after_one_that_fell_short_so_much_more_is_asked_of_the_prediction(found):
+def test_after_one_that_fell_short_half_as_much_more_is_asked_of_the_prediction(found):
     first = chosen(found, ASKED, lambda point: None)
-    slow = {key_of(first): Timing(speedup=ASKED / 1.1, paper=1.0)}
+    slow = {key_of(first): Timing(speedup=ASKED / 1.21, paper=1.0)}
     second = chosen(found, ASKED, lambda point: slow.get(key_of(point)))
     assert second.speedup >= 1.1 * first.speedup and second.error > first.error
     # The least error among all that is predicted to be that fast.
@@ -59,6 +59,22 @@ def test_where_all_fall_short_it_is_the_one_that_lacks_least(found, lack):
 
     assert chosen(found, ASKED, timed) == seen[0]
     assert len(seen) > 1 and len({key_of(point) for point in seen}) == len(seen)
+
+
+def test_no_more_error_is_paid_for_speed_than_is_allowed(found):
+    first = chosen(found, ASKED, lambda point: None)
+    slow = {key_of(first): Timing(speedup=ASKED / 1.21, paper=1.0)}
+    given = {"needed": lambda timing: ASKED, "timed": lambda point: slow.get(key_of(point))}
+    further = reaching(found, ASKED, **given)
+    assert reaching(found, ASKED, **given, max_error=further.error) == further
+    assert reaching(found, ASKED, **given, max_error=further.error * 0.999) == first
+
+
+def test_as_fast_as_the_paper_never_costs_more_error_than_the_paper(records):
+    first = select(*records, min_speedup="paper")
+    hopeless = {key_of(first.points[80.0]): Timing(speedup=1.0, paper=4.0)}
+    second = select(*records, min_speedup="paper", timings=Timings({80.0: hopeless}, (make_info(),)))
+    assert second.points[80.0].methods == first.points[80.0].methods and second.points[80.0].timed
 
 
 def test_what_nothing_is_predicted_to_reach_is_refused_as_without_timings(found):
@@ -86,14 +102,14 @@ def test_a_plan_that_was_timed_to_be_slower_than_the_papers_choice_is_chosen_ane
     point = first.points[80.0]
     slower = Timings({80.0: {key_of(point): Timing(speedup=2.0, paper=2.2)}}, (make_info(),))
     second = select(*records, min_speedup="paper", timings=slower)
-    assert second.points[80.0].speedup >= point.speedup * MARGIN * 2.2 / 2.0 * (1 - 1e-9)
+    assert second.points[80.0].speedup >= point.speedup * (2.2 / 2.0) ** 0.5 * (1 - 1e-9)
     assert not second.points[80.0].timed and second.points[20.0] == first.points[20.0]
     faster = Timings({80.0: {key_of(point): Timing(speedup=2.3, paper=2.2)}}, (make_info(),))
     third = select(*records, min_speedup="paper", timings=faster)
     assert key_of(third.points[80.0]) == key_of(point) and third.points[80.0].timed
     assert of(third, 80.0, "plan")["speedup"] == 2.3 and of(third, 80.0, "paper")["speedup"] == 2.2
     assert of(third, 80.0, "plan")["timed"] and not of(third, 20.0, "plan")["timed"]
-    assert third.summary["lengths"][-1]["budget"]["min_speedup"] == pytest.approx(MARGIN * 2.2)
+    assert third.summary["lengths"][-1]["budget"]["min_speedup"] == 2.2
     assert of(third, 80.0, "plan")["step_seconds"] == pytest.approx(third.frontiers[80.0].dense_seconds / 2.3)
     assert set(third.plan.evidence["made_from"]) == {"profile", "sensitivity pass", "timing 1"}
 
@@ -103,7 +119,7 @@ def test_a_speed_that_is_a_number_is_held_to_the_timing_too(records):
     point = first.points[80.0]
     timings = Timings({80.0: {key_of(point): Timing(speedup=1.2, paper=9.0)}}, (make_info(),))
     second = select(*records, min_speedup=ASKED, timings=timings)
-    assert second.points[80.0].speedup >= point.speedup * ASKED / 1.2 * (1 - 1e-9)
+    assert second.points[80.0].speedup >= point.speedup * (ASKED / 1.2) ** 0.5 * (1 - 1e-9)
     assert second.points[20.0] == first.points[20.0]
 
 

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+PLAN = "plan:"
+"""What stands before the path of a plan where methods are named."""
+
 
 def split_label(label: str) -> tuple[str, dict[str, Any]]:
     """Name and parameters: ("litefocus", {"cross_fraction": 0.2}); several `sites` are a tuple.
@@ -26,7 +29,9 @@ def without_sites(label: str) -> str:
 
 
 def brief(label: str) -> str:
-    """The label as short as a table has room for: "litefocus r=0.02 w=1/r"."""
+    """The label as short as a table has room for: "litefocus r=0.02 w=1/r"; of a plan, "plan mine.json"."""
+    if label.startswith(PLAN):
+        return f"plan {label.removeprefix(PLAN)}"
     name, parameters = split_label(label)
     texts = {key: "1/r" if value == "unbiased" else value for key, value in parameters.items()}
     return " ".join([name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in texts.items())])
