@@ -14,7 +14,7 @@ LAYERS = {
     "attention": 1,
     "analyzers": 1,
     "report": 1,
-    **dict.fromkeys(("candidates", "trials", "selection", "plan_files"), 2),
+    **dict.fromkeys(("candidates", "trials", "confirmation", "selection", "plan_files"), 2),
     "models": 2,
     "quality": 3,
     "instrument": 3,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from focuslab.analyzers.choice import Frontier, Point
-from focuslab.analyzers.labels import split_label
+from focuslab.analyzers.labels import PLAN, split_label
 from focuslab.analyzers.planning import boundaries
 from focuslab.analyzers.quality_objective import DENSE, QualityChoice, best_in_quality
 from focuslab.errors import InputError
@@ -32,7 +32,7 @@ def with_quality(
     where the objective is quality and the evaluation has no length to choose at.
     """
     # A plan that was evaluated has another one's sites, and dense lengths among them.
-    labels = sorted({row["method"] for row in evaluation.rows if not row["method"].startswith("plan:")})
+    labels = sorted({row["method"] for row in evaluation.rows if not row["method"].startswith(PLAN)})
     found = best_in_quality(evaluation.summary, labels)
     chosen = {s: choice for s, choice in found.items() if s in points and s > training_seconds}
     if objective == QUALITY and not chosen:
