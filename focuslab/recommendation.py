@@ -1,5 +1,6 @@
 """From a model to a plan with its proof: makes whatever records are missing, chooses, and runs what was chosen."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -311,11 +312,14 @@ class _Parts:
         self._progress = progress
 
     def part(self, name: str) -> Progress:
-        names = list(SHARES)
-        before = sum(SHARES[other] for other in names[: names.index(name)])
+        at = list(SHARES).index(name)
+        shares = list(SHARES.values())
+        start, end = (math.fsum(shares[:count]) / math.fsum(shares) for count in (at, at + 1))
 
         def progress(done: float, total: float, text: str) -> None:
-            self._progress(before + SHARES[name] * done / total, 1.0, f"{name}: {text}")
+            # Exact at both ends: the last part ends at 1 and not a rounding beyond.
+            part = done / total
+            self._progress((1 - part) * start + part * end, 1.0, f"{name}: {text}")
 
         return progress
 
