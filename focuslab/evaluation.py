@@ -81,5 +81,8 @@ def evaluate(
         worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
         if not worker.work():
             return None
-        summary, records = worker.finish()
+        with run.turn(worker.found_done) as ours:
+            if not ours:
+                return None
+            summary, records = worker.finish()
         return EvaluationRun(run.info, summary, tuple(records), run.path if out is not None else None)

@@ -118,7 +118,10 @@ def run(given, out, share=None, progress=None, **sounds):
         worker = Worker(given, maker, directory, share, progress or (lambda *_: None))
         if not worker.work():
             return None, maker.made
-        summary, records = worker.finish()
+        with directory.turn(worker.found_done) as ours:
+            if not ours:
+                return None, maker.made
+            summary, records = worker.finish()
     return EvaluationRun(directory.info, summary, tuple(records), out), maker.made
 
 

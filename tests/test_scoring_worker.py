@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from focuslab.errors import FocuslabError, InputError
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shards import ITEMS, ShardReader, ShardWriter
 from focuslab.scoring.shared import SharedDirectory
+from focuslab.scoring.worker import Worker
 from tests.evaluation_jobs import NoiseSounds, job, numbers, run
 
 
@@ -184,6 +186,32 @@ def test_two_processes_of_one_rank_are_refused(tmp_path):
             SharedDirectory(tmp_path, given.info, 1)
         SharedDirectory(tmp_path, given.info, 0).__exit__()
     SharedDirectory(tmp_path, given.info, 1).__exit__()
+
+
+def test_of_two_processes_that_find_all_done_at_once_one_makes_the_table(tmp_path):
+    given = job(2, seconds=(0.2,))
+
+    def makers():
+        with ExitStack() as stack:
+            workers = []
+            for share in (Share(1, 2), Share(0, 2)):
+                directory = stack.enter_context(SharedDirectory(tmp_path, given.info, share.rank))
+                workers.append(Worker(given, NoiseSounds(given.work.captions), directory, share, lambda *_: None))
+            found_done = [(worker.work(), worker.found_done)[1] for worker in workers]
+            made = []
+            for worker, found in zip(workers, found_done, strict=True):
+                assert worker.work()  # the second look, when both have done their shares
+                with worker.run.turn(found) as ours:
+                    if ours:
+                        worker.finish()
+                        made.append(worker.share.rank)
+            return made
+
+    assert makers() == [1]
+    assert makers() == [0]  # nothing to do: of a launch given again the first process shows the table
+    for shard in (tmp_path / "embeddings").glob("*.safetensors"):
+        shard.unlink()
+    assert makers() == [1]
 
 
 def test_force_removes_the_other_run_and_nothing_else(tmp_path):

@@ -1,6 +1,7 @@
 """A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,6 +10,7 @@ from focuslab.records import RunInfo
 from focuslab.store import (
     PARTIAL,
     RECORDS,
+    SUMMARY,
     RunDirectory,
     append_lines,
     cut_broken_line,
@@ -18,6 +20,7 @@ from focuslab.store import (
 )
 
 RANKS, EMBEDDINGS, PENDING, AUDIO = "records", "embeddings", "pending", "audio"
+TURN = "turn.lock"
 
 
 class SharedDirectory(RunDirectory):
@@ -30,9 +33,11 @@ class SharedDirectory(RunDirectory):
 
     def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
         super().__init__(path, info, force=force)
+        self._rank = rank
         self._own = self.path / RANKS / f"rank-{rank}.jsonl"
         self._own.parent.mkdir(exist_ok=True)
-        self._lock = _locked(self._own.with_suffix(".lock"), rank)
+        self._lock = self._locked_rank()
+        self._found = self._summary_stamp()
         self._read: dict[Path, tuple[int, int]] = {}
         cut_broken_line(self._own)
 
@@ -41,6 +46,22 @@ class SharedDirectory(RunDirectory):
 
     def __exit__(self, *_exception) -> None:
         self._lock.close()
+
+    @contextmanager
+    def turn(self, found_done: bool) -> Iterator[bool]:
+        """Hold up the others; whether the summary is this process's to write. Of several that find all of the work done
+        one writes it: the first, or rank 0 where the work was done (`found_done`) and the summary there before."""
+        with open(self.path / RANKS / TURN, "wb") as file:
+            _lock(file, wait=True)
+            stamp = self._summary_stamp()
+            yield stamp == self._found and (self._rank == 0 or not (found_done and stamp))
+
+    def _summary_stamp(self) -> tuple[int, int] | None:
+        try:
+            status = (self.path / SUMMARY).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def append(self, *records: dict[str, Any]) -> None:
         append_lines(self._own, records)
@@ -80,6 +101,7 @@ class SharedDirectory(RunDirectory):
         super()._clear()
         for pattern in (
             f"{RANKS}/rank-*",
+            f"{RANKS}/{TURN}",
             f"{EMBEDDINGS}/*.safetensors",
             f"{PENDING}/*.safetensors",
             f"{AUDIO}/*/*/*.wav",
@@ -87,22 +109,27 @@ class SharedDirectory(RunDirectory):
             for file in self.path.glob(pattern):
                 file.unlink()
 
+    def _locked_rank(self) -> BinaryIO:
+        file = open(self._own.with_suffix(".lock"), "wb")
+        if not _lock(file, wait=False):
+            file.close()
+            raise InputError(
+                f"another process is at work in {self.path} as rank {self._rank}: wait for it, or give another --out"
+            )
+        return file
 
-def _locked(path: Path, rank: int) -> BinaryIO:
-    """The file, locked for as long as it is open: the system lets go of it when the process ends, however it does."""
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
+    """Lock the file for as long as it is open, unless another process has: the system lets go of it when the process
+    ends, however it does. Where there are no locks, as on some network file systems, that passes for locked."""
     try:
         import fcntl
     except ImportError:
-        return open(path, "wb")
-    file = open(path, "wb")
+        return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
-        raise InputError(
-            f"another process is at work in {path.parent.parent} as rank {rank}: wait for it, or give another --out"
-        ) from None
+        return False
     except OSError:
-        # Some network file systems know no locks.
         pass
-    return file
+    return True

@@ -42,12 +42,14 @@ class Worker:
         self.weight = np.array(
             [job.flops[s, label] for s in job.work.seconds for label in job.work.methods], dtype=float
         )
+        self.found_done = False
         self.begun: tuple[float, int] | None = None
         self.reported = -np.inf
 
     def work(self) -> bool:
         """Do this process's share; whether all of the work is done then."""
         self._look()
+        self.found_done = self._all_done()
         self._report("found done")
         for index in self.share.of(range(len(self.recordings_done))):
             if not self.recordings_done[index]:
@@ -56,7 +58,7 @@ class Worker:
             self._group(group)
         self._look()
         self._report("done", always=True)
-        return bool(self.done.all() and self.recordings_done.all())
+        return self._all_done()
 
     def finish(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The summary and all records, both on disk."""
@@ -75,6 +77,9 @@ class Worker:
         self.run.write_summary(summary)
         self.run.note(ended=self.run.info.ended or now())
         return summary, merged
+
+    def _all_done(self) -> bool:
+        return bool(self.done.all() and self.recordings_done.all())
 
     def _look(self) -> None:
         """Take note of what any process has done since the last look."""
