@@ -30,10 +30,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Timings:
-    """What was timed: audio length in seconds -> `key_of` a choice -> its timing. infos: of the runs, in order."""
+    """What was timed: audio length in seconds -> `key_of` a choice -> its timing. infos: of the runs, in order.
+    closed: nothing more will be timed."""
 
     by_length: Mapping[float, Mapping[Key, Timing]]
     infos: tuple[RunInfo, ...] = ()
+    closed: bool = False
 
     def of(self, seconds: float, point: Point) -> Timing | None:
         return self.by_length.get(seconds, {}).get(key_of(point))
@@ -68,13 +70,14 @@ def reaching(
     needed: Callable[[Timing], float],
     timed: Callable[[Point], Timing | None],
     max_error: float | None = None,
+    closed: bool = False,
 ) -> Point:
     """The choice of least error that is predicted to be `asked` times as fast as dense and was not timed to be less.
 
     needed: what a choice must reach in the run that timed it. timed: the timing of a choice, if there is one. A timing
     is about as noisy as a prediction, so half of what one fell short by (as a ratio) is asked for on top. max_error: at
-    most so much error is paid for that. Where none is left, that which fell short least. Raises `InputError` as
-    `choose` does where nothing is predicted to be as fast.
+    most so much error is paid for that. closed: once something fell short, only what was timed is chosen. Where none is
+    left, that which fell short least. Raises `InputError` as `choose` does where nothing is predicted to be as fast.
     """
     short: list[tuple[float, Point]] = []
     wanted = asked
@@ -88,6 +91,8 @@ def reaching(
         if short and max_error is not None and point.error > max_error:
             return _least_short(short)
         timing = timed(point)
+        if closed and short and timing is None:
+            return _least_short(short)
         lack = 1.0 if timing is None else needed(timing) / timing.speedup
         if lack <= 1:
             return point

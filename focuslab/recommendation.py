@@ -251,7 +251,7 @@ def recommend(
             out=run.path / TIMINGS / f"{count + 1}",
             progress=parts.part("timing"),
         )
-        timings = timings.after(timing, selection.points, steps)
+        timings = replace(timings.after(timing, selection.points, steps), closed=count + 1 == TIMED_CHOICES)
         selection = choose()
 
     plan = selection.plan

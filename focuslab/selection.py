@@ -229,6 +229,7 @@ def _choose(
                     timed=partial(timings.of, seconds),
                     # With more error than the paper's choice that choice itself would do.
                     max_error=paper[seconds].error if min_speedup == FROM_PAPER else None,
+                    closed=timings.closed,
                 )
         except InputError as error:
             refused.append(f"{error} (at {seconds:g} s)")

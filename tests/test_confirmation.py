@@ -70,6 +70,16 @@ def test_no_more_error_is_paid_for_speed_than_is_allowed(found):
     assert reaching(found, ASKED, **given, max_error=further.error * 0.999) == first
 
 
+def test_once_nothing_more_is_timed_only_what_was_is_chosen(found):
+    first = chosen(found, ASKED, lambda point: None)
+    slow = {key_of(first): Timing(speedup=ASKED / 1.21, paper=1.0)}
+    given = {"needed": lambda timing: ASKED, "timed": lambda point: slow.get(key_of(point))}
+    assert reaching(found, ASKED, **given) != first
+    assert reaching(found, ASKED, **given, closed=True) == first
+    # What was never timed at all has nothing timed to give way to.
+    assert reaching(found, ASKED, needed=given["needed"], timed=lambda point: None, closed=True) == first
+
+
 def test_as_fast_as_the_paper_never_costs_more_error_than_the_paper(records):
     first = select(*records, min_speedup="paper")
     hopeless = {key_of(first.points[80.0]): Timing(speedup=1.0, paper=4.0)}
