@@ -76,6 +76,18 @@ def test_it_leaves_the_pipeline_as_it_was_and_needs_no_directory(run, pipe, soun
     assert np.array_equal(sound(), before) and torch.is_grad_enabled()
 
 
+def test_a_run_is_not_gone_on_with_through_another_vocoder(pipe, tmp_path):
+    evaluate(pipe, PROMPTS, **SHORT, out=tmp_path)
+    weights = pipe.vocoder.conv_pre.weight
+    kept = weights.detach().clone()
+    try:
+        weights.data.add_(1)
+        with pytest.raises(InputError, match=r"holds another run \(it differs in parameters\)"):
+            evaluate(pipe, PROMPTS, **SHORT, out=tmp_path)
+    finally:
+        weights.data.copy_(kept)
+
+
 def test_an_embedder_of_its_own_and_a_tagger(pipe, tmp_path):
     clap, tagger = save_clap(tmp_path / "clap", pipe), save_ast(tmp_path / "ast")
     found = evaluate(pipe, PROMPTS[:2], **SHORT, clap=clap, tagger=tagger, metrics=("clap", "kl"))

@@ -23,6 +23,7 @@ from transformers import (
     T5Tokenizer,
 )
 
+import oscillators
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
@@ -67,17 +68,20 @@ def vae() -> AutoencoderKL:
 
 
 def vocoder() -> SpeechT5HifiGan:
-    """Three stages to 500, 2,000 and 16,000 Hz with 160, 80 and 40 channels: HiFi-GAN's V3 (Kong et al., 2020), wider
-    where it is cheap and with one kernel size instead of three."""
+    """Four stages, of 128, 64, 32 and 16 channels, with what is known of sound in their weights.
+
+    Every stage has the residual layers of the first; those of the others stay empty.
+    """
     model = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=64,
             sampling_rate=16000,
-            upsample_initial_channel=320,
-            upsample_rates=[5, 4, 8],
-            upsample_kernel_sizes=[15, 12, 32],
+            upsample_initial_channel=256,
+            upsample_rates=list(oscillators.RATES),
+            upsample_kernel_sizes=list(oscillators.KERNELS),
             resblock_kernel_sizes=[3],
-            resblock_dilation_sizes=[[1, 3, 9]],
+            resblock_dilation_sizes=[[*oscillators.LEARNT, *(1,) * oscillators.EXPONENTIAL]],
+            leaky_relu_slope=0.0,
             normalize_before=True,
         )
     )
@@ -85,6 +89,7 @@ def vocoder() -> SpeechT5HifiGan:
         # Its own initialisation, a deviation of 0.01 whatever the width, makes the signal fainter with every layer.
         if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
             module.reset_parameters()
+    oscillators.install(model)
     return model
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 HERE = Path(__file__).parent
-STEPS = {"vae": 3000, "classifier": 1500, "clap": 1500, "text": 500, "vocoder": 6000, "unet": 20000}
+STEPS = {"vae": 3000, "classifier": 1500, "clap": 1500, "text": 500, "vocoder": 10000, "unet": 20000}
 ORDER = tuple(STEPS)
 
 

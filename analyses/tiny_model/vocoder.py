@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import components
+import oscillators
 from data import Clips
 from focuslab.quality.mel import HOP, log_mel
 from training import Training
 
-BATCH = 6
+BATCH = 8
 SAMPLES = 64 * HOP
 RESOLUTIONS = (256, 512, 1024, 2048)
 # What a mel spectrogram does not say, such as the phases of noise, no vocoder can get right: the rest stays high.
@@ -19,15 +20,13 @@ MEL_WEIGHT = 10
 def job(train: Clips, held_out: Clips, steps: int) -> Training:
     torch.manual_seed(0)
     model = components.vocoder()
-    with torch.no_grad():
-        some = torch.from_numpy(train.mels[::40].astype("float32"))
-        model.mean.copy_(some.mean(dim=(0, 1)))
-        model.scale.copy_(some.std(dim=(0, 1)))
+    waves = oscillators.waves(model)
 
     def losses(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         real = draw(train, BATCH, generator)
         mels = log_mel(real)
-        made = model(mels)
+        # What comes after the amplitudes is not trained: its response to them does for it, at a fifth of the time.
+        made = oscillators.sound(oscillators.amplitudes(model, mels), waves)
         mel_l1 = F.l1_loss(log_mel(made), mels)
         spectral = sum(_spectral(made, real, width) for width in RESOLUTIONS) / len(RESOLUTIONS)
         return {"loss": MEL_WEIGHT * mel_l1 + spectral, "mel_l1": mel_l1.detach(), "spectral": spectral.detach()}
@@ -40,7 +39,9 @@ def job(train: Clips, held_out: Clips, steps: int) -> Training:
             errors.append(F.l1_loss(log_mel(model(mels)), mels).item())
         return {"mel_l1": sum(errors) / len(errors)}
 
-    return Training("vocoder", model, losses, steps, rate=1e-3, held_out=look, held_out_every=200, average=0.995)
+    return Training(
+        "vocoder", model, losses, steps, rate=4e-4, decay=0.5, held_out=look, held_out_every=500, average=0.998
+    )
 
 
 def draw(clips: Clips, batch: int, generator: torch.Generator) -> Tensor:

@@ -53,9 +53,19 @@ def run_info(
 
 def fingerprint(unet: nn.Module) -> str:
     """Tells apart UNets trained or rounded differently: a hash of the weights at both ends."""
+    return _hash(unet.conv_in, unet.conv_out)
+
+
+def decoder_fingerprint(pipe) -> str:
+    """Tells apart what makes sound of latents, VAE and vocoder: a hash of the weights at both ends of each."""
+    decoder, vocoder = pipe.vae.decoder, pipe.vocoder
+    return _hash(decoder.conv_in, decoder.conv_out, vocoder.conv_pre, vocoder.conv_post)
+
+
+def _hash(*layers: nn.Module) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for weights in (unet.conv_in.weight, unet.conv_out.weight):
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for layer in layers:
+        digest.update(layer.weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

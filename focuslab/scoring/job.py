@@ -13,7 +13,7 @@ from focuslab.instrument.timers import clock_for
 from focuslab.methods import Attachable, as_method, parse_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
-from focuslab.models.identity import describe, run_info
+from focuslab.models.identity import decoder_fingerprint, describe, run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.quality.audioset import CHECKPOINT as TAGGER
@@ -99,6 +99,7 @@ def prepare(
             "seeds": seeds,
             "steps": steps,
             "guidance_scale": GUIDANCE_SCALE,
+            "decoder_fingerprint": decoder_fingerprint(pipe),
             "metrics": list(metrics),
             "embedders": _embedders(pipe, scorer),
             "reference": recordings.to_json() if recordings else None,
