@@ -147,6 +147,20 @@ def test_labels_of_errors_of_any_size_are_on_the_page_and_on_no_other_panel(summ
         assert label.x0 >= 0 and not any(label.overlaps(panel) for panel in panels)
 
 
+def test_table_and_figure_say_which_times_are_of_the_whole_choice(summary):
+    said = "of plan and paper at {} s were measured of the whole choice"
+
+    def note(summary):
+        return frontier_figure(summary).texts[-1].get_text().replace("\n", " ")
+
+    assert "of the whole choice" not in note(summary) and "of the whole choice" not in choice_markdown(summary)
+    lengths = summary["lengths"]
+    point = lengths[0]["points"]["plan"] | {"timed": True}
+    timed = summary | {"lengths": [lengths[0] | {"points": lengths[0]["points"] | {"plan": point}}, *lengths[1:]]}
+    for text in (note(timed), choice_markdown(timed)):
+        assert said.format(f"{lengths[0]['seconds']:g}") in text
+
+
 def test_a_dense_plan_says_so(summary):
     ax = plot_frontier(summary["lengths"][0])
     assert ax.texts[0].get_text() == "plan: dense"

@@ -52,6 +52,17 @@ def marks_of(row: Mapping) -> dict[str, Mapping]:
     return dict(sorted(row["points"].items(), key=lambda pair: order.get(pair[0], len(order) - 1.5)))
 
 
+def timed_note(summary: Mapping) -> str | None:
+    """At which lengths the plan was timed before it was published, in words."""
+    rows = length_rows(summary)
+    where = ", ".join(f"{row['seconds']:g}" for row in rows if row["points"].get("plan", {}).get("timed"))
+    return (
+        f"Times of plan and paper at {where} s were measured of the whole choice, interleaved with dense."
+        if where
+        else None
+    )
+
+
 def brief_group(group: str) -> str:
     """A block as it is; of a site its block and its place in it: "up_blocks.2 a3.0.attn1"."""
     return group.replace(".attentions.", " a").replace(".transformer_blocks.", ".")
@@ -111,10 +122,8 @@ def _notes(summary: Mapping, shown: list[tuple]) -> list[str]:
             f"{percent(combination['misfit'], 1)} %; measured over predicted from {combination['low']:.2f} to "
             f"{combination['high']:.2f}."
         )
-    timed = sorted({row["seconds"] for row, name, point in shown if name == "plan" and point.get("timed")})
-    if timed:
-        where = ", ".join(f"{s:g}" for s in timed)
-        notes.append(f"Times of plan and paper at {where} s were measured of the whole choice, interleaved with dense.")
+    if timed := timed_note(summary):
+        notes.append(timed)
     filled = sorted({row["seconds"] for row, _, point in shown if point["predicted_from_flops"]})
     if filled:
         notes.append(f"Time predicted from FLOPs, not measured, at {', '.join(f'{s:g}' for s in filled)} s.")

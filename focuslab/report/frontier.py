@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from focuslab.report.choice_table import length_rows, marks_of
+from focuslab.report.choice_table import length_rows, marks_of, timed_note
 from focuslab.report.layout import LEGEND, TIMES, axes, draw_footnote, footnote, panel_title, place
 from focuslab.report.style import (
     PAGE_INCHES,
@@ -190,6 +190,8 @@ def _said(summary: Mapping, measured: bool) -> str:
         text += (
             f", fitted on {combination['runs']} joint runs, which it misses by {percent(combination['misfit'], 1)} %."
         )
+    if timed := timed_note(summary):
+        text += f" {timed}"
     if measured:
         text += " Open: measured on prompts and seeds that the choice never saw, with intervals."
     return f"{text} {summary['crossover']}"
