@@ -79,10 +79,8 @@ def evaluate(
     with place_of(out) as place, SharedDirectory(place, job.info, share.rank, force=force) as run:
         sounds = Sounds(pipe, job.methods, steps)
         worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
-        if not worker.work():
+        finished = worker.finish() if worker.work() else None
+        if finished is None:
             return None
-        with run.turn(worker.found_done) as ours:
-            if not ours:
-                return None
-            summary, records = worker.finish()
+        summary, records = finished
         return EvaluationRun(run.info, summary, tuple(records), run.path if out is not None else None)

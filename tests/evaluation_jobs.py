@@ -116,12 +116,10 @@ def run(given, out, share=None, progress=None, **sounds):
     maker = NoiseSounds(given.work.captions, **sounds)
     with SharedDirectory(out, given.info, share.rank) as directory:
         worker = Worker(given, maker, directory, share, progress or (lambda *_: None))
-        if not worker.work():
+        finished = worker.finish() if worker.work() else None
+        if finished is None:
             return None, maker.made
-        with directory.turn(worker.found_done) as ours:
-            if not ours:
-                return None, maker.made
-            summary, records = worker.finish()
+    summary, records = finished
     return EvaluationRun(directory.info, summary, tuple(records), out), maker.made
 
 

@@ -197,14 +197,13 @@ def test_of_two_processes_that_find_all_done_at_once_one_makes_the_table(tmp_pat
             for share in (Share(1, 2), Share(0, 2)):
                 directory = stack.enter_context(SharedDirectory(tmp_path, given.info, share.rank))
                 workers.append(Worker(given, NoiseSounds(given.work.captions), directory, share, lambda *_: None))
-            found_done = [(worker.work(), worker.found_done)[1] for worker in workers]
+            for worker in workers:
+                worker.work()
             made = []
-            for worker, found in zip(workers, found_done, strict=True):
+            for worker in workers:
                 assert worker.work()  # the second look, when both have done their shares
-                with worker.run.turn(found) as ours:
-                    if ours:
-                        worker.finish()
-                        made.append(worker.share.rank)
+                if worker.finish() is not None:
+                    made.append(worker.share.rank)
             return made
 
     assert makers() == [1]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FOLDER = Path(__file__).parents[1] / "analyses" / "tiny_model"
+from tests.tiny_scripts import FOLDER
+
 sys.path.insert(0, str(FOLDER))
 
 pytest.importorskip("scipy")

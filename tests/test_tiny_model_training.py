@@ -1,22 +1,19 @@
 """The training of the bundled model: what its loop promises, on a toy; and the parts that must agree with libraries."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-TINY = Path(__file__).parents[1] / "analyses" / "tiny_model"
+from tests.tiny_scripts import importable
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _as_the_scripts_see_it():
-    sys.path.insert(0, str(TINY))
-    yield
-    sys.path.remove(str(TINY))
+    with importable():
+        yield
 
 
 @pytest.fixture

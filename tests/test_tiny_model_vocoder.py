@@ -1,29 +1,22 @@
 """What the bundled model's vocoder knows before it is trained, and what training leaves alone."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from focuslab.quality.mel import log_mel
-
-TINY = Path(__file__).parents[1] / "analyses" / "tiny_model"
+from tests.tiny_scripts import importable
 
 
 @pytest.fixture(scope="module")
 def made():
     """(the module oscillators, a vocoder)"""
-    sys.path.insert(0, str(TINY))
-    try:
+    with importable():
         import components
         import oscillators
 
         torch.manual_seed(0)
         yield oscillators, components.vocoder()
-    finally:
-        sys.path.remove(str(TINY))
 
 
 @torch.no_grad()

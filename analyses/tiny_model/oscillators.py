@@ -61,10 +61,12 @@ def install(model: SpeechT5HifiGan) -> None:
     first = model.resblocks[0]
     for module in (model.conv_pre, model.upsampler[0], *first.convs1[: len(LEARNT)], *first.convs2[: len(LEARNT)]):
         module.requires_grad_(True)
+    # Amplitudes come from the exponential alone.
+    _keep_empty(model.upsampler[0].weight, (slice(None), AMPLITUDES))
+    for change in first.convs2[: len(LEARNT)]:
+        _keep_empty(change.weight, AMPLITUDES)
     for module in (model.upsampler[0], *first.convs2[: len(LEARNT)]):
-        out = 1 if isinstance(module, nn.ConvTranspose1d) else 0
-        _pin(module.weight, (slice(None),) * out + (AMPLITUDES,))
-        _pin(module.bias, (AMPLITUDES,))
+        _keep_empty(module.bias, AMPLITUDES)
 
 
 def amplitudes(model: SpeechT5HifiGan, mels: Tensor) -> Tensor:
@@ -101,13 +103,12 @@ def _amplitudes_of_mels(model: SpeechT5HifiGan) -> None:
     spread.weight.mul_(0.3)
     spread.weight[LOGARITHMS] = 0
     spread.bias.zero_()
+    centres = _centres()
     for number, hertz in enumerate(frequencies()):
-        for band, share in _beside(hertz):
+        for band, share in _beside(hertz, centres):
             spread.weight[band, number, spread.kernel_size[0] // 2] = SCALE * share
-    spread.weight[:, AMPLITUDES] = 0
     for change in layers.convs2[: len(LEARNT)]:
         change.weight.mul_(0.1)
-        change.weight[AMPLITUDES] = 0
         change.bias.zero_()
 
     width = (LOUDEST - QUIETEST) / (2 * EXPONENTIAL)
@@ -116,9 +117,7 @@ def _amplitudes_of_mels(model: SpeechT5HifiGan) -> None:
     channels = torch.arange(64)
     for layer in range(EXPONENTIAL):
         bend, add = layers.convs1[len(LEARNT) + layer], layers.convs2[len(LEARNT) + layer]
-        for module in (bend, add):
-            module.weight.zero_()
-            module.bias.zero_()
+        _empty(bend, add)
         for half in range(2):
             piece = 2 * layer + half
             hidden = 64 * half + channels
@@ -127,10 +126,14 @@ def _amplitudes_of_mels(model: SpeechT5HifiGan) -> None:
             add.weight[64 + channels, hidden, 1] = slopes[piece] - (slopes[piece - 1] if piece else 0)
 
 
-def _beside(hertz: float) -> list[tuple[int, float]]:
-    """The mel bands below and above a frequency, each with the share that interpolation gives it."""
+def _centres() -> Tensor:
+    """Of the mel bands, in Hz `[64]`."""
     filters = torch.from_numpy(mel_filters(SAMPLE_RATE)).double()
-    centres = filters @ torch.linspace(0, SAMPLE_RATE / 2, filters.shape[1], dtype=torch.double) / filters.sum(dim=1)
+    return filters @ torch.linspace(0, SAMPLE_RATE / 2, filters.shape[1], dtype=torch.double) / filters.sum(dim=1)
+
+
+def _beside(hertz: float, centres: Tensor) -> list[tuple[int, float]]:
+    """The mel bands below and above a frequency, each with the share that interpolation gives it."""
     above = int(torch.searchsorted(centres, torch.tensor(hertz, dtype=torch.double)).clamp(1, len(centres) - 1))
     share = float(((hertz - centres[above - 1]) / (centres[above] - centres[above - 1])).clamp(0, 1))
     return [(above - 1, 1 - share), (above, share)]
@@ -140,9 +143,9 @@ def _sound_of_amplitudes(model: SpeechT5HifiGan) -> None:
     # Bands are samples of complex signals, never moved in frequency: that would need a phase which goes on from frame
     # to frame. Between the stages a ReLU takes what is negative, hence both signs of everything.
     _, oscillators, *filters = model.upsampler
-    for module in model.upsampler[1:]:
-        module.weight.zero_()
-        module.bias.zero_()
+    _empty(*model.upsampler[1:], model.conv_post)
+    for layers in model.resblocks[1:]:
+        _empty(*layers.convs1, *layers.convs2)
     rate = FRAME_RATE * RATES[1]
     times = _times(KERNELS[1], rate)
     # Three of these windows are one at every moment: a steady amplitude stays steady.
@@ -157,21 +160,15 @@ def _sound_of_amplitudes(model: SpeechT5HifiGan) -> None:
 
     pairs, halves = filters
     for band in range(SAMPLE_RATE // 2 // BAND):
-        response = _band_pass(KERNELS[2], 4, 4 * rate, BAND / 2, BAND * band)
+        response = _band_pass(KERNELS[2], RATES[2], RATES[2] * rate, BAND / 2, BAND * band)
         rows = ((response.real, response.imag), (-response.imag, response.real))
         _signed(pairs, 4 * band, 4 * (band // 2), rows)
     for band in range(SAMPLE_RATE // 4 // BAND):
-        response = _band_pass(KERNELS[3], 8, SAMPLE_RATE, 2 * BAND, 2 * BAND * band + BAND / 2)
+        response = _band_pass(KERNELS[3], RATES[3], SAMPLE_RATE, 2 * BAND, 2 * BAND * band + BAND / 2)
         _signed(halves, 4 * band, 0, ((response.real,), (-response.imag,)))
-    model.conv_post.weight.zero_()
-    model.conv_post.bias.zero_()
     # What the last rectifier, a leaky one, leaves of a pair is a little more than the signal.
     kept = 1 + nn.LeakyReLU().negative_slope
     model.conv_post.weight[0, :2, model.conv_post.kernel_size[0] // 2] = torch.tensor([1, -1]) / kept
-    for layers in model.resblocks[1:]:
-        for module in (*layers.convs1, *layers.convs2):
-            module.weight.zero_()
-            module.bias.zero_()
 
 
 def _signed(module: nn.ConvTranspose1d, first_in: int, first_out: int, rows) -> None:
@@ -197,8 +194,15 @@ def _band_pass(width: int, stride: int, rate: float, reach: float, centre: float
     return low * stride / low.sum() * torch.exp(2j * math.pi * centre * times)
 
 
-def _pin(parameter: nn.Parameter, index: tuple) -> None:
-    """Keep a part of what is trained as it is."""
+def _empty(*modules: nn.Module) -> None:
+    for module in modules:
+        module.weight.zero_()
+        module.bias.zero_()
+
+
+def _keep_empty(parameter: nn.Parameter, part: slice | tuple[slice, ...]) -> None:
+    """Keep a part of what is trained at zero."""
     mask = torch.ones_like(parameter)
-    mask[index] = 0
+    mask[part] = 0
+    parameter[part] = 0
     parameter.register_hook(lambda gradient: gradient * mask)

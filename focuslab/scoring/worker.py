@@ -42,14 +42,15 @@ class Worker:
         self.weight = np.array(
             [job.flops[s, label] for s in job.work.seconds for label in job.work.methods], dtype=float
         )
-        self.found_done = False
+        self._found_done: bool | None = None
         self.begun: tuple[float, int] | None = None
         self.reported = -np.inf
 
     def work(self) -> bool:
         """Do this process's share; whether all of the work is done then."""
         self._look()
-        self.found_done = self._all_done()
+        if self._found_done is None:
+            self._found_done = self._all_done()
         self._report("found done")
         for index in self.share.of(range(len(self.recordings_done))):
             if not self.recordings_done[index]:
@@ -60,23 +61,26 @@ class Worker:
         self._report("done", always=True)
         return self._all_done()
 
-    def finish(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The summary and all records, both on disk."""
-        work, there = self.job.work, self.reader.names()
-        records = {}
-        for record in self.run.all_records():
-            if record["shard"] is not None and record["shard"] not in there:
-                continue
-            if record["kind"] == "reference":
-                records[-1, record["index"]] = record
-            else:
-                records[0, work.number_of(record)] = record
-        merged = [records[key] for key in sorted(records)]
-        summary = evaluation_summary(self.run.info, merged, work, self.reader)
-        self.run.merge(merged)
-        self.run.write_summary(summary)
-        self.run.note(ended=self.run.info.ended or now())
-        return summary, merged
+    def finish(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """Once all is done: the summary and all records, both on disk; None where another process makes them."""
+        with self.run.turn(self._found_done) as ours:
+            if not ours:
+                return None
+            work, there = self.job.work, self.reader.names()
+            records = {}
+            for record in self.run.all_records():
+                if record["shard"] is not None and record["shard"] not in there:
+                    continue
+                if record["kind"] == "reference":
+                    records[-1, record["index"]] = record
+                else:
+                    records[0, work.number_of(record)] = record
+            merged = [records[key] for key in sorted(records)]
+            summary = evaluation_summary(self.run.info, merged, work, self.reader)
+            self.run.merge(merged)
+            self.run.write_summary(summary)
+            self.run.note(ended=self.run.info.ended or now())
+            return summary, merged
 
     def _all_done(self) -> bool:
         return bool(self.done.all() and self.recordings_done.all())
