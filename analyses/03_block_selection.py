@@ -63,9 +63,10 @@ def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site
                 progress=progress,
             )
         write_plan(made[name], how_it_was_made(made[name]))
-    write_atomically(out / "README.md", readme(made).encode())
+    how = how_it_was_made(last_proved(made))
+    write_atomically(out / "README.md", readme(made, how).encode())
     bars = bars_markdown(made, pass_seconds(out), choice_seconds(out))
-    write_atomically(out / "bars.md", f"{how_it_was_made(made[KNEE])}\n\n{bars}\n".encode())
+    write_atomically(out / "bars.md", f"{how}\n\n{bars}\n".encode())
     click.echo(bars)
 
 
@@ -91,7 +92,12 @@ def how_it_was_made(made: Recommendation) -> str:
     )
 
 
-def readme(made: Mapping[str, Recommendation]) -> str:
+def last_proved(made: Mapping[str, Recommendation]) -> Recommendation:
+    """That whose proof ended last, and with it all of them; any of them where nothing was proved."""
+    return max(made.values(), key=lambda one: one.proof.info.ended if one.proof else "")
+
+
+def readme(made: Mapping[str, Recommendation], how: str) -> str:
     """What lies in --out, and how it came there."""
     knee = made[KNEE]
     proved = next((one.proof.info.prompts for one in made.values() if one.proof), ())
@@ -99,7 +105,7 @@ def readme(made: Mapping[str, Recommendation]) -> str:
     combination = knee.selection.summary["combination"]
     return f"""# Block selection
 
-{how_it_was_made(knee)}
+{how}
 
 {crossover}
 

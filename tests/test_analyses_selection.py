@@ -46,6 +46,15 @@ def test_promises_are_of_what_each_plan_is_for(selection):
     assert not [what for what in lines if what.startswith("10 s, as fast: UNet")]
 
 
+def test_it_was_all_made_when_the_last_proof_ended(selection):
+    ends = {"plan": "2026-01-01T10:00:00+00:00", "as-fast-as-paper": "2026-01-01T10:30:00+00:00"}
+    made = {
+        name: SimpleNamespace(proof=SimpleNamespace(info=make_info("proof", ended=end))) for name, end in ends.items()
+    }
+    made["as-close-as-paper"] = SimpleNamespace(proof=None)
+    assert selection.last_proved(made) is made["as-fast-as-paper"]
+
+
 def test_the_script_makes_three_plans_from_the_same_records(selection, session_pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(selection.focuslab, "load", lambda *a: session_pipe)
     monkeypatch.setattr("focuslab.trials.candidates", lambda share: ("litefocus", "same-frequency"))

@@ -8,19 +8,22 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from focuslab.errors import InputError
 from focuslab.report.quality_figure import (
     looks_of,
+    panels_of,
     plot_speed_against_quality,
     quality_figure,
     write_quality_figures,
 )
 from focuslab.report.quality_rows import evaluation_rows, length_name, metrics_of
 from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown, quality_table
+from focuslab.report.style import method_look
 from focuslab.report.text import WIDTH, Column, Table, in_latex, in_tex
-from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
+from tests.evaluation_records import PAPERS_METRICS, info, row, summary
 from tests.evaluation_records import about as described
 
 
@@ -158,21 +161,45 @@ def points(ax):
     return {c.get_label(): tuple(c.lines[0].get_xydata()[0]) for c in ax.containers}
 
 
-def test_the_figure_draws_each_method_where_it_was_measured():
+def bars(ax):
+    """Label -> the ends of its bars, (x low, x high), (y low, y high); without those that it lacks."""
+    found = {}
+    for container in ax.containers:
+        ends = [segment for bar in container.lines[2] for segment in bar.get_segments() if len(segment)]
+        found[container.get_label()] = [tuple(end[:, axis]) for axis, end in enumerate(ends)]
+    return found
+
+
+def test_the_figure_draws_each_methods_difference_to_dense():
     rows = [r for r in evaluation_rows(summary()) if r["seconds"] == 40.0]
     ax = plot_speed_against_quality(rows, "clap", better="higher")
     assert points(ax) == {
-        m: pytest.approx((speed, 100 * (VALUES[m]["clap"] + 0.01)))
-        for m, speed in {"dense": 1.0, "litefocus": 1.5, "tome": 1.3}.items()
+        "dense": pytest.approx((1.0, 0.0)),
+        "litefocus": pytest.approx((1.5, 2.0)),
+        "tome": pytest.approx((1.3, -5.0)),
     }
-    bars = {c.get_label(): [segment for bar in c.lines[2] for segment in bar.get_segments()] for c in ax.containers}
-    (x_low, _), (x_high, _) = bars["litefocus"][0]
-    (_, y_low), (_, y_high) = bars["litefocus"][1]
-    assert (x_low, x_high) == pytest.approx((1.5 * 0.98, 1.5 * 1.02))
-    assert (y_low, y_high) == pytest.approx((19 * 0.95, 19 * 1.05))
-    assert "higher is better" in ax.get_ylabel() and "[%]" in ax.get_ylabel()
+    found = bars(ax)
+    assert found["litefocus"] == [pytest.approx((1.5 * 0.98, 1.5 * 1.02)), pytest.approx((2 - 0.475, 2 + 0.475))]
+    assert len(found["dense"]) == 1
+    assert ax.get_ylabel() == "\u0394 CLAP score [% points]\n(higher is better)"
     (line,) = [line for line in ax.get_lines() if list(line.get_xdata()) == [0, 1]]
-    assert line.get_ydata()[0] == pytest.approx(17)
+    assert line.get_ydata()[0] == 0
+
+
+def test_a_distance_to_dense_is_drawn_as_it_is():
+    rows = [r for r in evaluation_rows(summary()) if r["seconds"] == 10.0]
+    ax = plot_speed_against_quality(rows, "log_mel_l1")
+    assert points(ax) == {"litefocus": pytest.approx((1.5, 0.31)), "tome": pytest.approx((1.3, 0.72))}
+    assert ax.get_ylabel() == "log-mel L1"
+    assert not [line for line in ax.get_lines() if list(line.get_xdata()) == [0, 1]]
+
+
+def test_there_is_a_panel_for_one_distance_of_distributions_kl_and_clap():
+    rows = evaluation_rows(summary())
+    assert panels_of(rows) == ["frechet", "kl_softmax", "clap"]
+    for found in rows:
+        del found["metrics"]["frechet"], found["metrics"]["kl_softmax"]
+    assert panels_of(rows) == ["kernel", "clap", "log_mel_l1"]
 
 
 def test_given_axes_are_used_and_methods_without_a_speed_are_left_out():
@@ -215,6 +242,16 @@ def test_no_two_methods_look_the_same():
     methods = [f"litefocus:cross_fraction={i / 20}:cross_weight={w}" for i in range(8) for w in (1, "unbiased")]
     looks = looks_of(["dense", "litefocus", *methods])
     assert len({(look.color, look.marker) for look in looks.values()}) == len(looks)
+
+
+def test_variants_of_a_method_go_from_dark_to_light_with_markers_of_their_own():
+    methods = ["dense", "litefocus", *(f"litefocus:cross_fraction={r}" for r in (0.02, 0.05, 0.1, 0.2))]
+    looks = looks_of(methods)
+    brightness = [sum(to_rgb(looks[method].color)) for method in methods[2:]]
+    assert brightness == sorted(set(brightness))
+    assert len({look.marker for look in looks.values()}) == len(methods)
+    assert looks["litefocus"] == method_look("litefocus")
+    assert looks_of(methods[:3])[methods[2]].color == method_look(methods[2]).color
 
 
 def test_metrics_stand_in_their_order_and_only_where_they_have_a_value():

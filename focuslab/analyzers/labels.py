@@ -19,7 +19,7 @@ def split_label(label: str) -> tuple[str, dict[str, Any]]:
 
 def join_label(name: str, parameters: dict[str, Any]) -> str:
     """The one text of a method without its sites: parameters in alphabetical order."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in parameters.items()}
+    texts = _texts(parameters)
     return ":".join([name, *(f"{key}={texts[key]}" for key in sorted(texts) if key != "sites")])
 
 
@@ -33,11 +33,18 @@ def brief(label: str) -> str:
     if label.startswith(PLAN):
         return f"plan {label.removeprefix(PLAN)}"
     name, parameters = split_label(label)
-    texts = {key: "1/r" if value == "unbiased" else value for key, value in parameters.items()}
+    texts = _texts({key: "1/r" if value == "unbiased" else value for key, value in parameters.items()})
     return " ".join([name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in texts.items())])
 
 
 _SYMBOLS = {"cross_fraction": "r", "cross_weight": "w"}
+
+
+def _texts(parameters: dict[str, Any]) -> dict[str, str]:
+    return {
+        key: value if isinstance(value, str) else "+".join(value) if isinstance(value, tuple) else json.dumps(value)
+        for key, value in parameters.items()
+    }
 
 
 def _value(text: str) -> Any:

@@ -1,5 +1,8 @@
 """Speed against quality, a figure a length: every method a point with its intervals.
 
+Quality is the difference to dense with the same captions and seeds. The interval of a metric itself is mostly of which
+captions were taken, which is the same for all methods and would hide what they differ in; it stands in the tables.
+
 The functions named `plot_...` draw on the axes they are given, or on a new figure of column width, and return the axes.
 They pick numbers from rows and compute none.
 """
@@ -26,12 +29,18 @@ from focuslab.report.quality_rows import (
     metrics_of,
     scale_of,
 )
-from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, new_figure, save, style
+from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, new_figure, save, shade, style
 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
-PANELS = ("frechet", "kernel", "kl_softmax", "clap", "log_mel_l1")
-"""The metrics that a figure has room for, in order; at most three of them are drawn."""
+DIFFERENCE = "\u0394"
+PANELS = (("frechet", "kernel"), ("kl_softmax",), ("clap",), ("log_mel_l1",))
+"""The metrics that a figure has room for, in order: of each group the first that there is, of three groups at most."""
 _MOST, _COLUMNS = 3, 3
+_SHADES = (-0.55, 0.6)
+"""Of the first and the last variant of a method, as of `shade`."""
+_DENSE = {"value": 0.0, "low": None, "high": None}
+"""Of its own difference to itself."""
+_POINTS = "% points"
 _ARROWS = {"lower": "lower is better", "higher": "higher is better"}
 
 
@@ -43,12 +52,16 @@ def plot_speed_against_quality(
     better: str | None = None,
     looks: Mapping[str, Look] | None = None,
 ) -> Axes:
-    """A metric against the speed-up over dense, a point a method with the intervals of both. `rows` are of one length.
+    """A metric's difference to dense against the speed-up over dense, a point a method with the intervals of both.
 
-    A horizontal line is dense's value. better: "lower" or "higher", for the label. looks: method -> how it is drawn, to
-    share between panels. Methods without a speed-up are left out; raises `InputError` where none is left.
+    rows: of one length. A metric that is a distance to dense is drawn as it is. A horizontal line is dense. better:
+    "lower" or "higher", for the label. looks: method -> how it is drawn, to share between panels. Methods without a
+    speed-up are left out; raises `InputError` where none is left.
     """
-    rows = [row for row in rows if is_number(row.get(SPEEDUP)) and metric_of(row, metric)["value"] is not None]
+    rows = [row for row in rows if is_number(row.get(SPEEDUP))]
+    key = "minus_dense" if any(is_number(metric_of(row, metric, "minus_dense")["value"]) for row in rows) else None
+    found = {row["method"]: _DENSE if key and row["method"] == "dense" else metric_of(row, metric, key) for row in rows}
+    rows = [row for row in rows if found[row["method"]]["value"] is not None]
     if not rows:
         raise InputError(f"no method has both a speed-up and {metric}: evaluate dense too, and ask for that metric")
     lengths = lengths_of(rows)
@@ -58,14 +71,15 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            found = {k: v if v is None else v * scale.factor for k, v in metric_of(row, metric).items() if k != "n"}
+            there = found[row["method"]]
+            there = {k: v if v is None else v * scale.factor for k, v in there.items() if k != "n"}
             speed = {"value": row[SPEEDUP], "low": row.get("speedup_low"), "high": row.get("speedup_high")}
             look = looks[row["method"]]
             ax.errorbar(
                 speed["value"],
-                found["value"],
+                there["value"],
                 xerr=_beyond(speed),
-                yerr=_beyond(found),
+                yerr=_beyond(there),
                 label=row["method"],
                 zorder=3,
                 elinewidth=0.8,
@@ -73,13 +87,15 @@ def plot_speed_against_quality(
                 capthick=0.8,
                 **_marks(look),
             )
-            if row["method"] == "dense":
-                ax.axhline(found["value"], color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+        if key:
+            ax.axhline(0, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
         ax.margins(0.12)
+        ax.locator_params(axis="y", nbins=6)  # more would have more digits, and these the room of the label
         ax.grid(True)
         ax.set_xlabel(SPEED_LABEL)
-        unit = f" [{scale.unit}]" if scale.unit else ""
-        ax.set_ylabel(f"{scale.head}{unit}" + (f"\n({_ARROWS[better]})" if better in _ARROWS else ""))
+        unit = _POINTS if key and scale.unit == "%" else scale.unit
+        what = f"{DIFFERENCE} {scale.head}" if key else scale.head
+        ax.set_ylabel(f"{what}{f' [{unit}]' if unit else ''}" + (f"\n({_ARROWS[better]})" if better in _ARROWS else ""))
     return ax
 
 
@@ -90,7 +106,7 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
     """
     rows = at_length(evaluation_rows(summary), seconds, "evaluation")
     drawn = [row for row in rows if is_number(row.get(SPEEDUP))]
-    metrics = [name for name in PANELS if name in metrics_of(drawn)][:_MOST]
+    metrics = panels_of(drawn)
     if not metrics:
         raise InputError(f"the evaluation has no speed-up beside a metric at {seconds:g} s: evaluate dense too")
     methods = methods_of(drawn)
@@ -98,7 +114,8 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
     with style():
         left_out = [row["method"] for row in rows if row not in drawn]
         said = [
-            f"{seconds:g} s of sound; bars are 95 % intervals, and the dashed line is dense.",
+            f"{seconds:g} s of sound. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
+            "seeds. Bars are 95 % intervals; where one does not meet the line, the method surely differs from dense.",
             *([f"Without a speed-up: {', '.join(left_out)}."] if left_out else []),
             *map(str, summary.get("footnotes") or ()),
             *(caption or "").splitlines(),
@@ -113,7 +130,7 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
             x = 0.06 + i * pitch
             better = (summary["metrics"].get(name) or {}).get("better")
             panel_title(figure, f"({'abc'[i]})", _title(summary, name), x, top)
-            ax = place(figure, x + 0.58, top + 0.3, pitch - 0.7, panel)
+            ax = place(figure, x + 0.7, top + 0.3, pitch - 0.82, panel)
             plot_speed_against_quality(drawn, name, ax, better=better, looks=looks)
         handles = [Line2D([], [], label=brief(method), **_marks(looks[method])) for method in methods]
         figure.legend(
@@ -133,21 +150,47 @@ def write_quality_figures(summary: Mapping, directory: str | os.PathLike, captio
     paths = []
     for seconds in lengths_of(rows):
         own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
-        if set(PANELS) & set(metrics_of(own)):
+        if panels_of(own):
             figure = quality_figure(summary, seconds, caption)
             paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}")
     return paths
 
 
+def panels_of(rows: Iterable[Mapping]) -> list[str]:
+    """The metrics that a figure of these rows draws."""
+    there = set(metrics_of(rows))
+    found = [next((name for name in group if name in there), None) for group in PANELS]
+    return [name for name in found if name][:_MOST]
+
+
 def looks_of(methods: Sequence[str]) -> dict[str, Look]:
-    """The look of each method, points told apart: of two with one colour and marker the later takes another marker."""
+    """The look of each method, points told apart: those with parameters go from dark to light in the hue of their name,
+    in their order, and of one name no two have a marker in common as long as there are others."""
     looks: dict[str, Look] = {}
-    for method in methods:
-        look = method_look(method)
-        taken = {(other.color, other.marker) for other in looks.values()}
-        free = [marker for marker in (look.marker, *MARKERS) if (look.color, marker) not in taken and marker != "none"]
-        looks[method] = look._replace(marker=free[0] if free else look.marker)
-    return looks
+    for name in dict.fromkeys(map(_name, methods)):
+        variants = [method for method in methods if _name(method) == name and method != name]
+        own = [*([name] if name in methods else []), *variants]
+        shades = dict(zip(variants, _ramp(len(variants)), strict=True))
+        markers: set[str] = set()
+        for method in own:
+            look = method_look(method)
+            if len(variants) > 1 and method in shades:
+                look = look._replace(color=shade(method_look(name).color, shades[method]))
+            free = [marker for marker in (look.marker, *MARKERS) if marker not in markers]
+            look = look._replace(marker=free[0] if free else look.marker)
+            markers.add(look.marker)
+            looks[method] = look
+    return {method: looks[method] for method in methods}
+
+
+def _name(method: str) -> str:
+    return method.partition(":")[0]
+
+
+def _ramp(count: int) -> list[float]:
+    """Shades from dark to light."""
+    first, last = _SHADES
+    return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
 
 
 def _marks(look: Look) -> dict:
