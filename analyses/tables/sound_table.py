@@ -237,7 +237,7 @@ comes out so by chance.
 ## What is here
 
 * `table.md`, `table.csv` (unrounded), `table.tex`.
-* `speed_against_quality_*`: every method a point with its intervals, a figure a length.
+* `speed_against_quality_*`: every method's difference to dense with its intervals, a figure a length.
 * A run directory a length, such as `{length_name(whole.rows[0]["seconds"])}`, and the whole of them as one: `run.json`,
   `records.jsonl`, `summary.json` (for `focuslab recommend --evaluation` and `focuslab report`).
 """

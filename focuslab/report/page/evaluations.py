@@ -24,7 +24,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
                 group,
                 f"Speed against quality at {seconds:g} s",
                 lambda seconds=seconds: quality_figure(summary, seconds),
-                f"Each method a point at {seconds:g} s of sound, with intervals; the dashed line is dense.",
+                f"Each method's difference to dense (the dashed line) at {seconds:g} s of sound, with intervals.",
                 f"{'. '.join(_told(row) for row in here)}.",
                 wide=True,
             )
