@@ -14,7 +14,7 @@ from focuslab.errors import InputError
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.records import EvaluationRun
 from focuslab.report.quality_rows import merge_evaluations
-from focuslab.report.quality_words import against_dense, against_paper
+from focuslab.report.quality_words import against_dense, against_paper, findings
 from focuslab.wav import read_wav
 from tests.evaluation_records import SPEED, VALUES, summary
 from tests.test_analyses import analysis
@@ -63,7 +63,7 @@ def test_one_run_a_length_one_table_of_all_and_nothing_is_done_twice(session_pip
     assert {(r["seconds"], r["method"]) for r in rows} == {(f"{r['seconds']:g}", r["method"]) for r in whole.rows}
     assert r"\begin{tabular}" in (out / "table.tex").read_text()
     readme = (out / "README.md").read_text()
-    assert readme.startswith("# Only same-frequency") and "same-frequency against dense" in readme
+    assert readme.startswith("# Only same-frequency") and "`same-frequency`" in readme
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -155,22 +155,36 @@ def test_summaries_of_lengths_become_one():
 
 
 def test_words_say_where_a_method_is_surely_better_or_worse():
-    assert against_dense(summary(), "frechet", "tome") == "Frechet, tome against dense: surely worse at 10, 40 s."
-    assert against_dense(summary(width=3.0), "clap", "litefocus") == (
-        "CLAP score, litefocus against dense: not told apart at 10, 40 s."
-    )
+    assert against_dense(summary(), "frechet", "tome") == "surely worse than dense at 10, 40 s."
+    assert against_dense(summary(width=3.0), "clap", "litefocus") == "not told apart from dense at 10, 40 s."
     assert against_dense(summary(), "log_mel_l1", "litefocus") == ""
     mixed = summary()
     mixed["rows"][4]["metrics"]["frechet"]["minus_dense"] |= {"low": -0.1, "high": 0.2}
-    assert against_dense(mixed, "frechet", "litefocus").endswith("surely better at 10 s; not told apart at 40 s.")
+    assert against_dense(mixed, "frechet", "litefocus") == (
+        "surely better than dense at 10 s; not told apart from dense at 40 s."
+    )
+
+
+def test_methods_of_which_the_same_is_said_share_a_line():
+    assert findings(summary(), "kernel") == [
+        "kernel, `litefocus`: surely better than dense at 10, 40 s.",
+        "kernel, `tome`: surely worse than dense at 10, 40 s.",
+    ]
+    assert findings(summary(width=30.0), "kernel") == [
+        "kernel, `litefocus`, `tome`: not told apart from dense at 10, 40 s."
+    ]
+    assert findings(summary(), "frechet")[1] == (
+        "Frechet, `tome`: surely worse than dense at 10, 40 s. In the paper worse, as here, at 10, 40 s."
+    )
+    assert findings(summary(), "log_mel_l1") == []
 
 
 def test_words_beside_the_paper_are_of_directions_alone():
     # The paper's LiteFocus has a worse FAD than dense at 10 s, and a better one at 40 s.
     assert against_paper(summary(), "frechet", "litefocus") == (
-        "worse in the paper, the other way here: 10 s; better in the paper, the same here: 40 s."
+        "In the paper worse, the other way here, at 10 s; better, as here, at 40 s."
     )
-    assert against_paper(summary(width=3.0), "frechet", "litefocus").startswith("worse in the paper, not settled here")
+    assert against_paper(summary(width=3.0), "frechet", "litefocus").startswith("In the paper worse, not settled here,")
     assert against_paper(summary(), "kernel", "litefocus") == ""
     ours = {"dense": VALUES["dense"], "length-scale": VALUES["litefocus"]}
     found = summary(values=ours, speed={**SPEED, "length-scale": 1.0})

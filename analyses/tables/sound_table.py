@@ -18,7 +18,7 @@ from focuslab.report.provenance import provenance
 from focuslab.report.quality_figure import write_quality_figures
 from focuslab.report.quality_rows import length_name, merge_evaluations
 from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown
-from focuslab.report.quality_words import against_dense, against_paper
+from focuslab.report.quality_words import findings
 from focuslab.store import RECORDS, RUN, SUMMARY, to_json_bytes, to_lines, write_atomically
 
 BUNDLED = "tiny"
@@ -220,7 +220,7 @@ def how_it_was_made(table: SoundTable, whole: EvaluationRun, given: Mapping[str,
 def readme(table: SoundTable, whole: EvaluationRun, made: str) -> str:
     """What lies in --out, how it came there, and what it shows."""
     metrics = [name for name in table.metrics if name in whole.summary["metrics"]]
-    shown = [f"* {line}" for name in metrics for line in words(table, whole, name)]
+    shown = [f"* {line}" for name in metrics for line in findings(whole.summary, name)]
     return f"""# {table.title}
 
 {table.about}
@@ -241,15 +241,3 @@ comes out so by chance.
 * A run directory a length, such as `{length_name(whole.rows[0]["seconds"])}`, and the whole of them as one: `run.json`,
   `records.jsonl`, `summary.json` (for `focuslab recommend --evaluation` and `focuslab report`).
 """
-
-
-def words(table: SoundTable, whole: EvaluationRun, metric: str) -> list[str]:
-    """Each method against dense in this metric, and where the paper has it, whether its direction was found."""
-    methods = list(dict.fromkeys(row["method"] for row in whole.rows if row["method"] != "dense"))
-    found = []
-    for method in methods:
-        line = against_dense(whole.summary, metric, method)
-        if line:
-            paper = against_paper(whole.summary, metric, method)
-            found.append(f"{line} {paper}".strip())
-    return found

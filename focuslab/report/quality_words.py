@@ -1,13 +1,13 @@
-"""What an evaluation shows, in sentences: a method against dense at each length, and beside what the paper found."""
+"""What an evaluation shows, in sentences: methods against dense at each length, and beside what the paper found."""
 
 from collections.abc import Mapping
 
 from focuslab.analyzers.quality_objective import measured, sure_sign
 from focuslab.report.paper import METRICS as PAPER_METRICS
 from focuslab.report.paper import paper_value
-from focuslab.report.quality_rows import evaluation_rows, metric_of, scale_of
+from focuslab.report.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
 
-_OUTCOMES = {"+": "surely better", "-": "surely worse", "": "not told apart"}
+_OUTCOMES = {"+": "surely better than dense", "-": "surely worse than dense", "": "not told apart from dense"}
 
 
 def outcome(row: Mapping, metric: str, better: str | None) -> str:
@@ -15,17 +15,23 @@ def outcome(row: Mapping, metric: str, better: str | None) -> str:
     return {True: "+", False: "-", None: ""}[sure_sign(measured(row, metric, "minus_dense"), better)]
 
 
+def findings(summary: Mapping, metric: str) -> list[str]:
+    """What a metric says of each method, in Markdown; a sentence or two for all methods of which it says the same."""
+    of: dict[str, list[str]] = {}
+    for method in methods_of(evaluation_rows(summary)):
+        if words := against_dense(summary, metric, method):
+            of.setdefault(f"{words} {against_paper(summary, metric, method)}".strip(), []).append(f"`{method}`")
+    return [f"{scale_of(metric).head}, {', '.join(methods)}: {words}" for words, methods in of.items()]
+
+
 def against_dense(summary: Mapping, metric: str, method: str) -> str:
-    """ "Frechet, litefocus against dense: surely worse at 10 s; not told apart at 40, 80 s." "" where nothing was
-    measured against dense."""
+    """ "surely worse than dense at 10 s; not told apart from dense at 40, 80 s." "" where nothing was measured against
+    dense."""
     better = _better(summary, metric)
     lengths: dict[str, list[str]] = {}
     for row in _compared(summary, metric, method):
-        lengths.setdefault(outcome(row, metric, better), []).append(f"{row['seconds']:g}")
-    if not lengths:
-        return ""
-    said = "; ".join(f"{_OUTCOMES[sign]} at {', '.join(at)} s" for sign, at in lengths.items())
-    return f"{scale_of(metric).head}, {method} against dense: {said}."
+        lengths.setdefault(_OUTCOMES[outcome(row, metric, better)], []).append(f"{row['seconds']:g}")
+    return _at_lengths(lengths)
 
 
 def against_paper(summary: Mapping, metric: str, method: str) -> str:
@@ -43,10 +49,15 @@ def against_paper(summary: Mapping, metric: str, method: str) -> str:
             continue
         papers = "+" if (values[0] < values[1]) == (better == "lower") else "-"
         ours = outcome(row, metric, better)
-        agreement = "the same here" if ours == papers else "not settled here" if not ours else "the other way here"
-        said = f"{'better' if papers == '+' else 'worse'} in the paper, {agreement}"
+        agreement = "as here" if ours == papers else "not settled here" if not ours else "the other way here"
+        said = f"{'better' if papers == '+' else 'worse'}, {agreement},"
         found.setdefault(said, []).append(f"{row['seconds']:g}")
-    return "; ".join(f"{said}: {', '.join(at)} s" for said, at in found.items()) + "." if found else ""
+    return f"In the paper {_at_lengths(found)}" if found else ""
+
+
+def _at_lengths(found: Mapping[str, list[str]]) -> str:
+    """What was found and the lengths in seconds at which it was, as the rest of a sentence."""
+    return "; ".join(f"{said} at {', '.join(at)} s" for said, at in found.items()) + "." if found else ""
 
 
 def _compared(summary: Mapping, metric: str, method: str) -> list[Mapping]:
