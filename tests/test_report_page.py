@@ -14,9 +14,11 @@ from focuslab.errors import InputError
 from focuslab.report.page.html import MOST_BYTES, default_name, write_report
 from focuslab.report.page.profiles import merged, profile_group, told_of
 from focuslab.report.page.sources import find
+from focuslab.report.page.story import of_evaluation
 from focuslab.report.text import NOTHING
 from focuslab.store import read_arrays, write_arrays
 from tests import report_runs
+from tests.evaluation_records import VALUES, summary
 
 
 class Reader(HTMLParser):
@@ -246,6 +248,26 @@ def test_runs_of_one_length_each_are_one_table_and_times_are_never_mixed(tmp_pat
         [10.0, 20.0, 40.0],
         [20.0, 80.0],
     ]
+
+
+def test_one_length_of_a_table_is_not_shown_beside_the_table(tmp_path):
+    table = report_runs.write_evaluation(tmp_path / "table", ["rain"])
+    report_runs.write_evaluation(table / "010s", ["rain"], lengths=(10.0,))
+    other = report_runs.write_evaluation(table / "other", ["rain"], lengths=(80.0,))
+    assert [run.folder.root for run in find([tmp_path]).runs] == [table, other]
+
+
+def test_the_first_words_name_the_sure_differences_alone():
+    assert of_evaluation(summary()).words == (
+        "Of 2 methods against dense at 40 s in Frechet, KL, CLAP score: "
+        "litefocus surely better in Frechet (-1, -1.2 to -0.85) and KL (-0.1, -0.15 to -0.052) "
+        "and CLAP score (+2 points, +1.5 to +2.5); "
+        "tome surely worse in Frechet (+2, +1.8 to +2.2) and KL (+0.4, +0.34 to +0.46) "
+        "and CLAP score (-5 points, -5.3 to -4.7); no other difference is sure."
+    )
+    assert of_evaluation(summary(width=100.0)).words.endswith("CLAP score: no difference is sure.")
+    unpaired = {name: {"clap": values["clap"]} for name, values in VALUES.items() if name != "dense"}
+    assert of_evaluation(summary(values=unpaired)) is None
 
 
 def test_only_as_many_methods_are_drawn_as_can_be_told_apart_and_the_others_are_named(tmp_path):

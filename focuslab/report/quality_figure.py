@@ -24,18 +24,16 @@ from focuslab.report.quality_rows import (
     SPEEDUP,
     evaluation_rows,
     length_name,
+    main_metrics,
     methods_of,
     metric_of,
-    metrics_of,
     scale_of,
 )
 from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, new_figure, save, shade, style
 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 DIFFERENCE = "\u0394"
-PANELS = (("frechet", "kernel"), ("kl_softmax",), ("clap",), ("log_mel_l1",))
-"""The metrics that a figure has room for, in order: of each group the first that there is, of three groups at most."""
-_MOST, _COLUMNS = 3, 3
+_COLUMNS = 3
 _SHADES = (-0.55, 0.6)
 """Of the first and the last variant of a method, as of `shade`."""
 _DENSE = {"value": 0.0, "low": None, "high": None}
@@ -106,7 +104,7 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
     """
     rows = at_length(evaluation_rows(summary), seconds, "evaluation")
     drawn = [row for row in rows if is_number(row.get(SPEEDUP))]
-    metrics = panels_of(drawn)
+    metrics = main_metrics(drawn)
     if not metrics:
         raise InputError(f"the evaluation has no speed-up beside a metric at {seconds:g} s: evaluate dense too")
     methods = methods_of(drawn)
@@ -150,17 +148,10 @@ def write_quality_figures(summary: Mapping, directory: str | os.PathLike, captio
     paths = []
     for seconds in lengths_of(rows):
         own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
-        if panels_of(own):
+        if main_metrics(own):
             figure = quality_figure(summary, seconds, caption)
             paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}")
     return paths
-
-
-def panels_of(rows: Iterable[Mapping]) -> list[str]:
-    """The metrics that a figure of these rows draws."""
-    there = set(metrics_of(rows))
-    found = [next((name for name in group if name in there), None) for group in PANELS]
-    return [name for name in found if name][:_MOST]
 
 
 def looks_of(methods: Sequence[str]) -> dict[str, Look]:

@@ -33,6 +33,10 @@ SCALES = {
 }
 """Metric -> how it is shown, in the order of tables."""
 
+MAIN = (("frechet", "kernel"), ("kl_softmax",), ("clap",), ("log_mel_l1",))
+"""What is shown where there is room for few metrics, in order: of each group the first that there is."""
+MOST_MAIN = 3
+
 
 def scale_of(metric: str) -> Scale:
     return SCALES.get(metric) or Scale(metric.replace("_", " "))
@@ -91,6 +95,13 @@ def metrics_of(rows: Iterable[Mapping]) -> list[str]:
     found = {name for row in rows for name, metric in row["metrics"].items() if is_number(metric["value"])}
     known = [name for name in SCALES if name in found]
     return known + sorted(found - set(known))
+
+
+def main_metrics(rows: Iterable[Mapping]) -> list[str]:
+    """The metrics that any row has a value of, where there is room for `MOST_MAIN`."""
+    there = set(metrics_of(rows))
+    found = [next((name for name in group if name in there), None) for group in MAIN]
+    return [name for name in found if name][:MOST_MAIN]
 
 
 def metric_of(row: Mapping, name: str, key: str | None = None) -> Mapping[str, Any]:

@@ -108,6 +108,7 @@ def find(paths: Iterable[str | Path]) -> Found:
             _add_plan(Folder(path.parent), path.name, found, asked=True)
         else:
             raise InputError(f"{path} does not exist: expected a run directory of focuslab, or a plan")
+    found.runs = _without_parts(found.runs)
     found.plans = _different(found.plans)
     if not found:
         # One line: the first reason is the nearest to what was asked for.
@@ -260,6 +261,17 @@ def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
         where = f"line {damaged[0]}" + (f" and {len(damaged) - 1} more" if len(damaged) > 1 else "")
         run.gaps.append(f"{run.folder.name(RECORDS)} is damaged in {where}; left out")
     return records
+
+
+def _without_parts(runs: list[Run]) -> list[Run]:
+    """Without evaluations that lie within another one which has all of their rows, such as one length of a table."""
+    whole = [run for run in runs if run.kind == "evaluation"]
+
+    def is_part(run: Run) -> bool:
+        around = [other for other in whole if other.folder.root in run.folder.root.parents]
+        return any(all(row in other.summary["rows"] for row in run.summary["rows"]) for other in around)
+
+    return [run for run in runs if not (run.kind == "evaluation" and is_part(run))]
 
 
 def _short(value: Any) -> str:

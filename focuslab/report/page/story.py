@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from focuslab.analyzers.labels import brief
 from focuslab.analyzers.verdict import times
 from focuslab.report.layout import TIMES
 from focuslab.report.page.captures import shown_rows
@@ -11,7 +12,8 @@ from focuslab.report.page.parts import Table, numbers, plain, table, words
 from focuslab.report.page.profiles import told_of
 from focuslab.report.page.sources import PlanFile, Run
 from focuslab.report.plan_table import range_of
-from focuslab.report.quality_rows import evaluation_rows, metric_of, metrics_of, scale_of
+from focuslab.report.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
+from focuslab.report.quality_words import outcome
 from focuslab.report.tables import SECONDS, summary_rows
 from focuslab.report.text import formatter
 
@@ -139,20 +141,17 @@ def of_proof(summary: Mapping) -> Said | None:
 
 
 def of_evaluation(summary: Mapping) -> Said | None:
-    """At the longest length: each method against dense in the first metric that has a paired difference."""
+    """At the longest length: which methods surely differ from dense in which of the main metrics."""
     rows = evaluation_rows(summary)
     rows = [row for row in rows if row["seconds"] == rows[-1]["seconds"] and row["method"] != "dense"]
-    for name in metrics_of(rows):
-        found = [(row["method"], metric_of(row, name, "minus_dense")) for row in rows]
-        found = [
-            (method, minus) for method, minus in found if None not in (minus["value"], minus["low"], minus["high"])
-        ]
-        if found:
-            better = (summary["metrics"].get(name) or {}).get("better")
-            parts = "; ".join(f"{method} {_against(minus, better, scale_of(name).factor)}" for method, minus in found)
-            unit = f" ({scale_of(name).unit})" if scale_of(name).unit else ""
-            return Said(f"{scale_of(name).head}{unit} beside dense at {rows[0]['seconds']:g} s: {parts}.", [])
-    return None
+    metrics = [name for name in main_metrics(rows) if any(_has_interval(row, name) for row in rows)]
+    if not metrics:
+        return None
+    sure = [said for row in rows if (said := _sure_differences(summary, row, metrics))]
+    heads = ", ".join(scale_of(name).head for name in metrics)
+    methods = f"{len(rows)} method{'s' * (len(rows) > 1)} against dense at {rows[0]['seconds']:g} s in {heads}"
+    found = f"{'; '.join(sure)}; no other difference is sure" if sure else "no difference is sure"
+    return Said(f"Of {methods}: {found}.", [])
 
 
 def profiles_side_by_side(profiles: Profiles) -> Table | None:
@@ -196,11 +195,21 @@ def captures_side_by_side(captures: Sequence[Run]) -> Table | None:
     return table("Lift of each block, captures side by side", [words("Block", blocks), *columns])
 
 
-def _against(minus: Mapping, better: str | None, factor: float) -> str:
-    value, low, high = (factor * minus[key] for key in ("value", "low", "high"))
-    said = f"{value:+.3g} ({low:+.3g} to {high:+.3g})"
-    if low <= 0 <= high:
-        return f"{said}, not told apart"
-    if better not in ("lower", "higher"):
-        return said
-    return f"{said}, {'better' if (value > 0) == (better == 'higher') else 'worse'}"
+def _has_interval(row: Mapping, metric: str) -> bool:
+    return None not in (metric_of(row, metric, "minus_dense")[key] for key in ("value", "low", "high"))
+
+
+def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
+    """ "litefocus surely worse in KL (+0.06, +0.01 to +0.11), surely better in ..."; "" where nothing is sure."""
+    found: dict[str, list[str]] = {}
+    for metric in metrics:
+        sign = outcome(row, metric, (summary["metrics"].get(metric) or {}).get("better"))
+        if not sign:
+            continue
+        minus, scale = metric_of(row, metric, "minus_dense"), scale_of(metric)
+        value, low, high = (scale.factor * minus[key] for key in ("value", "low", "high"))
+        unit = " points" if scale.unit == "%" else f" {scale.unit}" if scale.unit else ""
+        said = f"{scale.head} ({value:+.2g}{unit}, {low:+.2g} to {high:+.2g})"
+        found.setdefault({"+": "surely better in", "-": "surely worse in"}[sign], []).append(said)
+    said = ", ".join(f"{sign} {' and '.join(parts)}" for sign, parts in found.items())
+    return f"{brief(row['method'])} {said}" if said else ""
