@@ -76,6 +76,6 @@ def test_each_difference_of_the_metric_is_named():
 
 def test_a_speed_up_over_fused_attention_is_never_the_papers():
     assert differences("speedup_vs_dense", summary(), info()) == ["the paper's is over unfused attention"]
-    other = differences("speedup_vs_dense", summary(), info(machine={"accelerator": None}))
-    assert len(other) == 2 and "A6000" in other[1]
+    other = differences("speedup_vs_dense", summary(), info(machine={"processor": "AMD EPYC"}))
+    assert other[1:] == ["the machine is AMD EPYC and not an A6000"]
     assert "speedup_vs_dense" in METRICS
