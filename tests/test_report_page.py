@@ -250,6 +250,18 @@ def test_runs_of_one_length_each_are_one_table_and_times_are_never_mixed(tmp_pat
     ]
 
 
+def test_what_a_choice_and_its_proof_were_timed_by_is_part_of_them(tmp_path):
+    report_runs.write_plan(tmp_path)
+    report_runs.write_profile(tmp_path / "plan" / "proof" / "time")
+    report_runs.write_profile(tmp_path / "plan" / "timings" / "1")
+    page = write_report([tmp_path], tmp_path / "page.html")[1]
+    assert "No profile was given" in " ".join(gap for section in page.sections for gap in section.gaps)
+    report_runs.write_profile(tmp_path / "time")
+    page = write_report([tmp_path], tmp_path / "page.html")[1]
+    (time,) = [section for section in page.sections if section.name == "time"]
+    assert len(time.groups) == 1
+
+
 def test_one_length_of_a_table_is_not_shown_beside_the_table(tmp_path):
     table = report_runs.write_evaluation(tmp_path / "table", ["rain"])
     report_runs.write_evaluation(table / "010s", ["rain"], lengths=(10.0,))

@@ -43,9 +43,9 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
     proofs += [
         (run, run.summary["proof"])
         for run in found.of("recommendation")
-        if run.summary["proof"] and not any(_within(proof, run) for proof, _ in proofs)
+        if run.summary["proof"] and not any(proof.lies_in(run) for proof, _ in proofs)
     ]
-    timings = [run for run in found.of("profile") if any(_within(run, p) for p in found.of("proof"))]
+    timings = [run for run in found.of("profile") if _is_timing(run, found)]
     profiles = merged([run for run in found.of("profile") if run not in timings])
     captures, evaluations = found.of("attention"), found.of("evaluation")
     time = [_tried(drawer, run, lambda r=run, s=s: profile_group(r, s, drawer)) for run, s in profiles]
@@ -201,13 +201,17 @@ def _there(groups: Sequence[Group | None]) -> list[Group]:
     return [group for group in groups if group is not None]
 
 
-def _within(run: Run, other: Run) -> bool:
-    return run.folder.root.parent == other.folder.root
+def _is_timing(run: Run, found: Found) -> bool:
+    """Whether a profile is what a proof was timed by, or a recommendation its choice: PROOF/time, PLAN/timings/1."""
+    around = run.folder.root.parent.parent
+    chosen = any(around == other.folder.root for other in found.of("recommendation"))
+    return chosen or any(run.lies_in(other) for other in found.of("proof"))
 
 
 def _beneath(run: Run, others: Sequence[Run]) -> list[Run]:
-    """Those that were made for `run`: within it, or in the records beside it."""
-    return [o for o in others if _within(o, run) or o.folder.root.parent.parent == run.folder.root.parent]
+    """Those that were made for `run`: in it or in a directory of it, or in the records or timings beside it."""
+    places = (run.folder.root, run.folder.root.parent)
+    return [o for o in others if o.lies_in(run) or o.folder.root.parent.parent in places]
 
 
 def _title(found: Found) -> str:

@@ -51,6 +51,10 @@ class Run:
     def model(self) -> str:
         return self.info.model["name"]
 
+    def lies_in(self, other: "Run") -> bool:
+        """Whether its directory is one of those in the other's."""
+        return self.folder.root.parent == other.folder.root
+
 
 @dataclass
 class PlanFile:
@@ -264,11 +268,11 @@ def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
 
 
 def _without_parts(runs: list[Run]) -> list[Run]:
-    """Without evaluations that lie within another one which has all of their rows, such as one length of a table."""
+    """Without evaluations that lie in another one which has all of their rows, such as one length of a table."""
     whole = [run for run in runs if run.kind == "evaluation"]
 
     def is_part(run: Run) -> bool:
-        around = [other for other in whole if other.folder.root in run.folder.root.parents]
+        around = [other for other in whole if run.lies_in(other)]
         return any(all(row in other.summary["rows"] for row in run.summary["rows"]) for other in around)
 
     return [run for run in runs if not (run.kind == "evaluation" and is_part(run))]
