@@ -47,10 +47,10 @@ def evaluate(
     compare distributions and classes with; None is the dense sound. clap: the checkpoint that scores, "own" for the one
     that conditions the pipeline; None is LAION's 630k-audioset-best, for bundled and random models "own". tagger: the
     AST, or an embedder whose rows are logits. offline: no checkpoint is downloaded.
-    out: a run directory; one that holds the same run is gone on with, without what is finished. None keeps nothing but
-    the table and the records. keep_audio: WAVs as `audio/` in it. share: which of several processes this is; None is
-    what the launcher says. They meet in `out` alone: each does its share, and the one that finds everything done makes
-    the table. The others return None.
+    out: a run directory; one that holds the same run is gone on with, without what is finished, and so is one of fewer
+    captions (the first of these), lengths or seeds. None keeps nothing but the table and the records. keep_audio: WAVs
+    as `audio/` in it. share: which of several processes this is; None is what the launcher says. They meet in `out`
+    alone: each does its share, and the one that finds everything done makes the table. The others return None.
 
     Raises `InputError` before anything is generated or written for a wrong argument, fewer clips than a metric needs,
     or an embedder that is not there.

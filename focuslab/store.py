@@ -200,6 +200,10 @@ class RunDirectory:
     def _identity(self, info: RunInfo) -> dict[str, Any]:
         return info.identity()
 
+    def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
+        """Whether a run that was found is gone on with by one that is asked for with this part of its identity."""
+        return found == asked
+
     def _check_place(self, force: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file: expected a directory to write the run to")
@@ -210,7 +214,8 @@ class RunDirectory:
         if force:
             return
         found = self._identity(RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN)))
-        differing = sorted(key for key, value in self._identity(self.info).items() if found[key] != value)
+        asked = self._identity(self.info)
+        differing = sorted(key for key in asked if not self._may_follow(key, found[key], asked[key]))
         if differing:
             raise InputError(
                 f"{self.path} holds another run (it differs in {', '.join(differing)}): give another --out, or --force "

@@ -13,6 +13,7 @@ import pytest
 
 from focuslab import EvaluationRun
 from focuslab.errors import FocuslabError, InputError
+from focuslab.scoring.items import noise_seeds
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shards import ITEMS, ShardReader, ShardWriter
 from focuslab.scoring.shared import SharedDirectory
@@ -42,7 +43,7 @@ def test_two_processes_give_the_table_of_one(whole, tmp_path):
     assert len(made_first) == len(made_second) == 18 and not set(made_first) & set(made_second)
     assert [r["rank"] for r in second.records][:7] == [0, 0, 0, 1, 1, 1, 0]
     assert keys(second.records) == keys(lines(tmp_path)) and max(keys(lines(tmp_path)).values()) == 1
-    assert not list((tmp_path / "pending").iterdir())
+    assert not (tmp_path / "pending").exists()
 
 
 def test_a_finished_run_is_read_and_not_made_again(whole, tmp_path):
@@ -53,6 +54,18 @@ def test_a_finished_run_is_read_and_not_made_again(whole, tmp_path):
     assert loaded.summary == again.summary and loaded.records == again.records and repr(loaded) == repr(again)
     with pytest.raises(InputError, match="this evaluation has no naive at 0.2 s, only dense at 0.2 s"):
         loaded.row(0.2, "naive")
+
+
+def test_the_methods_may_be_named_in_another_order(whole, tmp_path):
+    run(job(), tmp_path, Share(0, 2))
+    found, made = run(job(methods=("tome", "litefocus", "dense")), tmp_path)
+    assert len(made) == 18 and [row["method"] for row in found.rows[:3]] == ["tome", "litefocus", "dense"]
+    rows, items = numbers(whole.summary)
+    again, items_again = numbers(found.summary)
+    assert items_again == items
+    assert sorted(again, key=lambda row: (row["seconds"], row["method"])) == sorted(
+        rows, key=lambda row: (row["seconds"], row["method"])
+    )
 
 
 def test_the_number_of_processes_may_change_and_another_machine_may_help(whole, tmp_path):
@@ -87,7 +100,8 @@ def stopped(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(NoiseSounds, "make", stopping)
         run(job(), tmp_path)
-    assert [path.name for path in (tmp_path / "pending").iterdir()] == ["group-1.safetensors"]
+    noise = noise_seeds(job().work.captions, 0)[1]
+    assert [path.name for path in (tmp_path / "pending").iterdir()] == [f"0.2s-{noise}.safetensors"]
     return tmp_path
 
 
@@ -95,11 +109,12 @@ def test_stopped_within_a_group_the_dense_sound_is_not_made_again(whole, stopped
     found, made = run(job(), stopped)
     assert made[0] == ("caption 1", 0.2, "litefocus") and len(made) == 32
     assert numbers(found.summary) == numbers(whole.summary)
-    assert not list((stopped / "pending").iterdir())
+    assert not (stopped / "pending").exists()
 
 
 def test_a_dense_sound_that_went_missing_is_made_to_compare_with_and_not_recorded(whole, stopped):
-    (stopped / "pending" / "group-1.safetensors").unlink()
+    for path in (stopped / "pending").iterdir():
+        path.unlink()
     found, made = run(job(), stopped)
     assert made[0] == ("caption 1", 0.2, "dense") and len(made) == 33
     assert numbers(found.summary) == numbers(whole.summary) and max(keys(lines(stopped)).values()) == 1

@@ -29,7 +29,8 @@ class Group:
 class Work:
     """All items in order: by length, seed and caption, and within a group by method, dense first.
 
-    An item has a number and is never held: what is known of it are entries of arrays at its number.
+    An item has a number and is never held: what is known of it are entries of arrays at its number. On disk it goes by
+    its name.
     """
 
     captions: tuple[Caption, ...]
@@ -53,8 +54,14 @@ class Work:
     def number(self, group: Group, method: str) -> int:
         return group.number * len(self.methods) + self.methods.index(method)
 
+    def name(self, number: int) -> str:
+        """What the arrays of an item are called on disk: the same in every work that holds it, unlike its number."""
+        place, method = divmod(number, len(self.methods))
+        group = self.groups[place]
+        return f"{self.methods[method]}/{group.seconds}s-seed{group.seed}-{group.prompt:05d}"
+
     def number_of(self, record: dict[str, Any]) -> int:
-        """The item that a record is of."""
+        """The item that a record is of; it must be of this work."""
         at = self.seconds.index(record["seconds"])
         block = at * len(self.seeds) + self.seeds.index(record["seed"])
         group = block * len(self.captions) + record["prompt"]

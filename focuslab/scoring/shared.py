@@ -1,7 +1,8 @@
 """A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,12 +28,16 @@ class SharedDirectory(RunDirectory):
     """One run's directory in the hands of process `rank`; to use in a `with`.
 
     The processes may be of any number, on any machines that share the file system, and their number may change when a
-    run is gone on with. So what it was made on is no part of a run's identity here. Raises `InputError` as
-    `RunDirectory` does, and where another process is at work as the same rank.
+    run is gone on with. So what it was made on is no part of a run's identity here. A run may also be gone on with by
+    one that has more captions at the end of its list, more lengths or more seeds; what is on disk describes the run
+    before until the larger one is finished. Raises `InputError` as `RunDirectory` does, and where another process is at
+    work as the same rank.
     """
 
     def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
         super().__init__(path, info, force=force)
+        if self._identity(self.info) != self._identity(info):
+            self.info = replace(self.info, prompts=info.prompts, parameters=info.parameters, ended=None)
         self._rank = rank
         self._own = self.path / RANKS / f"rank-{rank}.jsonl"
         self._own.parent.mkdir(exist_ok=True)
@@ -90,9 +95,17 @@ class SharedDirectory(RunDirectory):
         for folder in (EMBEDDINGS, PENDING, AUDIO):
             for rest in (self.path / folder).rglob(f".*{PARTIAL}*"):
                 rest.unlink(missing_ok=True)
+        # It still holds something where a larger run was stopped.
+        with suppress(OSError):
+            (self.path / PENDING).rmdir()
 
     def _identity(self, info: RunInfo) -> dict[str, Any]:
         return {key: value for key, value in info.identity().items() if key != "machine"}
+
+    def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
+        if key == "prompts":
+            return _begins(asked, found)
+        return _grown(found, asked) if key == "parameters" else found == asked
 
     def _recover_records(self) -> list[dict[str, Any]]:
         return []
@@ -117,6 +130,29 @@ class SharedDirectory(RunDirectory):
                 f"another process is at work in {self.path} as rank {self._rank}: wait for it, or give another --out"
             )
         return file
+
+
+def _grown(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether the parameters that are asked for are those that were found, or of more sounds."""
+    return found.keys() == asked.keys() and all(
+        set(value) <= set(asked[key])
+        if key in ("seconds", "seeds")
+        else _same_recordings(value, asked[key])
+        if key == "reference"
+        else value == asked[key]
+        for key, value in found.items()
+    )
+
+
+def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
+    if found is None or asked is None:
+        return found == asked
+    rest = [{**recordings, "paired": None} for recordings in (found, asked)]
+    return rest[0] == rest[1] and _begins(asked["paired"], found.get("paired") or [])
+
+
+def _begins(whole: list, start: list) -> bool:
+    return whole[: len(start)] == start
 
 
 def _lock(file: BinaryIO, *, wait: bool) -> bool:

@@ -68,12 +68,8 @@ class Columns:
         return int((self.status[items] == _STATUSES.index(status)).sum())
 
 
-def item_name(number: int) -> str:
-    """What the arrays of an item are called in its shard."""
-    return f"item-{number}"
-
-
 def reference_name(index: int) -> str:
+    """What the arrays of a recording are called in its shard."""
     return f"reference-{index}"
 
 
@@ -271,7 +267,7 @@ class _Table:
         return items // len(self.work.methods) % len(self.work.captions)
 
     def _windows(self, item: int, kind: str = "clap") -> np.ndarray:
-        return self.stored.read(self.shard_names[self.columns.shard[item]], kind, item_name(item))
+        return self.stored.read(self.shard_names[self.columns.shard[item]], kind, self.work.name(item))
 
     def _window(self, item: int, turn: int) -> np.ndarray:
         """One window of a clip; in turn all of them, and at any turn other ones in neighbouring clips."""

@@ -1,5 +1,6 @@
 """One process at its share of an evaluation."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -17,7 +18,7 @@ from focuslab.scoring.scorer import SCORED
 from focuslab.scoring.shards import ShardReader, ShardWriter
 from focuslab.scoring.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.scoring.sounds import Made, Sounds
-from focuslab.scoring.summary import evaluation_summary, item_name, reference_name
+from focuslab.scoring.summary import evaluation_summary, reference_name
 from focuslab.store import now, read_safetensors, write_arrays, write_atomically
 from focuslab.wav import encode_wav, read_wav
 
@@ -66,11 +67,9 @@ class Worker:
         with self.run.turn(self._found_done) as ours:
             if not ours:
                 return None
-            work, there = self.job.work, self.reader.names()
+            work = self.job.work
             records = {}
-            for record in self.run.all_records():
-                if record["shard"] is not None and record["shard"] not in there:
-                    continue
+            for record in self._valid(self.run.all_records()):
                 if record["kind"] == "reference":
                     records[-1, record["index"]] = record
                 else:
@@ -82,15 +81,31 @@ class Worker:
             self.run.note(ended=self.run.info.ended or now())
             return summary, merged
 
+    def _valid(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Those whose embeddings are there, of this job's own work: the directory may hold that of a longer list of
+        captions, or of another one that began in the same way, which was stopped."""
+        there = self.reader.names()
+        for record in records:
+            if record["shard"] is not None and record["shard"] not in there:
+                continue
+            if record["kind"] == "reference" or self._is_of_work(record):
+                yield record
+
+    def _is_of_work(self, record: dict[str, Any]) -> bool:
+        noise, prompt = self.noise.get(record["seed"], ()), record["prompt"]
+        return (
+            record["seconds"] in self.job.work.seconds
+            and prompt < len(noise)
+            # It is made of the caption's text.
+            and record["noise_seed"] == noise[prompt]
+        )
+
     def _all_done(self) -> bool:
         return bool(self.done.all() and self.recordings_done.all())
 
     def _look(self) -> None:
         """Take note of what any process has done since the last look."""
-        there = self.reader.names()
-        for record in self.run.new_records():
-            if record["shard"] is not None and record["shard"] not in there:
-                continue
+        for record in self._valid(self.run.new_records()):
             if record["kind"] == "reference":
                 self.recordings_done[record["index"]] = True
             else:
@@ -141,7 +156,8 @@ class Worker:
         """All items of one noise that are not done yet, dense first."""
         work = self.job.work
         todo = [label for label in work.in_group if not self.done[work.number(group, label)]]
-        pending = self.run.path / PENDING / f"group-{group.number}.safetensors"
+        # Named by its noise, since another list of captions may have another caption at this place.
+        pending = self.run.path / PENDING / f"{group.seconds}s-{self.noise[group.seed][group.prompt]}.safetensors"
         if todo:
             text = work.captions[group.prompt].text
             conditioning = self.sounds.encode(text)
@@ -172,7 +188,7 @@ class Worker:
         sound = self._make(group, label, conditioning)
         start = perf_counter()
         found = self.job.scorer.score(sound.samples, self.sounds.sampling_rate, caption, dense)
-        shard = self.writer.add(item_name(number), found.arrays) if found.arrays else None
+        shard = self.writer.add(self.job.work.name(number), found.arrays) if found.arrays else None
         if label == DENSE and found.status == SCORED and self._waits(group):
             write_arrays(pending, {"dense": sound.samples})
         scoring_seconds = perf_counter() - start
