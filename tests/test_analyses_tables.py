@@ -148,6 +148,8 @@ def test_summaries_of_lengths_become_one():
         "At 80 s: 30 captions.",
         "At 10 s: Intervals are of 95 %, bootstrap over captions.",
     ]
+    assert whole["items"] == {"total": 576, "scored": 576, "nan": 0, "silent": 0}
+    assert whole["scoring_over_generating"] == pytest.approx(6 * 0.2 / (3 * 10 + 3 * 80))
     with pytest.raises(InputError, match="at 10 s twice"):
         merge_evaluations([short, short])
     with pytest.raises(InputError, match="frechet in different ways"):

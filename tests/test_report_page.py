@@ -273,9 +273,9 @@ def test_the_first_words_name_the_sure_differences_alone():
     assert of_evaluation(summary()).words == (
         "Of 2 methods against dense at 40 s in Frechet, KL, CLAP score: "
         "litefocus surely better in Frechet (-1, -1.2 to -0.85) and KL (-0.1, -0.15 to -0.052) "
-        "and CLAP score (+2 points, +1.5 to +2.5); "
+        "and CLAP score (+2 % points, +1.5 to +2.5); "
         "tome surely worse in Frechet (+2, +1.8 to +2.2) and KL (+0.4, +0.34 to +0.46) "
-        "and CLAP score (-5 points, -5.3 to -4.7); no other difference is sure."
+        "and CLAP score (-5 % points, -5.3 to -4.7); no other difference is sure."
     )
     assert of_evaluation(summary(width=100.0)).words.endswith("CLAP score: no difference is sure.")
     unpaired = {name: {"clap": values["clap"]} for name, values in VALUES.items() if name != "dense"}

@@ -46,12 +46,19 @@ def test_each_cell_is_the_number_it_came_from():
     assert found[4]["kernel clap"].startswith("0.310 (")
 
 
+def test_what_rounds_to_nothing_has_no_sign():
+    found = summary()
+    found["rows"][0]["metrics"]["kernel"] |= {"low": -1e-19}
+    assert cells(quality_markdown(found))[0]["kernel clap"] == "0.400 (0.000..0.420)"
+
+
 def test_paired_differences_say_which_way_is_better_where_they_are_sure():
     found = {(c["length [s]"], c["method"]): c for c in cells(quality_markdown(summary()), 1)}
     assert set(found) == {(s, f"`{m}`") for s in ("10", "40") for m in ("litefocus", "tome")}
-    assert found["10", "`litefocus`"]["Frechet"] == "-1.00 (-1.15..-0.85) +"
-    assert found["10", "`litefocus`"]["CLAP score [%]"] == "+2.00 (+1.55..+2.45) +"
-    assert found["10", "`tome`"]["Frechet"].endswith("-") and found["10", "`tome`"]["CLAP score [%]"].endswith("-")
+    lite, tome = found["10", "`litefocus`"], found["10", "`tome`"]
+    assert lite["Frechet"] == "-1.00 (-1.15..-0.85) +"
+    assert lite["CLAP score [% points]"] == "+2.00 (+1.55..+2.45) +"
+    assert tome["Frechet"].endswith("-") and tome["CLAP score [% points]"].endswith("-")
     unsure = cells(quality_markdown(summary(width=0.5)), 1)
     assert all(not c["Frechet"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
 
@@ -250,6 +257,10 @@ def test_variants_of_a_method_go_from_dark_to_light_with_markers_of_their_own():
     assert brightness == sorted(set(brightness))
     assert len({look.marker for look in looks.values()}) == len(methods)
     assert looks["litefocus"] == method_look("litefocus")
+    others = ["length-scale", "plan:mine.json", "tome"]
+    more = [f"litefocus:cross_fraction={r}:cross_weight={w}" for r in (0.02, 0.1) for w in (1, 3, 7, "unbiased")]
+    markers = [look.marker for look in looks_of(["dense", *more, *others]).values()]
+    assert len(set(markers)) == 12 and markers[-3] == method_look("length-scale").marker
     assert looks_of(methods[:3])[methods[2]].color == method_look(methods[2]).color
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from focuslab.analyzers.labels import brief
+from focuslab.analyzers.labels import brief, split_label
 from focuslab.errors import InputError
 from focuslab.fields import is_number
 from focuslab.report.attention_rows import at_length, lengths_of
@@ -34,11 +34,12 @@ from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 DIFFERENCE = "\u0394"
 _COLUMNS = 3
-_SHADES = (-0.55, 0.6)
+_SHADES = (-0.55, 0.45)
 """Of the first and the last variant of a method, as of `shade`."""
+_MORE_MARKERS = ("D", "v", "^", "s", "X", "o")
+"""Those of methods without parameters, where these are not there themselves."""
 _DENSE = {"value": 0.0, "low": None, "high": None}
 """Of its own difference to itself."""
-_POINTS = "% points"
 _ARROWS = {"lower": "lower is better", "higher": "higher is better"}
 
 
@@ -91,7 +92,7 @@ def plot_speed_against_quality(
         ax.locator_params(axis="y", nbins=6)  # more would have more digits, and these the room of the label
         ax.grid(True)
         ax.set_xlabel(SPEED_LABEL)
-        unit = _POINTS if key and scale.unit == "%" else scale.unit
+        unit = scale.difference_unit if key else scale.unit
         what = f"{DIFFERENCE} {scale.head}" if key else scale.head
         ax.set_ylabel(f"{what}{f' [{unit}]' if unit else ''}" + (f"\n({_ARROWS[better]})" if better in _ARROWS else ""))
     return ax
@@ -156,26 +157,20 @@ def write_quality_figures(summary: Mapping, directory: str | os.PathLike, captio
 
 def looks_of(methods: Sequence[str]) -> dict[str, Look]:
     """The look of each method, points told apart: those with parameters go from dark to light in the hue of their name,
-    in their order, and of one name no two have a marker in common as long as there are others."""
-    looks: dict[str, Look] = {}
-    for name in dict.fromkeys(map(_name, methods)):
-        variants = [method for method in methods if _name(method) == name and method != name]
-        own = [*([name] if name in methods else []), *variants]
-        shades = dict(zip(variants, _ramp(len(variants)), strict=True))
-        markers: set[str] = set()
-        for method in own:
-            look = method_look(method)
-            if len(variants) > 1 and method in shades:
-                look = look._replace(color=shade(method_look(name).color, shades[method]))
-            free = [marker for marker in (look.marker, *MARKERS) if marker not in markers]
-            look = look._replace(marker=free[0] if free else look.marker)
-            markers.add(look.marker)
-            looks[method] = look
-    return {method: looks[method] for method in methods}
-
-
-def _name(method: str) -> str:
-    return method.partition(":")[0]
+    in their order, and no two have a marker in common as long as there are others."""
+    names = {method: split_label(method)[0] for method in methods}
+    looks = {method: method_look(method) for method in methods}
+    for name in dict.fromkeys(names.values()):
+        variants = [method for method in methods if names[method] == name and method != name]
+        for method, amount in zip(variants, _ramp(len(variants)), strict=True):
+            if len(variants) > 1:
+                looks[method] = looks[method]._replace(color=shade(method_look(name).color, amount))
+    markers: set[str] = set()
+    for method in sorted(methods, key=lambda method: names[method] != method):
+        free = [marker for marker in (looks[method].marker, *MARKERS, *_MORE_MARKERS) if marker not in markers]
+        looks[method] = looks[method]._replace(marker=free[0] if free else looks[method].marker)
+        markers.add(looks[method].marker)
+    return looks
 
 
 def _ramp(count: int) -> list[float]:

@@ -1,5 +1,6 @@
 """The rows of an evaluation's summary, checked and picked for tables and figures. Needs the standard library only."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,11 @@ class Scale(NamedTuple):
     head: str
     unit: str = ""
     factor: float = 1.0
+
+    @property
+    def difference_unit(self) -> str:
+        """Of a value minus another: that of two shares is no share."""
+        return "% points" if self.unit == "%" else self.unit
 
 
 SCALES = {
@@ -65,8 +71,8 @@ def evaluation_rows(summary: Mapping) -> list[Mapping]:
 def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
     """One summary of several evaluations of one model, such as one a length.
 
-    What is said of only some of them is said with their lengths. `reference` and what is told of the whole run are the
-    first's. Raises `InputError` where two of them hold one method at one length, or measured a metric differently.
+    What is said of only some of them is said with their lengths; `reference` and whose CLAP scored are the first's.
+    Raises `InputError` where two of them hold one method at one length, or measured a metric differently.
     """
     first = summaries[0]
     for summary in summaries:
@@ -81,7 +87,18 @@ def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
     notes = [n if len(at) == len(summaries) else f"At {', '.join(at)} s: {n}" for n, at in said.items()]
     metrics = {name: about for summary in summaries for name, about in summary["metrics"].items()}
     rows = [row for summary in summaries for row in summary["rows"]]
-    whole = {**first, "metrics": metrics, "rows": rows, "footnotes": notes}
+    items = Counter()
+    for summary in summaries:
+        items.update(summary["items"])
+    whole = {
+        **first,
+        "metrics": metrics,
+        "rows": rows,
+        "items": dict(items),
+        "scoring_over_generating": sum(row["scoring_seconds"] for row in rows)
+        / sum(row["generation_seconds"] for row in rows),
+        "footnotes": notes,
+    }
     return {**whole, "rows": evaluation_rows(whole)}
 
 

@@ -150,7 +150,7 @@ def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> 
             " ".join(part for part in (_with_interval(metric, number), outcome(row, name, better)) if part)
             for row, metric in zip(rows, found, strict=True)
         ]
-        columns.append(Column((scale.head, f"[{scale.unit}]" * bool(scale.unit)), cells))
+        columns.append(Column((scale.head, f"[{scale.difference_unit}]" * bool(scale.unit)), cells))
     return columns
 
 
@@ -212,8 +212,10 @@ def _number(metrics: Iterable[Mapping[str, Any]], factor: float, signed: bool = 
     numbers = [metric[key] for metric in metrics for key in ("value", "low", "high")]
     largest = max((abs(number * factor) for number in numbers if number), default=1.0)
     decimals = min(max(2 - math.floor(math.log10(largest)), 0), 4)
-    sign = "+" if signed else ""
-    return lambda value: NOTHING if value is None else f"{value * factor:{sign}.{decimals}f}"
+    if signed:
+        return lambda value: NOTHING if value is None else f"{value * factor:+.{decimals}f}"
+    # Adding 0 takes the sign of what rounds to nothing.
+    return lambda value: NOTHING if value is None else f"{round(value * factor, decimals) + 0.0:.{decimals}f}"
 
 
 def _with_interval(metric: Mapping[str, Any], number) -> str:

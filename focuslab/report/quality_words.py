@@ -7,7 +7,9 @@ from focuslab.report.paper import METRICS as PAPER_METRICS
 from focuslab.report.paper import paper_value
 from focuslab.report.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
 
-_OUTCOMES = {"+": "surely better than dense", "-": "surely worse than dense", "": "not told apart from dense"}
+SURELY = {"+": "surely better", "-": "surely worse"}
+"""What an `outcome` is called."""
+_OUTCOMES = {**{sign: f"{surely} than dense" for sign, surely in SURELY.items()}, "": "not told apart from dense"}
 
 
 def outcome(row: Mapping, metric: str, better: str | None) -> str:

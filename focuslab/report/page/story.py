@@ -13,7 +13,7 @@ from focuslab.report.page.profiles import told_of
 from focuslab.report.page.sources import PlanFile, Run
 from focuslab.report.plan_table import range_of
 from focuslab.report.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
-from focuslab.report.quality_words import outcome
+from focuslab.report.quality_words import SURELY, outcome
 from focuslab.report.tables import SECONDS, summary_rows
 from focuslab.report.text import formatter
 
@@ -208,8 +208,8 @@ def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) ->
             continue
         minus, scale = metric_of(row, metric, "minus_dense"), scale_of(metric)
         value, low, high = (scale.factor * minus[key] for key in ("value", "low", "high"))
-        unit = " points" if scale.unit == "%" else f" {scale.unit}" if scale.unit else ""
+        unit = f" {scale.difference_unit}" if scale.unit else ""
         said = f"{scale.head} ({value:+.2g}{unit}, {low:+.2g} to {high:+.2g})"
-        found.setdefault({"+": "surely better in", "-": "surely worse in"}[sign], []).append(said)
-    said = ", ".join(f"{sign} {' and '.join(parts)}" for sign, parts in found.items())
+        found.setdefault(SURELY[sign], []).append(said)
+    said = ", ".join(f"{surely} in {' and '.join(parts)}" for surely, parts in found.items())
     return f"{brief(row['method'])} {said}" if said else ""
