@@ -22,7 +22,7 @@ from focuslab.report.quality_rows import evaluation_rows, length_name, main_metr
 from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown, quality_table
 from focuslab.report.style import method_look
 from focuslab.report.text import WIDTH, Column, Table, in_latex, in_tex
-from tests.evaluation_records import PAPERS_METRICS, info, row, summary
+from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
 
 
@@ -233,6 +233,19 @@ def test_a_figure_a_length_with_a_panel_a_metric(tmp_path):
     assert [length_name(seconds) for seconds in (5.0, 160.0, 0.64)] == ["005s", "160s", "0.64s"]
     with pytest.raises(InputError, match="no 15 s, only 10, 40 s"):
         quality_figure(summary(), 15.0)
+
+
+@pytest.mark.parametrize("fractions, lefts, bottoms", [(4, 3, 1), (7, 1, 3)])
+def test_many_methods_have_the_whole_width(fractions, lefts, bottoms):
+    variants = {f"litefocus:cross_fraction=0.{i}": VALUES["litefocus"] for i in range(1, fractions + 1)}
+    methods = {"dense": VALUES["dense"], **variants}
+    figure = quality_figure(summary(values=methods, speed={"dense": 1.0, **dict.fromkeys(variants, 1.5)}), 10.0)
+    places = [ax.get_position() for ax in figure.axes]
+    assert len({place.x0 for place in places}) == lefts and len({place.y0 for place in places}) == bottoms
+    figure.canvas.draw()
+    boxes = [ax.get_tightbbox() for ax in figure.axes] + [text.get_window_extent() for text in figure.texts]
+    assert not any(box.count_overlaps(boxes[i + 1 :]) for i, box in enumerate(boxes))
+    assert all(figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 for box in boxes)
 
 
 def test_lengths_without_a_speed_have_no_figure(tmp_path):

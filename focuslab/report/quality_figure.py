@@ -34,6 +34,8 @@ from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 DIFFERENCE = "\u0394"
 _COLUMNS = 3
+_ABREAST = 7
+"""Methods up to which the panels stand side by side."""
 _SHADES = (-0.55, 0.45)
 """Of the first and the last variant of a method, as of `shade`."""
 _MORE_MARKERS = ("D", "v", "^", "s", "X", "o")
@@ -121,15 +123,19 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
         ]
         notes, note_height = footnote([" ".join(said[:1]), *said[1:]])
         names_height = 0.15 * -(-len(methods) // _COLUMNS)
-        top, panel = 0.1 + names_height, 1.9
-        height = top + 0.3 + panel + 0.48 + note_height
+        top = 0.1 + names_height
+        # Many methods are often as many variants of nearly the same speed, which need the whole width.
+        abreast = len(metrics) if len(methods) <= _ABREAST else 1
+        panel = 1.9 if abreast > 1 else 1.6
+        under = 0.3 + panel + 0.48
+        height = top + under * (len(metrics) // abreast) + note_height
         figure = new_figure(PAGE_INCHES, height)
-        pitch = (PAGE_INCHES - 0.1) / len(metrics)
+        pitch = (PAGE_INCHES - 0.1) / abreast
         for i, name in enumerate(metrics):
-            x = 0.06 + i * pitch
+            x, y = 0.06 + i % abreast * pitch, top + i // abreast * under
             better = (summary["metrics"].get(name) or {}).get("better")
-            panel_title(figure, f"({'abc'[i]})", _title(summary, name), x, top)
-            ax = place(figure, x + 0.7, top + 0.3, pitch - 0.82, panel)
+            panel_title(figure, f"({'abc'[i]})", _title(summary, name), x, y)
+            ax = place(figure, x + 0.7, y + 0.3, pitch - 0.82, panel)
             plot_speed_against_quality(drawn, name, ax, better=better, looks=looks)
         handles = [Line2D([], [], label=brief(method), **_marks(looks[method])) for method in methods]
         figure.legend(
@@ -139,7 +145,7 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
             ncols=_COLUMNS,
             **LEGEND,
         )
-        draw_footnote(figure, notes, top + 0.3 + panel + 0.48)
+        draw_footnote(figure, notes, height - note_height)
     return figure
 
 
