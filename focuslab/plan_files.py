@@ -61,6 +61,7 @@ def publish(path: Path, run: RunDirectory, selection: Selection, plan: Plan, pro
         "choice": selection.summary,
         "proof": proof.summary if proof else None,
         "quality": plan.evidence.get("quality"),
+        "objective": plan.evidence.get("objective"),
         "notes": list(selection.notes),
     }
     run.write_summary(summary)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from focuslab.analyzers.options import check_comparable, unmeasured
-from focuslab.analyzers.quality_plan import FIDELITY, OBJECTIVES, QUALITY, with_quality
+from focuslab.analyzers.quality_plan import FIDELITY, OBJECTIVES, QUALITY, check_objective, with_quality
 from focuslab.candidates import PAPER, candidates, timed_as, with_paper
 from focuslab.capture import capture_attention
 from focuslab.confirmation import Timings
@@ -114,10 +114,10 @@ def recommend(
 ) -> Recommendation:
     """Choose for each length which sites to make sparse, how much and how, from measurements, and prove it.
 
-    What is not given is made: a capture, a profile of all candidates at all sites, and a sensitivity pass, in records/
-    beside the plan, where the next plan finds them. The choice is confirmed by joint errors at and beside it and, where
-    it is to reach a speed, by timing it as a whole. Then the plan, the paper's choice, all sites and dense run on
-    `proof_prompts` with another seed.
+    What is not given is made: a profile of all candidates at all sites, a sensitivity pass and, unless both are given,
+    a capture, in records/ beside the plan, where the next plan finds them. The choice is confirmed by joint errors at
+    and beside it and, where it is to reach a speed, by timing it as a whole. Then the plan, the paper's choice, all
+    sites and dense run on `proof_prompts` with another seed.
 
     max_error, min_speedup: the budget, see `focuslab.selection.select`. prompts: of capture and pass. methods: labels,
     without sites, of what is tried where attention costs much; None is `focuslab.candidates`. per_site: choose for each
@@ -161,12 +161,15 @@ def recommend(
         seed=seed,
         prompts=prompts,
     )
+    if evaluation is not None:
+        check_objective(evaluation, objective, lengths, training_seconds(pipe))
     check_comparable({"model given": info, **{name: run.info if run else None for name, run in given.items()}})
     check_same(path, info, force)
     parts = _Parts(progress or (lambda *_: None))
     records = path.parent / RECORDS
 
-    if attention is None:
+    # It says why and chooses nothing, so it is made only where there is something to measure anyway.
+    if attention is None and (profile is None or sensitivity is None):
         attention = _made(
             force,
             capture_attention,
@@ -256,8 +259,10 @@ def recommend(
 
     plan = selection.plan
     if evaluation is not None:
-        trained = training_seconds(pipe)
-        plan = with_quality(plan, selection.points, selection.frontiers, evaluation, objective, trained)
+        budgets = {row["seconds"]: row["budget"]["min_speedup"] for row in selection.summary["lengths"]}
+        plan = with_quality(
+            plan, selection.points, selection.frontiers, evaluation, objective, training_seconds(pipe), budgets
+        )
     proof = None
     if prove and any(entry.sites for entry in plan.entries):
         proof = _made(

@@ -7,7 +7,8 @@ from focuslab.analyzers.choice_summary import choice_summary
 from focuslab.analyzers.combination import fit_combination
 from focuslab.analyzers.cost import profile_summary
 from focuslab.analyzers.options import Option, dense_seconds_of, options_of
-from focuslab.records import AttentionRun, ProfileRun, RunInfo
+from focuslab.analyzers.sensitivity import sensitivity_summary
+from focuslab.records import AttentionRun, ProfileRun, RunInfo, SensitivityRun
 
 BLOCKS = {
     "down_blocks.1": (8, 2),
@@ -34,6 +35,13 @@ def site_names(block: str) -> tuple[str, ...]:
 
 
 SITES = {name: block for block in BLOCKS for name in site_names(block)}
+UNET = {
+    "frame_seconds": 0.01,
+    "frames_per_latent": 4,
+    "latent_mel_rows": 16,
+    "sites": {site: {"mel_rows": BLOCKS[block][0], "heads": 1, "head_width": 8} for site, block in SITES.items()},
+}
+"""As in a plan."""
 PAPER = {"down_blocks.1": "litefocus", "up_blocks.2": "litefocus"}
 ALL_SITES = dict.fromkeys(BLOCKS, "litefocus")
 
@@ -134,6 +142,17 @@ def make_joint(seconds: float, choice: dict[str, str], exponent: float = 2.0, fa
         for prompt in range(PROMPTS)
         for step in STEPS
     ]
+
+
+def make_pass(seconds=(10.0, 20.0, 80.0), steps=(STEPS, STEPS), **changes):
+    """A pass with joint runs; `steps`: of each prompt."""
+    records = make_sensitivity(seconds)
+    records += [r for s in seconds for choice in (PAPER, ALL_SITES) for r in make_joint(s, choice)]
+    recorded = {f"{s:g}": [list(own) for own in steps] for s in seconds}
+    parameters = {"seconds": list(seconds), "steps": 20, "recorded_steps": recorded, "unet": UNET}
+    info = make_info("sensitivity", **{"parameters": parameters, **changes})
+    timed = [{**record, "seconds_elapsed": 0.1} for record in records]
+    return SensitivityRun(info, sensitivity_summary(timed), tuple(timed))
 
 
 def make_capture(seconds=(10.0, 20.0, 40.0, 80.0), cross_weight: float | str = 1.0, **changes) -> AttentionRun:

@@ -9,6 +9,7 @@ import numpy as np
 from focuslab.analyzers.attention import attention_summary
 from focuslab.analyzers.choice_summary import choice_evidence
 from focuslab.analyzers.proof import proof_summary
+from focuslab.analyzers.quality_objective import best_in_quality
 from focuslab.records import RECOMMENDATION_SCHEMA, Plan, PlanEntry, RunInfo
 from focuslab.store import to_json_bytes, write_arrays
 from focuslab.wav import encode_wav
@@ -124,10 +125,15 @@ def write_plan(directory: Path, model: str = "made-up") -> Path:
     """directory/plan.json, with its recommendation and proof in directory/plan, as `focuslab recommend` lays them."""
     choice, info = choice_records.make_summary(), choice_records.make_info("recommend")
     proof = make_proof(choice)
+    heard = best_in_quality(evaluation_records.summary())
+    quality = {
+        "quality": {f"{seconds:g}": best.to_json() for seconds, best in heard.items()},
+        "objective": dict.fromkeys((f"{seconds:g}" for seconds in heard), "fidelity"),
+    }
     write_run(
         directory / "plan",
         info,
-        {"schema": RECOMMENDATION_SCHEMA, "choice": choice, "proof": proof, "quality": None, "notes": []},
+        {"schema": RECOMMENDATION_SCHEMA, "choice": choice, "proof": proof, "notes": [], **quality},
         model=model,
     )
     write_run(directory / "plan" / "proof", choice_records.make_info("proof"), proof, model=model)
@@ -144,7 +150,7 @@ def write_plan(directory: Path, model: str = "made-up") -> Path:
         model,
         unet,
         (PlanEntry(0, 15.0), PlanEntry(15.0, None, sites)),
-        {"choice": choice_evidence(choice), "measured": {"steps": 20, "rows": proof["rows"]}},
+        {"choice": choice_evidence(choice), "measured": {"steps": 20, "rows": proof["rows"]}, **quality},
     )
     plan.write(directory / "plan.json")
     return directory

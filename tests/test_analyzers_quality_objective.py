@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from focuslab.analyzers.quality_objective import Measured, best_in_quality, measured, of_method, sure_sign
+from focuslab.analyzers.quality_objective import Measured, best_in_quality, measured, sure_sign
 from focuslab.errors import InputError
 from tests.evaluation_records import SPEED, VALUES, summary
 
@@ -24,19 +24,39 @@ def test_the_best_wins_where_the_intervals_say_so():
     assert choice.quality.value == pytest.approx(0.31) and choice.minus_dense.value == pytest.approx(-0.1)
     assert choice.distance.value == pytest.approx(0.32) and choice.speedup == 1.5
     assert choice.beats_dense is True and choice.equals == () and choice.worse_in == ()
-    assert choice.in_words() == (
-        "At 40 s litefocus, by quality (kernel 0.31, surely better than dense), at 1.50 times dense's speed."
-    )
     assert json.loads(json.dumps(choice.to_json()))["quality"]["low"] == pytest.approx(0.31 * 0.95)
 
 
 def test_of_what_the_intervals_do_not_tell_apart_the_fastest_is_taken():
-    choice = best_in_quality(summary(width=0.9, speed={**SPEED, "tome": 1.8}))[10.0]
+    choice = best_in_quality(summary(width=1.2, speed={**SPEED, "tome": 1.8}))[10.0]
     assert choice.method == "tome" and choice.decided_by == "speed"
     assert set(choice.equals) == {"dense", "litefocus"} and choice.beats_dense is None
-    assert "among 3 that kernel does not tell apart" in choice.in_words()
-    level = best_in_quality(summary(width=0.9, speed=dict.fromkeys(SPEED, 1.0)))[10.0]
+    level = best_in_quality(summary(width=1.2, speed=dict.fromkeys(SPEED, 1.0)))[10.0]
     assert level.method == "dense"
+
+
+def test_what_another_metric_has_as_worse_is_no_equal():
+    found = summary(width=1.2, speed={**SPEED, "tome": 1.8})
+    tome = next(row for row in found["rows"] if row["method"] == "tome" and row["seconds"] == 10.0)
+    tome["metrics"]["clap"]["minus_dense"] = {"value": -0.05, "low": -0.06, "high": -0.04}
+    choices = best_in_quality(found)
+    assert choices[10.0].method == "litefocus" and choices[10.0].equals == ("dense",)
+    assert choices[40.0].method == "tome"
+    # Another metric that is but a distance to dense says nothing of quality.
+    found["metrics"]["clap"]["reference"] = "dense"
+    assert best_in_quality(found)[10.0].method == "tome"
+
+
+def test_what_is_surely_worse_than_dense_is_no_equal_of_a_best_that_is_not():
+    found = summary(lengths=(10.0,), speed={**SPEED, "tome": 1.8})
+    _, lite, tome = found["rows"]
+    for row, (value, low, high) in ((lite, (-0.1, -0.4, 0.2)), (tome, (0.15, 0.01, 0.29))):
+        row["metrics"]["kernel"]["minus_dense"] = {"value": value, "low": low, "high": high}
+        for name in ("frechet", "kl_softmax", "clap"):
+            del row["metrics"][name]
+    assert best_in_quality(found)[10.0].method == "litefocus"
+    tome["metrics"]["kernel"]["minus_dense"]["low"] = -0.01
+    assert best_in_quality(found)[10.0].method == "tome"
 
 
 def test_higher_is_better_for_some():
@@ -46,13 +66,11 @@ def test_higher_is_better_for_some():
     assert worst.method == "dense" and worst.beats_dense is None and worst.minus_dense is None
 
 
-def test_candidates_by_length_and_speed_limits():
-    found = best_in_quality(summary(), {10.0: ["dense", "tome"], 40.0: ["litefocus"]})
-    assert {s: c.method for s, c in found.items()} == {10.0: "dense", 40.0: "litefocus"}
-    assert list(best_in_quality(summary(), {40.0: ["tome"]})) == [40.0]
-    assert best_in_quality(summary(), ["dense", "tome"], min_speedup=1.2)[10.0].method == "tome"
-    # Where nothing is that fast, what there is.
-    assert best_in_quality(summary(), ["dense", "tome"], min_speedup=9)[10.0].method == "dense"
+def test_what_is_too_slow_is_left_out():
+    assert best_in_quality(summary(), ["dense", "tome"])[10.0].method == "dense"
+    found = best_in_quality(summary(), ["dense", "tome"], min_speedup={10.0: 1.2, 40.0: None})
+    assert {s: c.method for s, c in found.items()} == {10.0: "tome", 40.0: "dense"}
+    assert list(best_in_quality(summary(), min_speedup={10.0: 9.0})) == [40.0]
 
 
 def test_metrics_in_which_it_is_surely_worse_are_named():
@@ -77,21 +95,11 @@ def test_wrong_input_is_one_line():
     for wrong, message in (
         (lambda: best_in_quality({"schema": "focuslab/profile/1"}), "summary of an evaluation"),
         (lambda: best_in_quality(summary(), ["litefocs"]), "no method 'litefocs', only dense, litefocus, tome"),
-        (lambda: best_in_quality(summary(), {15.0: ["dense"]}), "none of the candidates has a kernel"),
-        (lambda: of_method(summary(), 15.0, "dense"), "no dense at 15 s"),
+        (lambda: best_in_quality(summary(), []), "none of the candidates has a kernel"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             wrong()
         assert "\n" not in str(caught.value)
-
-
-def test_evidence_of_a_method_that_something_else_chose():
-    facts = of_method(summary(), 10.0, "tome")
-    assert facts["metric"] == "kernel" and facts["quality"]["value"] == pytest.approx(0.55)
-    assert facts["minus_dense"]["value"] == pytest.approx(0.15) and facts["speedup"] == 1.3
-    assert facts["distance"]["value"] == pytest.approx(0.72)
-    assert of_method(summary(), 10.0, "dense")["minus_dense"] is None
-    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_numbers_that_are_none_are_not_compared():
@@ -100,6 +108,8 @@ def test_numbers_that_are_none_are_not_compared():
     assert best_in_quality(found)[10.0].method == "dense"
     assert measured(found["rows"][1], "kernel") is None
     found["rows"][2]["metrics"]["kernel"] |= {"low": None, "high": None, "minus_dense": None}
+    for name in ("frechet", "kl_softmax", "clap"):
+        del found["rows"][2]["metrics"][name]
     # Without an interval nothing is told apart, and the faster one is taken.
     assert best_in_quality(found)[10.0].method == "tome"
 

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from focuslab import Plan
+from focuslab import Plan, evaluate
 from focuslab.instrument.probe import Probe
 from focuslab.recommendation import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
 from focuslab.report.choice_table import choice_markdown
+from focuslab.scoring.launch import Share
 from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
@@ -179,6 +180,23 @@ def test_another_budget_is_another_plan_beside_the_same_records(focuslab, fast, 
     plans = {path.name: Plan.load(path) for path in directory.glob("*.json")}
     assert set(plans) == {"plan-min-speedup-paper.json", "plan-max-error-0.5.json"}
     assert plans["plan-max-error-0.5.json"].evidence["asked_for"] == {"max_error": 0.5, "min_speedup": None}
+
+
+def test_an_evaluation_goes_into_the_plan_and_nothing_is_measured_for_it(focuslab, fast, session_pipe, tmp_path):
+    sounds = {"seconds": (0.64,), "steps": 2, "metrics": ("clap",), "share": Share()}
+    evaluate(session_pipe, ["rain", "a dog", "wind"], **sounds, out=tmp_path / "sounds")
+    attention = fast.index("--attention")
+    given = [*fast[:attention], *fast[attention + 2 :], "--no-proof", "--evaluation", "sounds"]
+    code, out, err = focuslab(*COMMAND, *given, "--out", "heard.json")
+    assert code == 0 and "What the evaluation found best" in out and out.endswith("heard.json\n")
+    assert err == "focuslab: there is no capture: lift, recall and local error are not known\n"
+    assert not (tmp_path / "records").exists()
+    summary = json.loads((tmp_path / "heard" / "summary.json").read_text())
+    assert summary["objective"] == {"0.64": "fidelity"} and summary["quality"]["0.64"]["metric"] == "clap"
+    assert Plan.load(tmp_path / "heard.json").evidence["quality"] == summary["quality"]
+    code, out, err = focuslab(*COMMAND, *given, "--objective", "quality", "--out", "best.json")
+    assert (code, out) == (2, "") and "longer than the training length of 10.24 s" in err and err.count("\n") == 1
+    assert not (tmp_path / "best.json").exists()
 
 
 WRONG = {

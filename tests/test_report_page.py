@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import json
 import re
+import shutil
 import wave
 from html.parser import HTMLParser
 from io import BytesIO
@@ -260,6 +262,28 @@ def test_what_a_choice_and_its_proof_were_timed_by_is_part_of_them(tmp_path):
     page = write_report([tmp_path], tmp_path / "page.html")[1]
     (time,) = [section for section in page.sections if section.name == "time"]
     assert len(time.groups) == 1
+
+
+def test_what_the_evaluation_of_a_plan_found_best_is_a_table_of_its_choice(tmp_path):
+    report_runs.write_plan(tmp_path)
+
+    def captions():
+        page = write_report([tmp_path], tmp_path / "page.html")[1]
+        (section,) = [section for section in page.sections if section.name == "plan"]
+        return [table.caption for group in section.groups for table in group.tables]
+
+    # Beside its recommendation the plan itself does not say it again.
+    assert captions().count("What the evaluation found best") == 1
+    shutil.rmtree(tmp_path / "plan")
+    assert captions().count("What the evaluation found best") == 1
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["evidence"]["quality"]["10"]["seconds"] = "ten"
+    plan["evidence"]["quality"]["40"]["quality"] = None
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert "What the evaluation found best" not in captions()
+    del plan["evidence"]["quality"], plan["evidence"]["objective"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert "What the evaluation found best" not in captions()
 
 
 def test_one_length_of_a_table_is_not_shown_beside_the_table(tmp_path):

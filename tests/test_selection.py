@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from focuslab.analyzers.sensitivity import sensitivity_summary
 from focuslab.errors import InputError
 from focuslab.plan_files import check_plan_path, choose_from_records
-from focuslab.records import Plan, SensitivityRun
+from focuslab.records import Plan
 from focuslab.selection import CLOSER, MARGIN, select
 from tests.choice_records import (
     ALL_SITES,
@@ -18,32 +17,14 @@ from tests.choice_records import (
     PAPER,
     SITES,
     STEPS,
+    UNET,
     make_capture,
     make_flops,
-    make_info,
-    make_joint,
+    make_pass,
     make_profile,
-    make_sensitivity,
 )
 
 LENGTHS = (10.0, 20.0, 80.0)
-UNET = {
-    "frame_seconds": 0.01,
-    "frames_per_latent": 4,
-    "latent_mel_rows": 16,
-    "sites": {site: {"mel_rows": BLOCKS[block][0], "heads": 1, "head_width": 8} for site, block in SITES.items()},
-}
-
-
-def make_pass(seconds=LENGTHS, steps=(STEPS, STEPS), **changes):
-    """A pass with joint runs; `steps`: of each prompt."""
-    records = make_sensitivity(seconds)
-    records += [r for s in seconds for choice in (PAPER, ALL_SITES) for r in make_joint(s, choice)]
-    recorded = {f"{s:g}": [list(own) for own in steps] for s in seconds}
-    parameters = {"seconds": list(seconds), "steps": 20, "recorded_steps": recorded, "unet": UNET}
-    info = make_info("sensitivity", **{"parameters": parameters, **changes})
-    timed = [{**record, "seconds_elapsed": 0.1} for record in records]
-    return SensitivityRun(info, sensitivity_summary(timed), tuple(timed))
 
 
 def of(selection, seconds, name):

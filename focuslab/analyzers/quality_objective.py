@@ -37,9 +37,9 @@ class QualityChoice:
 
     method: label of the evaluation. metric, better: the aim, and whether "lower" or "higher" is better. quality: of the
     chosen method; minus_dense: its paired difference to dense, None for dense itself or where it was not measured.
-    distance: of its sound to the dense sound (`DISTANCE`). speedup: over dense. equals: the other candidates that the
-    intervals do not tell from the best. decided_by: "quality" where the best was alone, "speed" where the fastest of
-    equals was taken. worse_in: other metrics in which it is surely worse than dense.
+    distance: of its sound to the dense sound (`DISTANCE`). speedup: over dense. equals: the other candidates that no
+    metric tells from the best. decided_by: "quality" where the best was alone, "speed" where the fastest of equals was
+    taken. worse_in: other metrics in which it is surely worse than dense.
     """
 
     seconds: float
@@ -63,73 +63,43 @@ class QualityChoice:
         """For a plan's evidence."""
         return {**asdict(self), "beats_dense": self.beats_dense}
 
-    def in_words(self) -> str:
-        """ "At 40 s litefocus, by quality (kernel 0.41, surely better than dense), at 1.57 times dense's speed." """
-        said = {True: "surely better than dense", False: "surely worse than dense", None: "not sure against dense"}
-        against = "" if self.method == DENSE else f", {said[self.beats_dense]}"
-        speed = "" if self.speedup is None else f", at {self.speedup:.2f} times dense's speed"
-        reason = f"by {self.decided_by}"
-        if self.decided_by == "speed":
-            reason += f" among {len(self.equals) + 1} that {self.metric} does not tell apart"
-        return (
-            f"At {self.seconds:g} s {self.method}, {reason} ({self.metric} {self.quality.value:.3g}{against}){speed}."
-        )
-
 
 def best_in_quality(
     summary: Mapping[str, Any],
-    candidates: Mapping[float, Iterable[str]] | Iterable[str] | None = None,
+    candidates: Iterable[str] | None = None,
     *,
     metric: str | None = None,
-    min_speedup: float | None = None,
+    min_speedup: Mapping[float, float | None] | None = None,
 ) -> dict[float, QualityChoice]:
     """Audio length in seconds -> what is best in quality there, by an evaluation's summary.
 
-    candidates: labels of the evaluation's methods that may be chosen, the same at every length or by length; None is
-    all. Lengths at which none was evaluated are left out. metric: the aim, one that is not measured against dense; None
-    is the first of `ORDER`. min_speedup: leaves out what is slower, where anything is that fast.
+    candidates: labels of the evaluation's methods that may be chosen; None is all. metric: the aim, one that is not
+    measured against dense; None is the first of `ORDER`. min_speedup: by length, leaves out what was measured as
+    slower. Lengths at which none is left are left out.
 
-    The best value wins, if the intervals say so: a method counts as its equal where the intervals of their paired
-    differences to dense overlap (their own intervals where those were not measured), or where there are none. Of equals
-    the fastest is taken, and dense before others as fast. Raises `InputError` for no evaluation, an unknown candidate
-    or metric, or a metric that says only how far a sound is from dense.
+    The best value wins, if the intervals say so: a method counts as its equal unless a metric of `ORDER` that is not
+    measured against dense has it surely worse than dense and the best not, or has their intervals apart, of the paired
+    differences to dense (their own where those were not measured). So few sounds, which hardly tell methods apart in
+    one metric, do not make an equal of what another has heard as worse. Of equals the fastest is taken, and dense
+    before others as fast. Raises `InputError` for no evaluation, an unknown candidate or metric, or a metric that says
+    only how far a sound is from dense.
     """
     check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
     rows = summary["rows"]
     metric = _aim(summary, metric)
     better = summary["metrics"][metric]["better"]
-    chosen = {}
-    for seconds in sorted({row["seconds"] for row in rows}):
-        own = [row for row in _wanted(rows, seconds, candidates) if measured(row, metric)]
-        fast = [row for row in own if min_speedup is None or (row["speedup_vs_dense"] or 0) >= min_speedup]
-        if own:
-            chosen[seconds] = _choice(seconds, fast or own, metric, better, summary)
-    if not chosen:
+    candidates = sorted({row["method"] for row in rows}) if candidates is None else list(candidates)
+    _check_known(rows, candidates)
+    heard = [row for row in rows if row["method"] in candidates and measured(row, metric)]
+    if not heard:
         raise InputError(f"none of the candidates has a {metric} at any length of the evaluation: evaluate them first")
+    chosen = {}
+    for seconds in sorted({row["seconds"] for row in heard}):
+        least = (min_speedup or {}).get(seconds) or 0
+        own = [row for row in heard if row["seconds"] == seconds and (row["speedup_vs_dense"] or 0) >= least]
+        if own:
+            chosen[seconds] = _choice(seconds, own, metric, better, summary)
     return chosen
-
-
-def of_method(summary: Mapping[str, Any], seconds: float, method: str, metric: str | None = None) -> dict[str, Any]:
-    """Measured quality and distance to dense of one method at one length, for a plan's evidence whatever chose it.
-
-    {"metric", "better", "quality", "minus_dense", "distance", "speedup"}, each None where it was not measured. Raises
-    `InputError` where the evaluation does not have the method at this length.
-    """
-    found = [row for row in summary["rows"] if row["seconds"] == seconds and row["method"] == method]
-    if not found:
-        raise InputError(f"the evaluation has no {method} at {seconds:g} s")
-    metric = _aim(summary, metric)
-    facts = {
-        "quality": measured(found[0], metric),
-        "minus_dense": measured(found[0], metric, "minus_dense"),
-        "distance": measured(found[0], DISTANCE),
-    }
-    return {
-        "metric": metric,
-        "better": summary["metrics"][metric]["better"],
-        **{name: asdict(value) if value else None for name, value in facts.items()},
-        "speedup": found[0].get("speedup_vs_dense"),
-    }
 
 
 def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
@@ -151,9 +121,14 @@ def sure_sign(difference: Measured | None, better: str | None) -> bool | None:
     return (difference.low > 0) == (better == "higher")
 
 
-def _aim(summary: Mapping[str, Any], metric: str | None) -> str:
+def _fit(summary: Mapping[str, Any]) -> list[str]:
+    """The metrics that may be the aim, in order."""
     about = summary["metrics"]
-    fit = [name for name in ORDER if name in about and about[name].get("reference") != DENSE]
+    return [name for name in ORDER if name in about and about[name].get("reference") != DENSE]
+
+
+def _aim(summary: Mapping[str, Any], metric: str | None) -> str:
+    about, fit = summary["metrics"], _fit(summary)
     if metric is None:
         if not fit:
             raise InputError(
@@ -168,26 +143,18 @@ def _aim(summary: Mapping[str, Any], metric: str | None) -> str:
     return metric
 
 
-def _wanted(
-    rows: Sequence[Row], seconds: float, candidates: Mapping[float, Iterable[str]] | Iterable[str] | None
-) -> list[Row]:
-    own = {row["method"]: row for row in rows if row["seconds"] == seconds}
-    if candidates is None:
-        return list(own.values())
-    if isinstance(candidates, Mapping):
-        candidates = candidates.get(seconds, ())
+def _check_known(rows: Sequence[Row], candidates: Sequence[str]) -> None:
     known = {row["method"] for row in rows}
-    labels = list(candidates)
-    for label in labels:
+    for label in candidates:
         if label not in known:
             raise InputError(f"the evaluation has no method {label!r}, only {', '.join(sorted(known))}")
-    return [own[label] for label in labels if label in own]
 
 
 def _choice(seconds: float, rows: Sequence[Row], metric: str, better: str, summary: Mapping[str, Any]) -> QualityChoice:
     sign = 1 if better == "lower" else -1
     best = min(rows, key=lambda row: sign * measured(row, metric).value)
-    equals = [row for row in rows if row is not best and _not_told_apart(row, best, metric)]
+    told_by = {name: summary["metrics"][name].get("better") for name in (*_fit(summary), metric)}
+    equals = [row for row in rows if row is not best and not any(_worse(row, best, *told) for told in told_by.items())]
     alike = [best, *equals]
     row = max(alike, key=lambda row: (row.get("speedup_vs_dense") or 0, row["method"] == DENSE, row is best))
     others = [name for name in summary["metrics"] if name != metric and name in ORDER]
@@ -210,17 +177,19 @@ def _choice(seconds: float, rows: Sequence[Row], metric: str, better: str, summa
     )
 
 
-def _not_told_apart(row: Row, best: Row, metric: str) -> bool:
-    """Whether intervals overlap: of the differences to dense, which share its noise and are narrower, where both have
-    one (that of dense is nothing but 0)."""
-    for pair in (
-        [_difference(row, metric), _difference(best, metric)],
-        [measured(row, metric), measured(best, metric)],
+def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
+    """Whether a metric tells a method from the best, to its disadvantage."""
+    surely_worse = [sure_sign(_difference(each, metric), better) is False for each in (row, best)]
+    if surely_worse == [True, False]:
+        return True
+    # The differences to dense share its noise, and so are narrower (that of dense is nothing but 0).
+    for one, other in (
+        (_difference(row, metric), _difference(best, metric)),
+        (measured(row, metric), measured(best, metric)),
     ):
-        if all(m is not None and m.low is not None for m in pair):
-            one, other = pair
-            return one.low <= other.high and other.low <= one.high
-    return True
+        if one is not None and other is not None and one.low is not None and other.low is not None:
+            return one.low > other.high if better == "lower" else one.high < other.low
+    return False
 
 
 def _difference(row: Row, metric: str) -> Measured | None:

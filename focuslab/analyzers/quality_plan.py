@@ -25,22 +25,15 @@ def with_quality(
     evaluation: EvaluationRun,
     objective: str,
     training_seconds: float,
+    min_speedup: Mapping[float, float | None] | None = None,
 ) -> Plan:
     """The plan with measured quality in its evidence and, where quality is the objective, with what is best in it.
 
-    Up to the training length the aim stays closeness to dense: beyond it dense itself gets worse. Raises `InputError`
-    where the objective is quality and the evaluation has no length to choose at.
+    Up to the training length the aim stays closeness to dense: beyond it dense itself gets worse. min_speedup: by
+    length, the budget; where the evaluation has nothing so fast, the plan stays as it is.
     """
-    # A plan that was evaluated has another one's sites, and dense lengths among them.
-    labels = sorted({row["method"] for row in evaluation.rows if not row["method"].startswith(PLAN)})
-    found = best_in_quality(evaluation.summary, labels)
+    found = best_in_quality(evaluation.summary, _labels(evaluation), min_speedup=min_speedup)
     chosen = {s: choice for s, choice in found.items() if s in points and s > training_seconds}
-    if objective == QUALITY and not chosen:
-        there = ", ".join(f"{s:g}" for s in found)
-        raise InputError(
-            f"the evaluation has {there} s and the plan {', '.join(f'{s:g}' for s in sorted(points))} s: expected a "
-            f"length in both that is longer than the training length of {training_seconds:g} s"
-        )
     evidence = {
         **plan.evidence,
         "objective": {f"{s:g}": QUALITY if objective == QUALITY and s in chosen else FIDELITY for s in sorted(points)},
@@ -49,6 +42,25 @@ def with_quality(
     if objective == FIDELITY:
         return replace(plan, evidence=evidence)
     return replace(plan, entries=_entries(plan, boundaries(points, frontiers), chosen), evidence=evidence)
+
+
+def check_objective(
+    evaluation: EvaluationRun, objective: str, lengths: Sequence[float], training_seconds: float
+) -> None:
+    """Raise `InputError` where the evaluation holds no metric to choose by or, with quality as the objective, no length
+    to choose at."""
+    found = best_in_quality(evaluation.summary, _labels(evaluation))
+    if objective == QUALITY and not any(s in lengths and s > training_seconds for s in found):
+        there, asked = (", ".join(f"{s:g}" for s in sorted(own)) for own in (found, lengths))
+        raise InputError(
+            f"the evaluation has {there} s and the plan {asked} s: expected a length in both that is longer than the "
+            f"training length of {training_seconds:g} s"
+        )
+
+
+def _labels(evaluation: EvaluationRun) -> list[str]:
+    # A plan that was evaluated has another one's sites, and dense lengths among them.
+    return sorted({row["method"] for row in evaluation.rows if not row["method"].startswith(PLAN)})
 
 
 def _entries(plan: Plan, starts: Mapping[float, float], chosen: Mapping[float, QualityChoice]) -> tuple[PlanEntry, ...]:

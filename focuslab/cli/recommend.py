@@ -39,7 +39,7 @@ class Budget(click.ParamType):
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
 @click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others prove.")
 @click.option("--prompts", "file", type=click.Path(path_type=Path), help="A text file with a prompt in each line.")
-@click.option("--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made]")
+@click.option("--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made with others]")
 @click.option("--profile", type=RUN_DIRECTORY, help="Run directory of profile.  [default: made]")
 @click.option("--sensitivity", type=RUN_DIRECTORY, help="Sensitivity pass of another recommend.  [default: made]")
 @click.option("--evaluation", type=RUN_DIRECTORY, help="Run directory of evaluate: quality goes into the plan.")
@@ -109,7 +109,7 @@ def command(
 
         del runs["evaluation"]
         path, selection = choose_from_records(**runs, seconds=seconds, **budget, out=out, force=force)
-        show(path, selection, None)
+        show(path, selection, selection.plan, None)
         return
 
     from focuslab.models.specs import load
@@ -135,7 +135,7 @@ def command(
             force=force,
             progress=reporter,
         )
-    show(made.path, made.selection, made.proof)
+    show(made.path, made.selection, made.plan, made.proof)
     if made.missed:
         missed = f"{made.path} is written, but its proof missed what was predicted: {'; '.join(made.missed)}"
         raise FocuslabError(click.style(missed, fg="red"))
@@ -152,14 +152,17 @@ def split_prompts(given: tuple[str, ...], file: Path | None) -> dict[str, list[s
     return {"prompts": prompts[::2], "proof_prompts": prompts[1::2]}
 
 
-def show(path: Path, selection, proof) -> None:
+def show(path: Path, selection, plan, proof) -> None:
     """Draw the figures, print the tables, and say what records lack."""
     from focuslab.plan_files import plan_directory
     from focuslab.records import RunInfo
     from focuslab.report.choice_table import choice_table
     from focuslab.report.frontier import write_frontier
+    from focuslab.report.plan_table import plan_tables
     from focuslab.report.proof_table import measured_of, proof_table
+    from focuslab.report.quality_choice import quality_choice
     from focuslab.report.site_map import write_site_map
+    from focuslab.report.text import in_terminal
     from focuslab.store import RUN, read_json
 
     directory = plan_directory(path)
@@ -168,6 +171,10 @@ def show(path: Path, selection, proof) -> None:
     write_frontier(selection.summary, directory / "figures", made, measured=measured)
     write_site_map(selection.summary, directory / "figures", made)
     click.echo(choice_table(selection.summary))
+    if plan.entries != selection.plan.entries:
+        click.echo(f"\n{in_terminal(plan_tables(plan))}")
+    if quality := quality_choice(plan.evidence):
+        click.echo(f"\n{quality}")
     if proof:
         click.echo(f"\n{proof_table(proof.summary)}")
     for note in selection.notes:

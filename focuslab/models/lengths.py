@@ -37,8 +37,14 @@ def training_frames(unet) -> int | None:
 
 
 def training_seconds(pipe) -> float:
-    """The same length in seconds: 10.24 s for AudioLDM2."""
-    return training_frames(pipe.unet) * latent_frame_seconds(pipe)
+    """The same length in seconds: 10.24 s for AudioLDM2. Raises `InputError` where the UNet does not name it."""
+    frames = training_frames(pipe.unet)
+    if frames is None:
+        raise InputError(
+            "the configuration of this UNet has no sample_size, which says how long its training clips were: set it "
+            "with pipe.unet.register_to_config(sample_size=N), N the time steps of their latents"
+        )
+    return frames * latent_frame_seconds(pipe)
 
 
 def check_seconds(pipe, seconds: float) -> float:

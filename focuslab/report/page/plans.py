@@ -14,6 +14,7 @@ from focuslab.report.page.shapes import Fields, Wrong, conform
 from focuslab.report.page.sources import PlanFile, Run
 from focuslab.report.plan_table import plan_tables
 from focuslab.report.proof_table import measured_of, table_of_proof
+from focuslab.report.quality_choice import quality_choice_tables
 from focuslab.report.site_map import site_map_figure
 
 MAPS = 4
@@ -33,6 +34,8 @@ def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
         drawer.gaps.append(f"{file.name}: the plan does not say how it was chosen.")
     else:
         _add_choice(group, choice, proof, drawer)
+    quality = _checked(dict(plan.evidence), schemas.QUALITY, "evidence", drawer)
+    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(quality or {})])
     if proof is None:
         drawer.gaps.append(f"{file.name}: the plan does not say what was measured of it.")
     else:
@@ -45,6 +48,7 @@ def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
     info, proof = run.info, run.summary["proof"]
     group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
     _add_choice(group, run.summary["choice"], proof, drawer)
+    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(run.summary)])
     if proof is None:
         drawer.gaps.append(f"{run.folder.shown}: the plan was not proved on prompts that its choice had not seen.")
     drawer.gaps += run.summary["notes"]

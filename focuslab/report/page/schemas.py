@@ -303,4 +303,31 @@ PROOF = Fields(
     {"steps": COUNT, "missed": Items(Text(1000), 200)},
     _once("rows", "seconds", "method"),
 )
-RECOMMENDATION = Fields({"choice": CHOICE}, {"proof": PROOF, "notes": Items(Text(2000), 200), "quality": Anything()})
+_MEASURED = Fields({"value": VALUE}, {"low": VALUE, "high": VALUE})
+QUALITY = Fields(
+    {},
+    {
+        "quality": Named(
+            Fields(
+                {
+                    "seconds": LENGTH,
+                    "method": NAME,
+                    "metric": NAME,
+                    "better": NAME,
+                    "quality": _MEASURED,
+                    "decided_by": NAME,
+                },
+                {
+                    "minus_dense": _MEASURED,
+                    "distance": _MEASURED,
+                    "speedup": RATIO,
+                    "equals": Items(NAME, 1_000),
+                    "worse_in": Items(NAME, 100),
+                },
+            ),
+            200,
+        ),
+        "objective": Named(NAME, 200),
+    },
+)
+RECOMMENDATION = Fields({"choice": CHOICE}, {"proof": PROOF, "notes": Items(Text(2000), 200), **QUALITY.optional})

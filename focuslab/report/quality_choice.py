@@ -1,0 +1,76 @@
+"""What an evaluation found best at each length, and whether the plan runs it. Needs the standard library only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from focuslab.analyzers.labels import brief
+from focuslab.analyzers.quality_plan import QUALITY
+from focuslab.report.quality_rows import scale_of
+from focuslab.report.quality_tables import BETTER
+from focuslab.report.text import NOTHING, Column, Table, in_terminal, times
+
+
+def quality_choice(evidence: Mapping[str, Any]) -> str:
+    """`quality_choice_tables` for a terminal."""
+    return in_terminal(quality_choice_tables(evidence))
+
+
+def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:
+    """evidence: that of a plan, or the summary of a recommendation. No table where no evaluation was given to it."""
+    found = evidence.get("quality") or {}
+    if not found:
+        return []
+    rows, taken = list(found.values()), [_is_taken(evidence, at) for at in found]
+    scale = scale_of(rows[0]["metric"])
+    columns = [
+        Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
+        Column(("best", ""), [brief(row["method"]) for row in rows], left=True),
+        Column((scale.head, _unit(scale.unit)), [_interval(row["quality"], scale.factor) for row in rows]),
+        Column(
+            ("minus dense", _unit(scale.difference_unit)),
+            [_interval(row["minus_dense"], scale.factor, "+") for row in rows],
+        ),
+        Column(("log-mel", "L1"), [_interval(row["distance"]) for row in rows]),
+        Column(("speed-up", "vs dense"), [times(row["speedup"]) for row in rows]),
+        Column(("decided by", ""), [_decided(row) for row in rows], left=True, words=True),
+        Column(("in the", "plan"), ["yes" if there else "no" for there in taken], left=True, words=True),
+    ]
+    return [Table("What the evaluation found best", columns, _notes(rows, taken))]
+
+
+def _notes(rows: list[Mapping[str, Any]], taken: list[bool]) -> list[str]:
+    notes = ["Of those that no metric tells from the best the fastest is taken."]
+    better = BETTER.get(rows[0]["better"])
+    if better:
+        notes.insert(0, f"{scale_of(rows[0]['metric']).head}: {better}.")
+    for row in rows:
+        if row["worse_in"]:
+            worse_in = ", ".join(scale_of(name).head for name in row["worse_in"])
+            notes.append(f"At {row['seconds']:g} s {brief(row['method'])} is surely worse than dense in {worse_in}.")
+    if not all(taken):
+        notes.append(
+            "Where it is not in the plan closeness to dense has chosen: always up to the training length, and beyond "
+            "it unless the objective is quality."
+        )
+    return notes
+
+
+def _is_taken(evidence: Mapping[str, Any], at: str) -> bool:
+    return (evidence.get("objective") or {}).get(at) == QUALITY
+
+
+def _decided(row: Mapping[str, Any]) -> str:
+    return "quality" if row["decided_by"] == "quality" else f"speed, among {len(row['equals']) + 1} equals"
+
+
+def _unit(unit: str) -> str:
+    return f"[{unit}]" if unit else ""
+
+
+def _interval(measured: Mapping[str, float | None] | None, factor: float = 1.0, sign: str = "") -> str:
+    if measured is None:
+        return NOTHING
+    value, low, high = (
+        None if measured[key] is None else f"{measured[key] * factor:{sign}.3g}" for key in ("value", "low", "high")
+    )
+    return value if low is None else f"{value} ({low}..{high})"

@@ -1,0 +1,54 @@
+"""What an evaluation found best, as a table."""
+
+from focuslab.analyzers.quality_objective import best_in_quality
+from focuslab.report.quality_choice import quality_choice, quality_choice_tables
+from tests.evaluation_records import SPEED, VALUES, summary
+
+
+def evidence(objective, **given):
+    found = best_in_quality(summary(**given))
+    return {
+        "quality": {f"{s:g}": choice.to_json() for s, choice in found.items()},
+        "objective": {f"{s:g}": aim for s, aim in zip(found, objective, strict=True)},
+    }
+
+
+def columns(given):
+    (table,) = quality_choice_tables(given)
+    return {" ".join(part for part in column.head if part): column.cells for column in table.columns}, table.notes
+
+
+def test_each_cell_is_the_number_it_came_from():
+    cells, notes = columns(evidence(("fidelity", "quality")))
+    assert cells == {
+        "length [s]": ["10", "40"],
+        "best": ["litefocus", "litefocus"],
+        "kernel": ["0.3 (0.285..0.315)", "0.31 (0.294..0.326)"],
+        "minus dense": ["-0.1 (-0.108..-0.0925)", "-0.1 (-0.108..-0.0923)"],
+        "log-mel L1": ["0.31 (0.294..0.326)", "0.32 (0.304..0.336)"],
+        "speed-up vs dense": ["1.50x", "1.50x"],
+        "decided by": ["quality", "quality"],
+        "in the plan": ["no", "yes"],
+    }
+    assert notes[0] == "kernel: lower is better." and notes[-1].startswith("Where it is not in the plan closeness")
+
+
+def test_what_was_taken_for_its_speed_and_what_is_worse_elsewhere_is_said():
+    cells, notes = columns(evidence(("quality",), lengths=(40.0,), width=1.2, speed={**SPEED, "tome": 1.8}))
+    assert cells["best"] == ["tome"] and cells["decided by"] == ["speed, among 3 equals"]
+    assert notes == ["kernel: lower is better.", "Of those that no metric tells from the best the fastest is taken."]
+    values = {**VALUES, "litefocus": {**VALUES["litefocus"], "clap": 0.10}}
+    _, notes = columns(evidence(("quality",), lengths=(40.0,), values=values))
+    assert "At 40 s litefocus is surely worse than dense in CLAP score." in notes
+
+
+def test_shares_are_in_percent_and_dense_has_no_difference():
+    values = {name: {"clap": VALUES[name]["clap"]} for name in ("dense", "tome")}
+    cells, _ = columns(evidence(("quality",), lengths=(40.0,), values=values))
+    assert cells["CLAP score [%]"] == ["16 (15.2..16.8)"] and cells["minus dense [% points]"] == ["-"]
+    assert cells["log-mel L1"] == ["-"]
+
+
+def test_without_an_evaluation_there_is_no_table():
+    assert quality_choice({}) == "" and quality_choice({"quality": None, "objective": None}) == ""
+    assert quality_choice(evidence(("quality", "quality"))).startswith("What the evaluation found best\n")
