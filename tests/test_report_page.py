@@ -16,7 +16,7 @@ from focuslab.errors import InputError
 from focuslab.report.page.html import MOST_BYTES, default_name, write_report
 from focuslab.report.page.profiles import merged, profile_group, told_of
 from focuslab.report.page.sources import find
-from focuslab.report.page.story import of_evaluation
+from focuslab.report.page.story import of_choice, of_evaluation
 from focuslab.report.text import NOTHING
 from focuslab.store import read_arrays, write_arrays
 from tests import report_runs
@@ -304,6 +304,19 @@ def test_the_first_words_name_the_sure_differences_alone():
     assert of_evaluation(summary(width=100.0)).words.endswith("CLAP score: no difference is sure.")
     unpaired = {name: {"clap": values["clap"]} for name, values in VALUES.items() if name != "dense"}
     assert of_evaluation(summary(values=unpaired)) is None
+
+
+def test_the_first_words_say_where_it_was_the_evaluation_that_chose(tmp_path):
+    report_runs.write_plan(tmp_path)
+    summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
+    assert "At 80 s the plan is predicted to be " in of_choice(summary).words
+    summary["quality"]["80"] = {**summary["quality"]["40"], "seconds": 80.0}
+    assert "At 80 s the plan is predicted to be " in of_choice(summary).words
+    summary["objective"]["80"] = "quality"
+    assert (
+        "At 80 s the plan runs litefocus, which the evaluation found best; the closest choice is predicted to be "
+        in (of_choice(summary).words)
+    )
 
 
 def test_only_as_many_methods_are_drawn_as_can_be_told_apart_and_the_others_are_named(tmp_path):

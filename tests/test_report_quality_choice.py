@@ -1,7 +1,7 @@
 """What an evaluation found best, as a table."""
 
 from focuslab.analyzers.quality_objective import best_in_quality
-from focuslab.report.quality_choice import quality_choice, quality_choice_tables
+from focuslab.report.quality_choice import heard_best, quality_choice, quality_choice_tables
 from tests.evaluation_records import SPEED, VALUES, summary
 
 
@@ -31,12 +31,16 @@ def test_each_cell_is_the_number_it_came_from():
         "in the plan": ["no", "yes"],
     }
     assert notes[0] == "kernel: lower is better." and notes[-1].startswith("Where it is not in the plan closeness")
+    assert notes[-2].startswith("Where it is in the plan, what stands for the plan")
+    assert heard_best(evidence(("fidelity", "quality")), 10.0) is None
+    assert heard_best(evidence(("fidelity", "quality")), 40.0) == "litefocus"
+    assert heard_best({}, 40.0) is None
 
 
 def test_what_was_taken_for_its_speed_and_what_is_worse_elsewhere_is_said():
     cells, notes = columns(evidence(("quality",), lengths=(40.0,), width=1.2, speed={**SPEED, "tome": 1.8}))
     assert cells["best"] == ["tome"] and cells["decided by"] == ["speed, among 3 equals"]
-    assert notes == ["kernel: lower is better.", "Of those that no metric tells from the best the fastest is taken."]
+    assert notes[1] == "Of those that no metric tells from the best the fastest is taken." and len(notes) == 3
     values = {**VALUES, "litefocus": {**VALUES["litefocus"], "clap": 0.10}}
     _, notes = columns(evidence(("quality",), lengths=(40.0,), values=values))
     assert "At 40 s litefocus is surely worse than dense in CLAP score." in notes

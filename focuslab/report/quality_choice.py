@@ -47,12 +47,23 @@ def _notes(rows: list[Mapping[str, Any]], taken: list[bool]) -> list[str]:
         if row["worse_in"]:
             worse_in = ", ".join(scale_of(name).head for name in row["worse_in"])
             notes.append(f"At {row['seconds']:g} s {brief(row['method'])} is surely worse than dense in {worse_in}.")
+    if any(taken):
+        notes.append(
+            "Where it is in the plan, what stands for the plan among the choices is what closeness would take."
+        )
     if not all(taken):
         notes.append(
             "Where it is not in the plan closeness to dense has chosen: always up to the training length, and beyond "
             "it unless the objective is quality."
         )
     return notes
+
+
+def heard_best(evidence: Mapping[str, Any], seconds: float) -> str | None:
+    """What the plan runs at a length because the evaluation found it best, None where that is not what has chosen."""
+    at = f"{seconds:g}"
+    found = (evidence.get("quality") or {}).get(at)
+    return brief(found["method"]) if found and _is_taken(evidence, at) else None
 
 
 def _is_taken(evidence: Mapping[str, Any], at: str) -> bool:

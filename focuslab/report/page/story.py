@@ -12,6 +12,7 @@ from focuslab.report.page.parts import Table, numbers, plain, table, words
 from focuslab.report.page.profiles import told_of
 from focuslab.report.page.sources import PlanFile, Run
 from focuslab.report.plan_table import range_of
+from focuslab.report.quality_choice import heard_best
 from focuslab.report.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
 from focuslab.report.quality_words import SURELY, outcome
 from focuslab.report.tables import SECONDS, summary_rows
@@ -89,14 +90,19 @@ def of_capture(summary: Mapping) -> Said | None:
     return Said(f"{said}.", [tile])
 
 
-def of_choice(choice: Mapping) -> Said | None:
-    """From which length on sparse pays, and what is predicted at the longest."""
+def of_choice(summary: Mapping) -> Said | None:
+    """From which length on sparse pays, and what is predicted at the longest; of a recommendation's summary."""
+    choice = summary["choice"]
     rows = [row for row in choice["lengths"] if "plan" in row["points"]]
     if not rows:
         return None
     row = max(rows, key=lambda row: row["seconds"])
     point = row["points"]["plan"]
-    said = f"{choice['crossover']} At {row['seconds']:g} s the plan is predicted to be {point['speedup']:.2f} times as"
+    heard = heard_best(summary, row["seconds"])
+    said = f"{choice['crossover']} At {row['seconds']:g} s "
+    if heard:
+        said += f"the plan runs {heard}, which the evaluation found best; "
+    said += f"{'the closest choice' if heard else 'the plan'} is predicted to be {point['speedup']:.2f} times as"
     said += f" fast for an error of {100 * point['error']:.2g} % in the UNet's output"
     paper = row["points"].get("paper")
     if paper:
