@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 from focuslab.analyzers.options import check_comparable, unmeasured
-from focuslab.analyzers.quality_plan import FIDELITY, OBJECTIVES, QUALITY, check_objective, with_quality
+from focuslab.analyzers.quality_objective import FIDELITY, OBJECTIVES, QUALITY
+from focuslab.analyzers.quality_plan import check_objective, with_quality
 from focuslab.candidates import PAPER, candidates, timed_as, with_paper
 from focuslab.capture import capture_attention
 from focuslab.confirmation import Timings

@@ -12,6 +12,8 @@ from focuslab.errors import InputError
 from focuslab.fields import is_number
 from focuslab.records import EVALUATION_SCHEMA, check_summary
 
+FIDELITY, QUALITY = "fidelity", "quality"
+OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"
 ORDER = ("kernel", "frechet", "kl_softmax", "kl_sigmoid", "clap")
 """Metrics that may be the aim, the first that was measured. The kernel distance is unbiased for few sounds, and

@@ -8,12 +8,10 @@ from typing import Any
 from focuslab.analyzers.choice import Frontier, Point
 from focuslab.analyzers.labels import PLAN, split_label
 from focuslab.analyzers.planning import boundaries
-from focuslab.analyzers.quality_objective import DENSE, QualityChoice, best_in_quality
+from focuslab.analyzers.quality_objective import DENSE, FIDELITY, QUALITY, QualityChoice, best_in_quality
 from focuslab.errors import InputError
 from focuslab.records import EvaluationRun, Plan, PlanEntry
 
-FIDELITY, QUALITY = "fidelity", "quality"
-OBJECTIVES = (FIDELITY, QUALITY)
 _EVERYWHERE = ("length-scale", "naive")
 """Methods that are at every site unless some are named; the others are at those of the paper."""
 

@@ -39,7 +39,9 @@ class Budget(click.ParamType):
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
 @click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others prove.")
 @click.option("--prompts", "file", type=click.Path(path_type=Path), help="A text file with a prompt in each line.")
-@click.option("--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made with others]")
+@click.option(
+    "--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made with the other two]"
+)
 @click.option("--profile", type=RUN_DIRECTORY, help="Run directory of profile.  [default: made]")
 @click.option("--sensitivity", type=RUN_DIRECTORY, help="Sensitivity pass of another recommend.  [default: made]")
 @click.option("--evaluation", type=RUN_DIRECTORY, help="Run directory of evaluate: quality goes into the plan.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from focuslab.analyzers.labels import brief
-from focuslab.analyzers.quality_plan import QUALITY
+from focuslab.analyzers.quality_objective import QUALITY
 from focuslab.report.quality_rows import scale_of
 from focuslab.report.quality_tables import BETTER
 from focuslab.report.text import NOTHING, Column, Table, in_terminal, times
@@ -25,21 +25,22 @@ def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:
     columns = [
         Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
         Column(("best", ""), [brief(row["method"]) for row in rows], left=True),
-        Column((scale.head, _unit(scale.unit)), [_interval(row["quality"], scale.factor) for row in rows]),
+        Column((scale.head, _unit(scale.unit)), [f"{row['quality']['value'] * scale.factor:.3g}" for row in rows]),
         Column(
             ("minus dense", _unit(scale.difference_unit)),
             [_interval(row["minus_dense"], scale.factor, "+") for row in rows],
         ),
         Column(("log-mel", "L1"), [_interval(row["distance"]) for row in rows]),
         Column(("speed-up", "vs dense"), [times(row["speedup"]) for row in rows]),
-        Column(("decided by", ""), [_decided(row) for row in rows], left=True, words=True),
+        Column(("decided", "by"), [row["decided_by"] for row in rows], left=True, words=True),
+        Column(("its", "equals"), [str(len(row["equals"])) for row in rows]),
         Column(("in the", "plan"), ["yes" if there else "no" for there in taken], left=True, words=True),
     ]
     return [Table("What the evaluation found best", columns, _notes(rows, taken))]
 
 
 def _notes(rows: list[Mapping[str, Any]], taken: list[bool]) -> list[str]:
-    notes = ["Of those that no metric tells from the best the fastest is taken."]
+    notes = ["Equals: what no metric tells from the best. Of all these the fastest is taken."]
     better = BETTER.get(rows[0]["better"])
     if better:
         notes.insert(0, f"{scale_of(rows[0]['metric']).head}: {better}.")
@@ -68,10 +69,6 @@ def heard_best(evidence: Mapping[str, Any], seconds: float) -> str | None:
 
 def _is_taken(evidence: Mapping[str, Any], at: str) -> bool:
     return (evidence.get("objective") or {}).get(at) == QUALITY
-
-
-def _decided(row: Mapping[str, Any]) -> str:
-    return "quality" if row["decided_by"] == "quality" else f"speed, among {len(row['equals']) + 1} equals"
 
 
 def _unit(unit: str) -> str:
