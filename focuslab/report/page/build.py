@@ -150,7 +150,7 @@ def _tell(
     kinds = [
         [(runs[0], lambda s=s: story.of_profile(s)) for runs, s in profiles],
         [(run, lambda run=run: story.of_capture(run.summary)) for run in captures],
-        [(run, lambda run=run: story.of_choice(run.summary)) for run in recommendations],
+        [(run, lambda run=run: story.of_choice(run.summary["choice"], run.summary)) for run in recommendations],
         [(run, lambda s=s: story.of_proof(s)) for run, s in proofs],
         [(run, lambda run=run: story.of_evaluation(run.summary)) for run in found.of("evaluation")],
     ]

@@ -90,15 +90,15 @@ def of_capture(summary: Mapping) -> Said | None:
     return Said(f"{said}.", [tile])
 
 
-def of_choice(summary: Mapping) -> Said | None:
-    """From which length on sparse pays, and what is predicted at the longest; of a recommendation's summary."""
-    choice = summary["choice"]
+def of_choice(choice: Mapping, evidence: Mapping | None = None) -> Said | None:
+    """From which length on sparse pays, and what is predicted at the longest. evidence: that of the plan, which says
+    where an evaluation has chosen."""
     rows = [row for row in choice["lengths"] if "plan" in row["points"]]
     if not rows:
         return None
     row = max(rows, key=lambda row: row["seconds"])
     point = row["points"]["plan"]
-    heard = heard_best(summary, row["seconds"])
+    heard = heard_best(evidence or {}, row["seconds"])
     said = f"{choice['crossover']} At {row['seconds']:g} s "
     if heard:
         said += f"the plan runs {heard}, which the evaluation found best; "
