@@ -309,13 +309,13 @@ def test_the_first_words_name_the_sure_differences_alone():
 def test_the_first_words_say_where_it_was_the_evaluation_that_chose(tmp_path):
     report_runs.write_plan(tmp_path)
     summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
-    assert "At 80 s the plan is predicted to be " in of_choice(summary).words
+    assert "At 80 s the plan is predicted to be " in of_choice(summary["choice"]).words
     summary["quality"]["80"] = {**summary["quality"]["40"], "seconds": 80.0}
-    assert "At 80 s the plan is predicted to be " in of_choice(summary).words
+    assert "At 80 s the plan is predicted to be " in of_choice(summary["choice"], summary).words
     summary["objective"]["80"] = "quality"
     assert (
         "At 80 s the plan runs litefocus, which the evaluation found best; the closest choice is predicted to be "
-        in (of_choice(summary).words)
+        in (of_choice(summary["choice"], summary).words)
     )
 
 
