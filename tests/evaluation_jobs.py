@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from focuslab.captions import Caption
 from focuslab.quality.embedders import Embedder
@@ -121,6 +122,25 @@ def run(given, out, share=None, progress=None, **sounds):
             return None, maker.made
     summary, records = finished
     return EvaluationRun(directory.info, summary, tuple(records), out), maker.made
+
+
+class Stop(BaseException):
+    """Ends a run as Ctrl-C does."""
+
+
+def run_until(given, out, after):
+    """Do a job alone until it has made `after` sounds, and stop it before the next."""
+    make, made = NoiseSounds.make, []
+
+    def stopping(self, *arguments):
+        if len(made) == after:
+            raise Stop
+        made.append(arguments)
+        return make(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(NoiseSounds, "make", stopping)
+        run(given, out)
 
 
 def numbers(summary):

@@ -10,7 +10,7 @@ from focuslab.scoring.items import Work
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shared import SharedDirectory
 from focuslab.wav import encode_wav
-from tests.evaluation_jobs import RATE, NoiseSounds, job, numbers, run
+from tests.evaluation_jobs import RATE, job, numbers, run, run_until
 
 SMALL = {"captions": 4, "seconds": (0.2,), "seeds": (0,)}
 LARGER = [
@@ -45,30 +45,16 @@ def test_several_processes_grow_a_run(tmp_path):
     assert numbers(found.summary) == numbers(run(large, tmp_path / "fresh")[0].summary)
 
 
-class Stop(BaseException):
-    pass
-
-
-def stop_while_growing(small, large, out, monkeypatch, after):
+def stop_while_growing(small, large, out, after):
     """Have the small run finished in `out`, and stop the larger one once it has made `after` sounds."""
     finished, _ = run(small, out)
-    make, made = NoiseSounds.make, []
-
-    def stopping(self, *arguments):
-        if len(made) == after:
-            raise Stop
-        made.append(arguments)
-        return make(self, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(NoiseSounds, "make", stopping)
-        run(large, out)
+    run_until(large, out, after)
     return finished
 
 
-def test_a_run_that_was_stopped_while_it_grew_is_still_the_one_before(tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_while_it_grew_is_still_the_one_before(tmp_path):
     small, large = job(**SMALL), job(**{**SMALL, "captions": 7})
-    before = stop_while_growing(small, large, tmp_path / "grown", monkeypatch, after=4)
+    before = stop_while_growing(small, large, tmp_path / "grown", after=4)
     loaded = EvaluationRun.load(tmp_path / "grown")
     assert (loaded.info, loaded.summary, loaded.records) == (before.info, before.summary, before.records)
     again, made = run(small, tmp_path / "grown")
@@ -78,15 +64,15 @@ def test_a_run_that_was_stopped_while_it_grew_is_still_the_one_before(tmp_path, 
     assert numbers(grown.summary) == numbers(run(large, tmp_path / "fresh")[0].summary)
 
 
-def test_what_another_list_that_began_in_the_same_way_has_left_is_not_taken_for_this_one(tmp_path, monkeypatch):
+def test_what_another_list_that_began_in_the_same_way_has_left_is_not_taken_for_this_one(tmp_path):
     small, out = job(**SMALL), tmp_path / "grown"
     one, other = (
         job(**{**SMALL, "captions": (*small.work.captions, *(Caption(f"{name} {i}") for i in range(3)))})
         for name in ("rain", "wind")
     )
     # Both are stopped after the dense sound of the same place in the list, which then waits for the other methods.
-    stop_while_growing(small, one, out, monkeypatch, after=1)
-    stop_while_growing(small, other, out, monkeypatch, after=1)
+    stop_while_growing(small, one, out, after=1)
+    stop_while_growing(small, other, out, after=1)
     assert len(list((out / "pending").iterdir())) == 2
     grown, made = run(one, out)
     assert len(made) == one.work.total - small.work.total - 1

@@ -18,7 +18,7 @@ from focuslab.scoring.launch import Share
 from focuslab.scoring.shards import ITEMS, ShardReader, ShardWriter
 from focuslab.scoring.shared import SharedDirectory
 from focuslab.scoring.worker import Worker
-from tests.evaluation_jobs import NoiseSounds, job, numbers, run
+from tests.evaluation_jobs import NoiseSounds, job, numbers, run, run_until
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +82,10 @@ def test_the_number_of_processes_may_change_and_another_machine_may_help(whole, 
         run(job(seeds=(1,)), tmp_path)
 
 
-class Stop(BaseException):
-    pass
-
-
 @pytest.fixture
-def stopped(tmp_path, monkeypatch):
+def stopped(tmp_path):
     """The directory of a run that was stopped when the dense sound of its second caption was made."""
-    make, made = NoiseSounds.make, []
-
-    def stopping(self, *arguments):
-        if len(made) == 4:
-            raise Stop
-        made.append(arguments)
-        return make(self, *arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(NoiseSounds, "make", stopping)
-        run(job(), tmp_path)
+    run_until(job(), tmp_path, after=4)
     noise = noise_seeds(job().work.captions, 0)[1]
     assert [path.name for path in (tmp_path / "pending").iterdir()] == [f"0.2s-{noise}.safetensors"]
     return tmp_path

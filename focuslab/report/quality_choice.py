@@ -5,8 +5,8 @@ from typing import Any
 
 from focuslab.analyzers.labels import brief
 from focuslab.analyzers.quality_objective import QUALITY
-from focuslab.report.quality_rows import scale_of
-from focuslab.report.quality_tables import BETTER
+from focuslab.report.quality_rows import in_brackets, scale_of
+from focuslab.report.quality_tables import BETTER, with_interval
 from focuslab.report.text import NOTHING, Column, Table, in_terminal, times
 
 
@@ -25,9 +25,11 @@ def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:
     columns = [
         Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
         Column(("best", ""), [brief(row["method"]) for row in rows], left=True),
-        Column((scale.head, _unit(scale.unit)), [f"{row['quality']['value'] * scale.factor:.3g}" for row in rows]),
         Column(
-            ("minus dense", _unit(scale.difference_unit)),
+            (scale.head, in_brackets(scale.unit)), [f"{row['quality']['value'] * scale.factor:.3g}" for row in rows]
+        ),
+        Column(
+            ("minus dense", in_brackets(scale.difference_unit)),
             [_interval(row["minus_dense"], scale.factor, "+") for row in rows],
         ),
         Column(("log-mel", "L1"), [_interval(row["distance"]) for row in rows]),
@@ -71,14 +73,7 @@ def _is_taken(evidence: Mapping[str, Any], at: str) -> bool:
     return (evidence.get("objective") or {}).get(at) == QUALITY
 
 
-def _unit(unit: str) -> str:
-    return f"[{unit}]" if unit else ""
-
-
 def _interval(measured: Mapping[str, float | None] | None, factor: float = 1.0, sign: str = "") -> str:
     if measured is None:
         return NOTHING
-    value, low, high = (
-        None if measured[key] is None else f"{measured[key] * factor:{sign}.3g}" for key in ("value", "low", "high")
-    )
-    return value if low is None else f"{value} ({low}..{high})"
+    return with_interval(measured, lambda value: f"{value * factor:{sign}.3g}")

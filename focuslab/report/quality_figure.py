@@ -172,6 +172,7 @@ def looks_of(methods: Sequence[str]) -> dict[str, Look]:
             if len(variants) > 1:
                 looks[method] = looks[method]._replace(color=shade(method_look(name).color, amount))
     markers: set[str] = set()
+    # Those without parameters first: they look as they do in other figures.
     for method in sorted(methods, key=lambda method: names[method] != method):
         free = [marker for marker in (looks[method].marker, *MARKERS, *_MORE_MARKERS) if marker not in markers]
         looks[method] = looks[method]._replace(marker=free[0] if free else looks[method].marker)

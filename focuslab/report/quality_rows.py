@@ -1,6 +1,5 @@
 """The rows of an evaluation's summary, checked and picked for tables and figures. Needs the standard library only."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -48,6 +47,11 @@ def scale_of(metric: str) -> Scale:
     return SCALES.get(metric) or Scale(metric.replace("_", " "))
 
 
+def in_brackets(unit: str) -> str:
+    """The second line of a column's head; "" where there is no unit."""
+    return f"[{unit}]" if unit else ""
+
+
 def evaluation_rows(summary: Mapping) -> list[Mapping]:
     """The checked rows of an evaluation's summary, in its order: by length, then method.
 
@@ -87,14 +91,11 @@ def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
     notes = [n if len(at) == len(summaries) else f"At {', '.join(at)} s: {n}" for n, at in said.items()]
     metrics = {name: about for summary in summaries for name, about in summary["metrics"].items()}
     rows = [row for summary in summaries for row in summary["rows"]]
-    items = Counter()
-    for summary in summaries:
-        items.update(summary["items"])
     whole = {
         **first,
         "metrics": metrics,
         "rows": rows,
-        "items": dict(items),
+        "items": {status: sum(summary["items"][status] for summary in summaries) for status in first["items"]},
         "scoring_over_generating": sum(row["scoring_seconds"] for row in rows)
         / sum(row["generation_seconds"] for row in rows),
         "footnotes": notes,

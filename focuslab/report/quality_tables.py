@@ -7,13 +7,13 @@ the same, and a note says why where they do not.
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from focuslab.records import RunInfo
 from focuslab.report.paper import METRICS as PAPER_METRICS
 from focuslab.report.paper import SPEEDUP, differences, paper_value
-from focuslab.report.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, scale_of
+from focuslab.report.quality_rows import embedder_of, evaluation_rows, in_brackets, metric_of, metrics_of, scale_of
 from focuslab.report.quality_words import outcome
 from focuslab.report.text import NOTHING, WIDTH, Column, Table, in_latex, in_markdown, in_terminal, times
 
@@ -129,8 +129,8 @@ def _values(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping, inf
     for name in names:
         scale = scale_of(name)
         number = _number([metric_of(row, name) for row in rows], scale.factor)
-        second = " ".join(part for part in (embedder_of(rows, name)[0], f"[{scale.unit}]" * bool(scale.unit)) if part)
-        columns.append(Column((scale.head, second), [_with_interval(metric_of(row, name), number) for row in rows]))
+        second = " ".join(part for part in (embedder_of(rows, name)[0], in_brackets(scale.unit)) if part)
+        columns.append(Column((scale.head, second), [with_interval(metric_of(row, name), number) for row in rows]))
         paper = [_paper(row, name, summary, info) for row in rows]
         if any(value is not None for value in paper):
             columns.append(Column(("paper", second), [number(value) for value in paper]))
@@ -147,10 +147,10 @@ def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> 
         number = _number(found, scale.factor, signed=True)
         better = _better(summary, name)
         cells = [
-            " ".join(part for part in (_with_interval(metric, number), outcome(row, name, better)) if part)
+            " ".join(part for part in (with_interval(metric, number), outcome(row, name, better)) if part)
             for row, metric in zip(rows, found, strict=True)
         ]
-        columns.append(Column((scale.head, f"[{scale.difference_unit}]" * bool(scale.unit)), cells))
+        columns.append(Column((scale.head, in_brackets(scale.difference_unit)), cells))
     return columns
 
 
@@ -218,7 +218,8 @@ def _number(metrics: Iterable[Mapping[str, Any]], factor: float, signed: bool = 
     return lambda value: NOTHING if value is None else f"{round(value * factor, decimals) + 0.0:.{decimals}f}"
 
 
-def _with_interval(metric: Mapping[str, Any], number) -> str:
+def with_interval(metric: Mapping[str, Any], number: Callable[[float | None], str]) -> str:
+    """ "1.2 (1.1..1.3)"; the value alone where it has no interval."""
     if metric["low"] is None or metric["high"] is None:
         return number(metric["value"])
     return f"{number(metric['value'])} ({number(metric['low'])}..{number(metric['high'])})"

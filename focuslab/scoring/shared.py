@@ -1,5 +1,6 @@
 """A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -134,14 +135,14 @@ class SharedDirectory(RunDirectory):
 
 def _grown(found: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether the parameters that are asked for are those that were found, or of more sounds."""
+    may_grow = {"seconds": _are_among, "seeds": _are_among, "reference": _same_recordings}
     return found.keys() == asked.keys() and all(
-        set(value) <= set(asked[key])
-        if key in ("seconds", "seeds")
-        else _same_recordings(value, asked[key])
-        if key == "reference"
-        else value == asked[key]
-        for key, value in found.items()
+        may_grow.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
     )
+
+
+def _are_among(found: list, asked: list) -> bool:
+    return set(found) <= set(asked)
 
 
 def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
