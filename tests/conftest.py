@@ -9,6 +9,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 
+def pytest_runtest_setup(item):
+    import torch
+
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+
+
 @pytest.fixture(scope="session")
 def session_pipe():
     from focuslab import load
