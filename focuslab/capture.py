@@ -147,8 +147,7 @@ def capture_attention(
         prompts=prompts,
     )
     items = [_Item(p, s, expected[s].total_flops * steps) for s in lengths for p in range(len(prompts))]
-    with place_of(out) as place:
-        run = RunDirectory(place, info, force=force)
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
         run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
         _Capture(pipe, conditioning, request, pieces, names, run).measure(items, progress or (lambda *_: None))
         summary = attention_summary(run.info, run.records)

@@ -11,6 +11,7 @@ import torch
 
 from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
+from focuslab.files import already_there, check_place, failed, write_together
 from focuslab.methods import Attachable, Dense, Planned, as_method
 from focuslab.methods.base import check_count
 from focuslab.models.conditioning import GUIDANCE_SCALE
@@ -18,7 +19,7 @@ from focuslab.models.identity import describe
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
 from focuslab.records import GENERATION_SCHEMA, Plan, Progress
-from focuslab.store import now, to_json_bytes, write_atomically
+from focuslab.store import now, to_json_bytes
 from focuslab.wav import encode_wav
 
 
@@ -33,14 +34,18 @@ class Sound:
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write a 16-bit WAV, and the settings beside it as .json. Raises `InputError` if either exists already."""
         path = Path(path)
-        settings = path.with_suffix(".json")
         check_free(path, force)
+        both = {
+            path: encode_wav(self.samples, self.sampling_rate),
+            path.with_suffix(".json"): to_json_bytes(self.settings),
+        }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(settings, to_json_bytes(self.settings))
-            write_atomically(path, encode_wav(self.samples, self.sampling_rate))
+            write_together(both, replace=force)
+        except FileExistsError as error:
+            raise already_there(error.filename2 or error.filename) from None
         except OSError as error:
-            raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+            raise failed(path, error) from None
         return path
 
 
@@ -48,14 +53,10 @@ def check_free(path: Path, force: bool) -> None:
     """Raise `InputError` where writing a sound to `path` would replace something or cannot be, or it is no .wav."""
     if path.suffix.lower() != ".wav":
         raise InputError(f"a sound is written as WAV: expected a name that ends in .wav, not {path}")
-    for existing in (path, path.with_suffix(".json")):
-        if existing.is_dir() or (existing.exists() and not force):
-            raise InputError(f"{existing} exists already: give another name, or --force to replace it")
-    # Seen now rather than when the sound is made.
-    place = next(folder for folder in path.absolute().parents if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        what = "may not be written to" if place.is_dir() else "is a file, not a directory"
-        raise InputError(f"{path} cannot be written: {place} {what}; give another name")
+    for file in (path, path.with_suffix(".json")):
+        check_place(file)
+        if file.is_dir() or (os.path.lexists(file) and not force):
+            raise already_there(file)
 
 
 def generate(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
+from focuslab.files import check_place
 from focuslab.records import RECOMMENDATION_SCHEMA, AttentionRun, Plan, ProfileRun, ProofRun, RunInfo, SensitivityRun
 from focuslab.selection import Budget, Selection, select
 from focuslab.store import RUN, RunDirectory, now
@@ -22,6 +23,7 @@ def check_plan_path(out: str | os.PathLike, force: bool) -> Path:
     path = Path(out)
     if path.suffix != ".json":
         raise InputError(f"a plan is written as JSON: expected a name that ends in .json, not {path}")
+    check_place(path, "give another --out")
     if path.is_dir() or (path.exists() and not force and not (plan_directory(path) / RUN).exists()):
         raise InputError(f"{path} exists already: give another --out, or --force to replace it")
     return path
@@ -30,7 +32,8 @@ def check_plan_path(out: str | os.PathLike, force: bool) -> Path:
 def check_same(path: Path, info: RunInfo, force: bool) -> None:
     """Raises `InputError` where the plan's directory belongs to another choice; nothing is made where there is none."""
     if plan_directory(path).exists() and not force:
-        RunDirectory(plan_directory(path), info)
+        with RunDirectory(plan_directory(path), info):
+            pass
 
 
 def choose_from_records(
@@ -50,7 +53,8 @@ def choose_from_records(
     info = replace(sensitivity.info, command="recommend", parameters=asked_for, started=None, ended=None)
     check_same(path, info, force)
     selection = select(profile, sensitivity, attention, seconds=seconds, max_error=max_error, min_speedup=min_speedup)
-    publish(path, RunDirectory(plan_directory(path), info, force=force), selection, selection.plan, None)
+    with RunDirectory(plan_directory(path), info, force=force) as run:
+        publish(path, run, selection, selection.plan, None)
     return path, selection
 
 

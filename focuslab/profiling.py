@@ -108,8 +108,7 @@ def profile(
         seed=seed,
         prompts=(prompt,),
     )
-    with place_of(out) as place:
-        run = RunDirectory(place, info, force=force)
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
         _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
             _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
         )

@@ -95,8 +95,7 @@ def prove(
         prompts=prompts,
     )
     progress = progress or (lambda *_: None)
-    with place_of(out) as place:
-        run = RunDirectory(place, info, force=force)
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
         timings = profile(
             pipe,
             lengths,

@@ -238,50 +238,50 @@ def recommend(
             asked_for[at] += choices
         sensitivity = measure(asked_for, "confirmation")
         selection = choose()
-    run = RunDirectory(plan_directory(path), info, force=force)
-    for count in range(TIMED_CHOICES if min_speedup is not None else 0):
-        untimed = [at for at, point in selection.points.items() if point.sparse and not point.timed]
-        if not untimed:
-            break
-        timing = _made(
-            True,
-            take_profile,
-            pipe,
-            untimed,
-            {"dense": OTHERS["dense"], "paper": OTHERS["paper"], "plan": selection.plan},
-            prompt=prompts[0],
-            repeats=TIMED_REPEATS,
-            seed=seed,
-            out=run.path / TIMINGS / f"{count + 1}",
-            progress=parts.part("timing"),
-        )
-        timings = replace(timings.after(timing, selection.points, steps), closed=count + 1 == TIMED_CHOICES)
-        selection = choose()
+    with RunDirectory(plan_directory(path), info, force=force) as run:
+        for count in range(TIMED_CHOICES if min_speedup is not None else 0):
+            untimed = [at for at, point in selection.points.items() if point.sparse and not point.timed]
+            if not untimed:
+                break
+            timing = _made(
+                True,
+                take_profile,
+                pipe,
+                untimed,
+                {"dense": OTHERS["dense"], "paper": OTHERS["paper"], "plan": selection.plan},
+                prompt=prompts[0],
+                repeats=TIMED_REPEATS,
+                seed=seed,
+                out=run.path / TIMINGS / f"{count + 1}",
+                progress=parts.part("timing"),
+            )
+            timings = replace(timings.after(timing, selection.points, steps), closed=count + 1 == TIMED_CHOICES)
+            selection = choose()
 
-    plan = selection.plan
-    if evaluation is not None:
-        budgets = {row["seconds"]: row["budget"]["min_speedup"] for row in selection.summary["lengths"]}
-        plan = with_quality(
-            plan, selection.points, selection.frontiers, evaluation, objective, training_seconds(pipe), budgets
-        )
-    proof = None
-    if prove and any(entry.sites for entry in plan.entries):
-        proof = _made(
-            True,
-            take_proof,
-            pipe,
-            plan,
-            proof_prompts,
-            lengths,
-            predictions=_predictions(selection, plan),
-            steps=steps,
-            seed=seed + 1,
-            keep_audio=keep_audio,
-            out=run.path / PROOF,
-            progress=parts.part("proof"),
-        )
-        plan = replace(plan, evidence={**plan.evidence, "measured": _evidence(proof)})
-    publish(path, run, selection, plan, proof)
+        plan = selection.plan
+        if evaluation is not None:
+            budgets = {row["seconds"]: row["budget"]["min_speedup"] for row in selection.summary["lengths"]}
+            plan = with_quality(
+                plan, selection.points, selection.frontiers, evaluation, objective, training_seconds(pipe), budgets
+            )
+        proof = None
+        if prove and any(entry.sites for entry in plan.entries):
+            proof = _made(
+                True,
+                take_proof,
+                pipe,
+                plan,
+                proof_prompts,
+                lengths,
+                predictions=_predictions(selection, plan),
+                steps=steps,
+                seed=seed + 1,
+                keep_audio=keep_audio,
+                out=run.path / PROOF,
+                progress=parts.part("proof"),
+            )
+            plan = replace(plan, evidence={**plan.evidence, "measured": _evidence(proof)})
+        publish(path, run, selection, plan, proof)
     return Recommendation(plan, path, selection, proof, selection.notes)
 
 

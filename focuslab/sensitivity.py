@@ -87,8 +87,7 @@ def measure_sensitivity(
         seed=seed,
         prompts=prompts,
     )
-    with place_of(out) as place:
-        run = RunDirectory(place, info, force=force)
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
         work = [
             _Latents(p, s, step, groups[s], joint_choices(groups[s], (joint or {}).get(s, ())), expected[s].flops)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,28 +10,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
+from focuslab.files import (
+    PARTIAL,
+    DirectoryLock,
+    append_bytes,
+    check_place,
+    failed,
+    open_to_change,
+    read_bytes,
+    sweep,
+    write_atomically,
+)
+from focuslab.json_text import check_size, parse_json, parse_part
 from focuslab.records import RunInfo
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
-PARTIAL = ".partial-"
-"""Within the names of files that are being written; what a kill leaves of them is never read."""
+MOST_ARRAY_BYTES = 2**28
+"""Of all arrays of a run, which are read as a whole."""
 _BLOCK = 1 << 16
 """Bytes that are looked through at a time for the end of a line."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is seen either as it was or whole, also after a crash."""
-    partial = path.with_name(f".{path.name}{PARTIAL}{socket.gethostname()}-{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -40,7 +37,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+        raise failed(path, error) from None
 
 
 def to_json_bytes(content: Any) -> bytes:
@@ -48,43 +45,42 @@ def to_json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_bytes(path: Path, expected: str = "a run directory of focuslab") -> bytes:
-    """Raises `InputError` naming the file, and what was `expected`, where it is missing or cannot be read."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: expected {expected}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})") from None
-
-
-def read_json(path: Path, expected: str = "a run directory of focuslab") -> Any:
+def read_json(path: Path, expected: str = "a run directory of focuslab", *, links: bool = False) -> Any:
     """Raises `InputError` naming the file, and what was `expected`, where it is missing or damaged."""
-    try:
-        return json.loads(read_bytes(path, expected))
-    except RecursionError:
-        raise InputError(f"{path} cannot be read (nested too deep)") from None
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+    return parse_json(read_bytes(path, expected, links=links), str(path))
 
 
 def read_arrays(directory: Path) -> dict[str, Any]:
     """All arrays of a run directory by name, as numpy. Raises `InputError` naming a file that is damaged."""
-    arrays = {}
-    for path in sorted((directory / ARRAYS).glob("*.safetensors")):
-        arrays |= read_safetensors(path)
+    folder = directory / ARRAYS
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link: links within a run directory are not followed")
+    arrays: dict[str, Any] = {}
+    left = MOST_ARRAY_BYTES
+    for path in sorted(folder.glob("*.safetensors")):
+        content = read_bytes(path, most=left)
+        left -= len(content)
+        arrays |= parse_arrays(content, str(path))
     return arrays
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
     """The arrays of one file by name, as numpy. Raises `InputError` naming the file where it is damaged."""
+    return parse_arrays(read_bytes(path, most=MOST_ARRAY_BYTES), str(path))
+
+
+def parse_arrays(content: bytes, source: str) -> dict[str, Any]:
+    """The arrays in the content of a safetensors file. Raises `InputError` naming `source` where it is damaged, or
+    holds a type that numpy lacks."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        return load(read_bytes(path))
-    except SafetensorError as error:
-        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+        return load(content)
+    except KeyError as error:
+        raise InputError(f"{source} holds an array of type {error}, which numpy lacks: save it as float32") from None
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise InputError(f"{source} cannot be read ({error})") from None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
@@ -95,26 +91,23 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], notes: Mapping[str, str]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(dict(arrays), dict(notes or {})))
     except OSError as error:
-        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+        raise failed(path, error) from None
 
 
 def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Add records to a file of lines; they are on disk when this returns."""
     lines = to_lines(records)
     try:
-        with open(path, "ab") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        append_bytes(path, lines)
     except OSError as error:
-        raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+        raise failed(path, error) from None
 
 
 def cut_broken_line(path: Path) -> None:
     """Cut a last line that a kill broke off from a file of lines, where there is one."""
     if not path.exists():
         return
-    with open(path, "r+b") as file:
+    with open(open_to_change(path), "r+b") as file:
         end = whole = file.seek(0, os.SEEK_END)
         while whole:
             start = max(0, whole - _BLOCK)
@@ -148,26 +141,50 @@ def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
 class RunDirectory:
     """One run's directory, opened for writing: made anew, or gone on with where the same run was stopped.
 
-    Raises `InputError` where `path` is something else, or holds another run and `force` is not given. `force` removes
-    the old run's own files and nothing else.
+    To use in a `with`: until its end no other process can open the same directory. Raises `InputError` where another
+    one has, where `path` is something else, or holds another run and `force` is not given. `force` removes the old
+    run's own files and nothing else.
     """
+
+    SHARED = False
+    """Whether several processes may have it open, where none of them is to replace it."""
 
     def __init__(self, path: Path, info: RunInfo, *, force: bool = False):
         self.path = Path(path)
         self.info = info
         self.records: list[dict[str, Any]] = []
-        self._check_place(force)
+        check_place(self.path, "give another --out")
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file: expected a directory to write the run to")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if force:
-                self._clear()
-            elif (self.path / RUN).exists():
-                self.info = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN))
-                self.records = self._recover_records()
-            self.info = replace(self.info, started=self.info.started or now())
-            write_atomically(self.path / RUN, to_json_bytes(self.info.to_json()))
+            self._lock = DirectoryLock(self.path, shared=self.SHARED and not force)
+            try:
+                self._open(force)
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise InputError(f"{self.path} cannot be written ({error.strerror}): give another --out") from None
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._lock.release()
+
+    def _open(self, force: bool) -> None:
+        self._check_place(force)
+        _check_links(self.path)
+        if not self.SHARED:
+            sweep(self.path)
+        if force:
+            self._clear()
+        elif (self.path / RUN).exists():
+            self.info = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN))
+            self.records = self._recover_records()
+        self.info = replace(self.info, started=self.info.started or now())
+        write_atomically(self.path / RUN, to_json_bytes(self.info.to_json()))
 
     def append(self, *records: dict[str, Any]) -> None:
         """Add records; they are on disk when this returns."""
@@ -205,9 +222,7 @@ class RunDirectory:
         return found == asked
 
     def _check_place(self, force: bool) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path} is a file: expected a directory to write the run to")
-        if not self.path.is_dir() or all(PARTIAL in path.name for path in self.path.iterdir()):
+        if all(PARTIAL in path.name for path in self.path.iterdir()):
             return
         if not (self.path / RUN).exists():
             raise InputError(f"{self.path} is not empty and holds no run of focuslab: give another --out")
@@ -237,19 +252,28 @@ class RunDirectory:
         """The whole records. A last line that was being written when the run was killed is cut off."""
         path = self.path / RECORDS
         cut_broken_line(path)
-        return parse_records(path.read_bytes(), str(path)) if path.exists() else []
+        return parse_records(read_bytes(path), str(path)) if path.exists() else []
+
+
+def _check_links(directory: Path) -> None:
+    """Raises `InputError` for a link anywhere in a directory: what is written through it would land elsewhere."""
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(folder, name)):
+                raise InputError(f"{Path(folder) / name} is a link: expected none within a run directory; remove it")
 
 
 def parse_records(content: bytes, source: str) -> list[dict[str, Any]]:
     """The records in the content of a records.jsonl. Raises `InputError` naming the line that is none."""
+    check_size(content, source)
     return [parse_record(line, source, number) for number, line in enumerate(content.splitlines(), start=1)]
 
 
 def parse_record(line: bytes, source: str, number: int) -> dict[str, Any]:
     """One record from its line. Raises `InputError` naming source and line if it is none."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_part(line, source)
+    except InputError:
         record = None
     if not isinstance(record, dict):
         raise InputError(f"{source} is damaged in line {number}: expected a JSON object")

@@ -141,7 +141,10 @@ DAMAGED = {
     "typo": (damaged("entries", 1, "dense_step", value=1), r"entries\[1\] can have no field 'dense_step'"),
     "late start": (damaged("entries", 0, "min_seconds", value=1), r"entries\[0\].min_seconds must be 0.*not 1"),
     "gap": (damaged("entries", 1, "min_seconds", value=16), r"entries\[1\].min_seconds must be 15,.*not 16"),
-    "NaN": (damaged("entries", 1, "min_seconds", value=float("nan")), r"entries\[1\].min_seconds must be 15,.*not nan"),
+    "NaN": (
+        damaged("entries", 1, "min_seconds", value=float("nan")),
+        r"entries\[1\].min_seconds must be 15,.*NaN",
+    ),
     "backwards": (damaged("entries", 1, "max_seconds", value=15), r"entries\[1\].max_seconds must be.*above.*15"),
     "infinite": (damaged("entries", 1, "max_seconds", value=10**400), r"entries\[1\].max_seconds must be a number"),
     "infinite in frames": (

@@ -220,7 +220,7 @@ def test_force_removes_the_other_run_and_nothing_else(tmp_path):
     other = job(2, seconds=(0.2,))
     with SharedDirectory(tmp_path, other.info, force=True):
         left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"mine.txt", "run.json", "rank-0.lock"}
+    assert left == {"mine.txt", "run.json", "rank-0.jsonl"}
 
 
 def test_shards_are_bounded_and_never_changed_by_another(tmp_path):

@@ -28,9 +28,9 @@ INFO = RunInfo(
 
 
 def test_a_run_that_was_stopped_is_gone_on_with(tmp_path):
-    run = RunDirectory(tmp_path / "run", INFO)
-    run.append({"a": 1})
-    run.note(grids={"10": {"site": [125, 8]}})
+    with RunDirectory(tmp_path / "run", INFO) as run:
+        run.append({"a": 1})
+        run.note(grids={"10": {"site": [125, 8]}})
     again = RunDirectory(tmp_path / "run", INFO)
     assert again.records == [{"a": 1}]
     assert again.info.grids == {"10": {"site": [125, 8]}} and again.info.started == run.info.started
@@ -40,18 +40,18 @@ def test_a_run_that_was_stopped_is_gone_on_with(tmp_path):
 
 
 def test_a_line_that_broke_off_is_dropped_and_written_anew(tmp_path):
-    run = RunDirectory(tmp_path, INFO)
-    run.append({"a": 1})
+    with RunDirectory(tmp_path, INFO) as run:
+        run.append({"a": 1})
     with open(tmp_path / RECORDS, "ab") as file:
         file.write('{"b": "half a ö'.encode()[:-1])
-    again = RunDirectory(tmp_path, INFO)
-    again.append({"b": 2})
+    with RunDirectory(tmp_path, INFO) as again:
+        again.append({"b": 2})
     assert RunDirectory(tmp_path, INFO).records == [{"a": 1}, {"b": 2}]
 
 
 def test_a_broken_line_longer_than_a_block_is_cut_off_too(tmp_path):
-    run = RunDirectory(tmp_path, INFO)
-    run.append({"a": "x" * 100_000})
+    with RunDirectory(tmp_path, INFO) as run:
+        run.append({"a": "x" * 100_000})
     whole = (tmp_path / RECORDS).read_bytes()
     (tmp_path / RECORDS).write_bytes(whole + b"y" * 200_000)
     assert RunDirectory(tmp_path, INFO).records == [{"a": "x" * 100_000}]
@@ -63,9 +63,9 @@ def test_a_broken_line_longer_than_a_block_is_cut_off_too(tmp_path):
 @given(st.lists(st.dictionaries(st.text(), st.integers() | st.text()), max_size=5), st.data())
 def test_whatever_is_cut_off_the_whole_records_are_kept(tmp_path_factory, records, data):
     path = tmp_path_factory.mktemp("run")
-    run = RunDirectory(path, INFO)
-    for record in records:
-        run.append(record)
+    with RunDirectory(path, INFO) as run:
+        for record in records:
+            run.append(record)
     if records:
         content = (path / RECORDS).read_bytes()
         kept = data.draw(st.integers(0, len(content)))

@@ -1,6 +1,7 @@
 """One profiler trace of a run, with a span named after every module (`--trace`)."""
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from focuslab.errors import InputError
+from focuslab.files import write_atomically
 
 
 @contextmanager
@@ -88,16 +90,15 @@ def write_trace(
     ):
         call()
 
+    # It ends in .gz because that is how the profiler is told to compress.
+    with tempfile.TemporaryDirectory() as elsewhere:
+        exported = Path(elsewhere) / "trace.gz"
+        profiler.export_chrome_trace(str(exported))
+        content = exported.read_bytes()
     directory.mkdir(parents=True, exist_ok=True)
     milliseconds = time.time_ns() // 1_000_000
     while (path := directory / f"{worker}.{milliseconds}.pt.trace.json.gz").exists():
         milliseconds += 1
-    # A running TensorBoard reads a run's files once, as soon as one matches its pattern; this name does not. It ends
-    # in .gz because that is how the profiler is told to compress.
-    partial = directory / f"{worker}.{milliseconds}.partial.gz"
-    try:
-        profiler.export_chrome_trace(str(partial))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # A running TensorBoard reads a run's files once, as soon as one matches its pattern: only a whole one does.
+    write_atomically(path, content)
     return path

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from focuslab.errors import FocuslabError, InputError, did_you_mean
+from focuslab.errors import InputError, did_you_mean
 from focuslab.fields import check_fields, check_text, check_whole, is_number, shown
+from focuslab.files import already_there, check_place, failed, write_together
 from focuslab.records.info import PLAN_SCHEMA, check_schema
 from focuslab.records.tabular import Tabular
 
@@ -59,21 +60,25 @@ class Plan(Tabular):
         """A plan from its file. Raises `InputError` naming the file and the field that is not as `write` wrote it."""
         from focuslab.store import read_json
 
-        return cls.from_json(read_json(Path(path), "a plan, as focuslab recommend writes it"), str(path))
+        content = read_json(Path(path), "a plan, as focuslab recommend writes it", links=True)
+        return cls.from_json(content, str(path))
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the plan as JSON. Raises `InputError` if the file exists already, unless `force`."""
-        from focuslab.store import to_json_bytes, write_atomically
+        from focuslab.store import to_json_bytes
 
         path = Path(path)
-        if path.is_dir() or (path.exists() and not force):
-            raise InputError(f"{path} exists already: give another name, or --force to replace it")
+        check_place(path)
         content = to_json_bytes(self.to_json())
         try:
+            if path.is_dir():
+                raise already_there(path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
+            write_together({path: content}, replace=force)
+        except FileExistsError:
+            raise already_there(path) from None
         except OSError as error:
-            raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+            raise failed(path, error) from None
         return path
 
     def to_json(self) -> dict[str, Any]:

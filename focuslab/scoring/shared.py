@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from focuslab.errors import InputError
+from focuslab.files import lock, open_regular, open_to_change, sweep
 from focuslab.records import RunInfo
 from focuslab.store import (
-    PARTIAL,
     RECORDS,
     SUMMARY,
     RunDirectory,
@@ -35,6 +35,8 @@ class SharedDirectory(RunDirectory):
     work as the same rank.
     """
 
+    SHARED = True
+
     def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
         super().__init__(path, info, force=force)
         if self._identity(self.info) != self._identity(info):
@@ -42,7 +44,7 @@ class SharedDirectory(RunDirectory):
         self._rank = rank
         self._own = self.path / RANKS / f"rank-{rank}.jsonl"
         self._own.parent.mkdir(exist_ok=True)
-        self._lock = self._locked_rank()
+        self._held = self._locked_rank()
         self._found = self._summary_stamp()
         self._read: dict[Path, tuple[int, int]] = {}
         cut_broken_line(self._own)
@@ -51,16 +53,22 @@ class SharedDirectory(RunDirectory):
         return self
 
     def __exit__(self, *_exception) -> None:
-        self._lock.close()
+        self._held.close()
+        super().__exit__()
 
     @contextmanager
     def turn(self, found_done: bool) -> Iterator[bool]:
         """Hold up the others; whether the summary is this process's to write. Of several that find all of the work done
         one writes it: the first, or rank 0 where the work was done (`found_done`) and the summary there before."""
-        with open(self.path / RANKS / TURN, "wb") as file:
-            _lock(file, wait=True)
+        turn = self.path / RANKS / TURN
+        with open(open_to_change(turn), "r+b") as file:
+            lock(file.fileno(), wait=True)
             stamp = self._summary_stamp()
-            yield stamp == self._found and (self._rank == 0 or not (found_done and stamp))
+            ours = stamp == self._found and (self._rank == 0 or not (found_done and stamp))
+            yield ours
+            if ours or stamp != self._found:
+                # Whoever waits for it finds another summary than before, and has nothing to write.
+                turn.unlink(missing_ok=True)
 
     def _summary_stamp(self) -> tuple[int, int] | None:
         try:
@@ -76,7 +84,7 @@ class SharedDirectory(RunDirectory):
         """The records that any process has appended since the last call, as far as they are whole."""
         for path in sorted(self._own.parent.glob("rank-*.jsonl")):
             start, number = self._read.get(path, (0, 0))
-            with open(path, "rb") as file:
+            with open(open_regular(path, links=False), "rb") as file:
                 file.seek(start)
                 for line in file:
                     if not line.endswith(b"\n"):
@@ -94,8 +102,7 @@ class SharedDirectory(RunDirectory):
         """Write the records of all processes as one file, and sweep up what kills have left."""
         write_atomically(self.path / RECORDS, to_lines(records))
         for folder in (EMBEDDINGS, PENDING, AUDIO):
-            for rest in (self.path / folder).rglob(f".*{PARTIAL}*"):
-                rest.unlink(missing_ok=True)
+            sweep(self.path / folder)
         # It still holds something where a larger run was stopped.
         with suppress(OSError):
             (self.path / PENDING).rmdir()
@@ -124,8 +131,8 @@ class SharedDirectory(RunDirectory):
                 file.unlink()
 
     def _locked_rank(self) -> BinaryIO:
-        file = open(self._own.with_suffix(".lock"), "wb")
-        if not _lock(file, wait=False):
+        file = open(open_to_change(self._own), "r+b")
+        if not lock(file.fileno()):
             file.close()
             raise InputError(
                 f"another process is at work in {self.path} as rank {self._rank}: wait for it, or give another --out"
@@ -154,19 +161,3 @@ def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None)
 
 def _begins(whole: list, start: list) -> bool:
     return whole[: len(start)] == start
-
-
-def _lock(file: BinaryIO, *, wait: bool) -> bool:
-    """Lock the file for as long as it is open, unless another process has: the system lets go of it when the process
-    ends, however it does. Where there are no locks, as on some network file systems, that passes for locked."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True

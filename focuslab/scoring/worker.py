@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
+from focuslab.files import failed, write_atomically
 from focuslab.quality.embedders import resample
 from focuslab.records import Progress
 from focuslab.scoring.items import DENSE, Group, noise_seeds
@@ -19,7 +20,7 @@ from focuslab.scoring.shards import ShardReader, ShardWriter
 from focuslab.scoring.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.scoring.sounds import Made, Sounds
 from focuslab.scoring.summary import evaluation_summary, reference_name
-from focuslab.store import now, read_safetensors, write_arrays, write_atomically
+from focuslab.store import now, read_safetensors, write_arrays
 from focuslab.wav import encode_wav, read_wav
 
 _REPORT_SECONDS = 5.0
@@ -230,5 +231,5 @@ class Worker:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, encode_wav(samples, self.sounds.sampling_rate))
         except OSError as error:
-            raise FocuslabError(f"{path} cannot be written ({error.strerror})") from None
+            raise failed(path, error) from None
         return name

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
+from focuslab.files import check_place, failed, open_regular, write_atomically
 from focuslab.report.page.build import Page, build
 from focuslab.report.page.sources import find
 from focuslab.report.page.template import render_template
-from focuslab.store import write_atomically
 
 MOST_BYTES = 8_000_000
 """Of a page with sounds; they are cut so that they fit."""
@@ -35,17 +35,18 @@ def write_report(paths: Iterable[str | Path], out: str | Path) -> tuple[Path, Pa
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, content)
     except OSError as error:
-        raise FocuslabError(f"{out} cannot be written ({error.strerror})") from None
+        raise failed(out, error) from None
     return out, page
 
 
 def _check_place(out: Path) -> None:
+    check_place(out, "give another --out")
     if out.is_dir():
         raise InputError(f"{out} is a directory: expected the name of a file, such as {out / 'report.html'}")
     if out.is_symlink() or (out.exists() and not out.is_file()):
         raise InputError(f"{out} is no regular file: it is not written to")
     if out.exists():
-        with open(out, "rb") as file:
+        with open(open_regular(out), "rb") as file:
             if _MARK not in file.read(_HEAD):
                 raise InputError(f"{out} exists already and is no report: give another --out")
 

@@ -1,0 +1,220 @@
+"""Reading and writing of single files, safe where somebody else may have put something else in their place."""
+
+import os
+import secrets
+import stat
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from focuslab.errors import FocuslabError, InputError
+
+PARTIAL = ".partial-"
+"""How the names of files begin that are being written; what a kill leaves of them is never read."""
+MOST_BYTES = 2**28
+"""Of one file that is read as a whole; a larger one is refused before it is read."""
+_NAME_BYTES = 255
+"""The longest name that the usual file systems hold, where the system does not say."""
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_WRITE = os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def open_regular(path: Path, *, links: bool = True) -> int:
+    """A descriptor to read a regular file; opening never waits, as it would for a pipe that nobody writes to.
+
+    links: whether `path` may be a symbolic link to such a file. Raises `OSError`, and `InputError` for a directory, a
+    pipe or a device.
+    """
+    descriptor = os.open(path, _READ | (0 if links else _NO_LINK))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise InputError(f"{path} is no regular file: it is not read")
+
+
+def read_bytes(
+    path: Path, expected: str = "a run directory of focuslab", *, most: int = MOST_BYTES, links: bool = False
+) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises `InputError` naming the file, and what was `expected`, where it is missing, something else, larger, or a
+    symbolic link that `links` does not allow.
+    """
+    try:
+        with open(open_regular(path, links=links), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise InputError(f"{path} has {size} bytes: expected at most {most}")
+            return file.read(most)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: expected {expected}") from None
+    except OSError as error:
+        reason = "it is a link, which is not followed" if path.is_symlink() and not links else error.strerror
+        raise InputError(f"{path} cannot be read ({reason})") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is seen either as it was or whole, also after a crash.
+
+    A link at `path` is replaced; what it points to stays as it is.
+    """
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> None:
+    """Write all of these files, or none where one cannot be written; each is whole as soon as it is seen.
+
+    Raises `OSError`; without `replace`, `FileExistsError` where a file is there already.
+    """
+    partials: dict[Path, Path] = {}
+    written: list[Path] = []
+    try:
+        for path, content in contents.items():
+            partials[path] = _write_new(path.parent, content)
+        for path, partial in partials.items():
+            if not replace:
+                _link(partial, path)
+                written.append(path)
+        for path, partial in partials.items() if replace else ():
+            os.replace(partial, path)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what kills have left of files that were being written, in a folder and in all below it."""
+    for rest in folder.rglob(f".*{PARTIAL[1:]}*"):
+        rest.unlink(missing_ok=True)
+
+
+def _write_new(folder: Path, content: bytes) -> Path:
+    """Put the content into a new file that nobody can have foreseen, and onto the disk."""
+    path = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+    descriptor = os.open(path, _WRITE | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _link(partial: Path, path: Path) -> None:
+    """Give the written file its name, which nothing may have yet."""
+    try:
+        os.link(partial, path, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no second names. Another process could then come in between, but no link is followed.
+        if os.path.lexists(path):
+            raise FileExistsError(17, "File exists", str(path)) from None
+        os.replace(partial, path)
+
+
+def open_to_change(path: Path, *, append: bool = False) -> int:
+    """A descriptor to change a regular file, made where there is none. Raises `OSError` for a link or anything else."""
+    flags = (_WRITE | os.O_APPEND) if append else (_WRITE & ~os.O_WRONLY | os.O_RDWR)
+    descriptor = os.open(path, flags | os.O_CREAT | _NO_LINK, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(0, "it is no regular file", str(path))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Add to the end of a regular file; it is on disk when this returns. Raises `OSError`, also for a link."""
+    with open(open_to_change(path, append=True), "ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_place(path: Path, instead: str = "give another name") -> None:
+    """Raise `InputError` where no file or directory of this name can be made: seen now rather than after the work."""
+    place = path.absolute()
+    missing = []
+    with suppress(OSError):
+        while not os.path.lexists(place) and place != place.parent:
+            missing.append(place.name)
+            place = place.parent
+    limit = _longest_name(place)
+    longest = max((len(os.fsencode(name)) for name in missing), default=0)
+    if longest > limit:
+        raise InputError(f"a name of {longest} bytes cannot be written, {limit} is the most: {instead}")
+    if "\0" in str(path):
+        raise InputError(f"{path} cannot be written (it holds a zero byte): {instead}")
+    if missing and not (place.is_dir() and os.access(place, os.W_OK)):
+        what = "may not be written to" if place.is_dir() else "is a file, not a directory"
+        raise InputError(f"{path} cannot be written: {place} {what}; {instead}")
+
+
+def _longest_name(place: Path) -> int:
+    try:
+        return os.pathconf(place, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return _NAME_BYTES
+
+
+def lock(descriptor: int, *, wait: bool = False, shared: bool = False) -> bool:
+    """Lock what is open for as long as it is open: whether no other process keeps it from that.
+
+    The system lets go of it when the process ends, however it does. Where there are no such locks, as on Windows and
+    some network file systems, that passes for locked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+class DirectoryLock:
+    """A directory in the hands of one process, to use in a `with`; no file is left behind.
+
+    shared: let in others that share it too. Raises `InputError` where another process, or another part of this one, is
+    at work there.
+    """
+
+    def __init__(self, directory: Path, *, shared: bool = False):
+        # Windows opens no directories.
+        descriptor = os.open(directory, os.O_RDONLY) if os.name == "posix" else None
+        self._close = weakref.finalize(self, os.close, descriptor) if descriptor is not None else lambda: None
+        if descriptor is not None and not lock(descriptor, shared=shared):
+            self.release()
+            raise InputError(f"another process is at work in {directory}: wait for it, or give another --out")
+
+    def release(self) -> None:
+        self._close()
+
+    def __enter__(self) -> "DirectoryLock":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.release()
+
+
+def failed(path: Path, error: OSError) -> FocuslabError:
+    """The error in one line for a file that could not be written."""
+    return FocuslabError(f"{path} cannot be written ({error.strerror})")
+
+
+def already_there(path: str | os.PathLike) -> InputError:
+    """The error in one line for a file that is not to be replaced."""
+    return InputError(f"{path} exists already: give another name, or --force to replace it")
