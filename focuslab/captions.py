@@ -1,19 +1,35 @@
-"""Captions from a file: a text with one in each line, a CSV as AudioCaps has it, or JSON Lines."""
+"""Captions from a file, by what it holds: lines of text, a CSV as AudioCaps has it, a JSON array or JSON Lines."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from focuslab.arguments import text
 from focuslab.errors import InputError
+from focuslab.fields import shown
+from focuslab.store import read_bytes
 
 COLUMNS = ("caption", "text", "prompt")
 """Names of the column that holds the captions, the first that is there."""
 NAMES = ("audiocap_id", "youtube_id", "id", "file", "file_name", "audio")
 """Columns that may say which recording a caption belongs to."""
+
+_RECORDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a")
+"""Endings that the name of a recording may have in a file of captions."""
+_CSV = {".csv": ",", ".tsv": "\t"}
+_JSON = (".json", ".jsonl", ".ndjson")
+_TEXT = ("", ".txt", ".text", ".lst", ".list")
+_MARKUP = ("<?xml", "<!doctype", "<html", "{\\rtf", "%pdf", "%yaml")
+"""How text files begin whose lines are no captions."""
+_EXPECTED = (
+    "expected a text file with a caption in each line, a CSV file with a column caption, a JSON array of texts or of "
+    'objects with a caption, or JSON Lines such as {"caption": "rain on a tin roof"}'
+)
 
 
 @dataclass(frozen=True)
@@ -25,45 +41,86 @@ class Caption:
 
 
 def read_captions(file: Path) -> list[Caption]:
-    """All captions of a file, in its order: `.csv` and `.tsv` with a header, `.jsonl` with an object a line, any other
-    as text. White space within a caption counts as one space.
+    """Read all captions of a file, in its order.
 
-    Raises `InputError` naming the file, and the line, for a file that is not there, not in UTF-8, without captions,
-    or with an empty one.
+    A file is JSON or CSV if its name says so or its content is; a name that ends in neither, nor as a text file's, is
+    refused unless its content is. A line of a text file ends in a newline and in nothing else. White space within a
+    caption counts as one space, and empty lines are skipped.
+
+    Raises
+    ------
+    InputError
+        Names the file, and the line or entry: the file is missing, not in UTF-8, of another kind or without captions,
+        or a caption is empty or no text.
     """
-    readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines}
-    read: Callable[[Path], Iterator[Caption]] = readers.get(file.suffix.lower(), _lines)
-    captions = list(read(file))
+    content = _read(file)
+    captions = list(_reader(file, content)(content, file))
     if not captions:
-        raise InputError(f"{file} holds no caption: expected {_EXPECTED[read]}")
+        raise InputError(f"{file} holds no caption: {_EXPECTED}")
     return captions
 
 
 def read_prompts(file: Path) -> list[str]:
-    """The lines of a text file that are not blank, without the space around them. Raises `InputError`."""
-    lines = _text(file, "a text file with a prompt in each line").splitlines()
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise InputError(f"{file} holds no prompt: expected one in each line")
-    return prompts
+    """The texts of `read_captions`."""
+    return [caption.text for caption in read_captions(file)]
 
 
-def _lines(file: Path) -> Iterator[Caption]:
-    for line in read_prompts(file):
-        yield Caption(" ".join(line.split()))
-
-
-def _csv(file: Path) -> Iterator[Caption]:
-    expected = _EXPECTED[_csv]
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(io.StringIO(_text(file, expected), newline=""), strict=True, delimiter=delimiter)
+def _read(file: Path) -> str:
+    content = read_bytes(file, _EXPECTED.removeprefix("expected "))
     try:
-        fields = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-        reader.fieldnames = fields
-        column = next((name for name in COLUMNS if name in fields), None)
+        decoded = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        decoded = "\0"
+    if "\0" in decoded:
+        raise InputError(f"{file} is no text in UTF-8: {_EXPECTED}")
+    return decoded
+
+
+def _reader(file: Path, content: str):
+    ending = file.suffix.lower()
+    if content.lstrip().lower().startswith(_MARKUP):
+        raise InputError(f"{file} is of a kind that is not read: {_EXPECTED}")
+    if ending in _JSON or _is_json(content):
+        return _json
+    if ending in _CSV or _is_csv(content):
+        return _csv
+    if ending not in _TEXT:
+        raise InputError(f"{file} is of a kind that is not read ({ending}): {_EXPECTED}")
+    return _lines
+
+
+def _lines(content: str, _file: Path) -> Iterator[Caption]:
+    for line in content.split("\n"):
+        if line.strip():
+            yield Caption(" ".join(line.split()))
+
+
+def _is_csv(content: str) -> bool:
+    """Whether the first line is a header with a column of captions beside others."""
+    header = content.partition("\n")[0].rstrip("\r")
+    return any(
+        _column(_fields(header, delimiter)) and re.fullmatch(rf'"?\w+"?(?:{delimiter}"?\w+"?)+', header)
+        for delimiter in ",;\t"
+    )
+
+
+def _csv(content: str, file: Path) -> Iterator[Caption]:
+    delimiter, header = _CSV.get(file.suffix.lower(), ","), content.partition("\n")[0]
+    if named := re.match(r"sep=(.)\r?\n", content):
+        # Excel writes such a line, and hides it.
+        delimiter, content = named[1], content[named.end() :]
+    else:
+        others = [other for other in ",;\t" if _column(_fields(header, other))]
+        delimiter = delimiter if delimiter in others or not others else others[0]
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=delimiter)
+    try:
+        fields = reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+        column = _column(fields)
         if column is None:
-            there = f"only {', '.join(map(repr, fields))}" if fields else "it is empty"
-            raise InputError(f"{file} has no column 'caption' ({there}): expected {expected}")
+            there = f"only {shown(fields)}" if fields else "it is empty"
+            raise InputError(f"{file} has no column 'caption' ({there}): {_EXPECTED}")
+        if fields.count(column) > 1:
+            raise InputError(f"{file} has several columns {column!r}: expected one, a row for each caption")
         for row in reader:
             if None in row or None in row.values():
                 found = len(fields) + len(row[None]) if None in row else sum(v is not None for v in row.values())
@@ -71,51 +128,56 @@ def _csv(file: Path) -> Iterator[Caption]:
                     f"{file} has {found} fields in line {reader.line_num} and {len(fields)} in its header: "
                     "put captions that hold commas in quotes"
                 )
-            yield _caption(row, column, f"{file} in line {reader.line_num}")
+            yield _caption(row, f"{file} in line {reader.line_num}")
     except csv.Error as error:
-        raise InputError(f"{file} is damaged after line {reader.line_num} ({error}): expected {expected}") from None
+        raise InputError(f"{file} is damaged after line {reader.line_num} ({error}): {_EXPECTED}") from None
 
 
-def _json_lines(file: Path) -> Iterator[Caption]:
-    for number, line in enumerate(_text(file, _EXPECTED[_json_lines]).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        column = next((name for name in COLUMNS if name in row), None) if isinstance(row, dict) else None
-        if column is None:
-            raise InputError(f"{file} has no caption in line {number}: expected {_EXPECTED[_json_lines]}")
-        yield _caption(row, column, f"{file} in line {number}")
+def _fields(line: str, delimiter: str) -> list[str]:
+    return [field.strip().strip('"').lower() for field in line.split(delimiter)]
 
 
-def _text(file: Path, expected: str) -> str:
+def _column(names: Mapping | list[str]) -> str | None:
+    return next((name for name in COLUMNS if name in names), None)
+
+
+def _is_json(content: str) -> bool:
+    """Whether it is a JSON array or object, begins as one over several lines, or has an object in its first line."""
+    first = next((line for line in content.split("\n") if line.strip()), "").strip()
+    return first in ("[", "{") or any(isinstance(_parsed(part), (list, dict)) for part in (first, content))
+
+
+def _json(content: str, file: Path) -> Iterator[Caption]:
+    entries = _parsed(content) if content.lstrip().startswith("[") else None
+    if isinstance(entries, list):
+        for number, entry in enumerate(entries, start=1):
+            yield _caption(entry, f"{file} in entry {number}")
+        return
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield _caption(_parsed(line), f"{file} in line {number}")
+
+
+def _parsed(content: str) -> Any:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}): expected {expected}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8: expected {expected}") from None
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _caption(row: dict[str, Any], column: str, where: str) -> Caption:
-    text = row[column]
-    if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where} has {text!r} for a caption: expected a text, or no such line")
+def _caption(entry: Any, where: str) -> Caption:
+    """A caption from a text, or from an object with one."""
+    row = {COLUMNS[0]: entry} if isinstance(entry, str) else entry
+    column = _column(row) if isinstance(row, Mapping) else None
+    if column is None:
+        raise InputError(f"{where} has no caption: {_EXPECTED}")
+    found = " ".join(text(f"{where}: a caption", row[column]).split())
     names = [str(row[name]) for name in NAMES if isinstance(row.get(name), (str, int)) and str(row[name]).strip()]
-    return Caption(" ".join(text.split()), tuple(dict.fromkeys(stem for name in names for stem in _stems(name))))
+    return Caption(found, tuple(dict.fromkeys(stem for name in names for stem in _stems(name))))
 
 
 def _stems(name: str) -> tuple[str, ...]:
-    last = PurePosixPath(name.strip().replace("\\", "/")).name
-    stem = last[:-4] if last.lower().endswith(".wav") else last
+    last = PurePosixPath(name.strip().replace("\\", "/"))
+    stem = last.stem if last.suffix.lower() in _RECORDINGS else last.name
     # Downloaders put a Y before YouTube's ids, so that no file begins with a dash.
     return stem, f"Y{stem}"
-
-
-_EXPECTED = {
-    _lines: "a caption in each line",
-    _csv: "a header with the column caption, such as AudioCaps' own: audiocap_id,youtube_id,start_time,caption",
-    _json_lines: 'an object in each line, such as {"caption": "rain on a tin roof"}',
-}

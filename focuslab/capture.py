@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from focuslab.analyzers.attention import attention_summary
+from focuslab.arguments import plain, several, whole
 from focuslab.attention.statistics import Pattern
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.call_records import attention_record
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
-from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_query, pieces_at
+from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
 from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
 from focuslab.instrument.timers import clock_for
@@ -46,21 +47,21 @@ DRY_RUN_TIMES = 4
 @torch.no_grad()
 def capture_attention(
     pipe,
-    prompts: Sequence[str] | str,
-    seconds: Sequence[float] = (10.0,),
+    prompts: Iterable[str] | str,
+    seconds: Iterable[float] | float = (10.0,),
     *,
     steps: int = DEFAULT_STEPS,
-    capture_steps: Sequence[int] | None = None,
-    sites: Sequence[str] | str | None = None,
+    capture_steps: Iterable[int] | int | None = None,
+    sites: Iterable[str] | str | None = None,
     seed: int = 0,
-    cross_fractions: Sequence[float] = DEFAULT_FRACTIONS,
+    cross_fractions: Iterable[float] | float = DEFAULT_FRACTIONS,
     cross_weight: float | str = 1.0,
-    statistics: Sequence[str] = STATISTICS,
+    statistics: Iterable[str] | str = STATISTICS,
     sampled_times: int = 64,
     labels: Labels | Mapping[str, Labels] | None = None,
     patterns: Mapping[str, Pattern] | None = None,
-    queries: Sequence[str | tuple[int, int]] = (),
-    crops: Sequence[str | Crop] = (),
+    queries: Iterable[str | tuple[int, int]] | str = (),
+    crops: Iterable[str | Crop] | str | Crop = (),
     array_bytes: int = ARRAY_BYTES,
     out: str | os.PathLike | None = None,
     force: bool = False,
@@ -99,16 +100,15 @@ def capture_attention(
     check_mel_latents(pipe)
     prompts = check_prompts(prompts)
     lengths = check_lengths(pipe, seconds)
-    for name, value in (("steps", steps), ("sampled_times", sampled_times), ("array_bytes", array_bytes)):
-        check_count(name, value)
-    check_seed(seed)
+    steps, sampled_times = check_count("steps", steps), check_count("sampled_times", sampled_times)
+    array_bytes, seed = check_count("array_bytes", array_bytes), check_seed(seed)
     capture_steps = _check_capture_steps(capture_steps, steps)
     chosen = select_sites(find_sites(pipe), "*" if sites is None else sites)
-    queries, crops = [parse_query(query) for query in queries], [parse_crop(crop) for crop in crops]
+    queries, crops = parse_queries(queries), [parse_crop(crop) for crop in several(crops)]
     labels, patterns = _by_name(labels, "labels"), _by_name(patterns, "patterns")
     request = Request(
         statistics=_check_statistics(statistics, bool(labels or patterns or queries or crops)),
-        focus=_focus(cross_fractions, cross_weight, seed),
+        focus=_focus(several(cross_fractions), cross_weight, seed),
         sampled_times=sampled_times,
         seed=seed,
     )
@@ -135,7 +135,7 @@ def capture_attention(
             "sites": [{**vars(site)} for site in chosen],
             "statistics": list(request.statistics),
             "cross_fractions": [method.cross_fraction for method in request.focus.values()],
-            "cross_weight": cross_weight,
+            "cross_weight": plain(cross_weight),
             "sampled_times": sampled_times,
             "labels": sorted(labels),
             "patterns": sorted(patterns),
@@ -161,18 +161,18 @@ def default_capture_steps(steps: int) -> list[int]:
     return [round(i * (steps - 1) / max(count - 1, 1)) for i in range(count)]
 
 
-def _check_capture_steps(capture_steps: Sequence[int] | None, steps: int) -> list[int]:
+def _check_capture_steps(capture_steps: Iterable[int] | int | None, steps: int) -> list[int]:
     if capture_steps is None:
         return default_capture_steps(steps)
-    wrong = [step for step in capture_steps if type(step) is not int or not 0 <= step < steps]
-    if wrong or not capture_steps or len(set(capture_steps)) < len(capture_steps):
-        found = wrong[0] if wrong else list(capture_steps)
-        raise InputError(f"capture_steps must be different steps from 0 to {steps - 1}, the last, not {found!r}")
+    expected = f"different steps from 0 to {steps - 1}, the last"
+    capture_steps = [whole("capture_steps", step, expected, 0, steps - 1) for step in several(capture_steps)]
+    if not capture_steps or len(set(capture_steps)) < len(capture_steps):
+        raise InputError(f"capture_steps must be {expected}, not {capture_steps}")
     return sorted(capture_steps)
 
 
-def _check_statistics(statistics: Sequence[str], something_else: bool) -> tuple[str, ...]:
-    statistics = (statistics,) if isinstance(statistics, str) else tuple(dict.fromkeys(statistics))
+def _check_statistics(statistics: Iterable[str] | str, something_else: bool) -> tuple[str, ...]:
+    statistics = tuple(dict.fromkeys(several(statistics)))
     for name in statistics:
         check_choice("a statistic", name, STATISTICS)
     if not (statistics or something_else):

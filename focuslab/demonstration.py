@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Demonstration:
         pipe,
         out: str | os.PathLike,
         *,
-        seconds: Sequence[float] = SECONDS,
+        seconds: Iterable[float] | float = SECONDS,
         steps: int = STEPS,
         listening_steps: int = LISTENING_STEPS,
         seed: int = 0,
@@ -68,13 +68,10 @@ class Demonstration:
         self.pipe = pipe
         self.out = Path(out)
         self.seconds = check_lengths(pipe, seconds)
-        for name, value in (("steps", steps), ("listening_steps", listening_steps)):
-            check_count(name, value)
-        check_seed(seed)
+        self.steps = check_count("steps", steps)
+        self.listening_steps = check_count("listening_steps", listening_steps)
+        self.seed = check_seed(seed)
         _check_place(self.out)
-        self.steps = steps
-        self.listening_steps = listening_steps
-        self.seed = seed
         self.force = force
         self.page = self.out / "report.html"
         self._attention: AttentionRun | None = None

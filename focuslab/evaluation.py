@@ -1,15 +1,15 @@
 """What methods do to the sound: generate, embed, score, item by item, over as many processes as there are."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 
 from focuslab.captions import Caption
 from focuslab.errors import InputError
-from focuslab.methods import Attachable
+from focuslab.methods import AnyMethod
 from focuslab.quality.embedders import Embedder
-from focuslab.records import EvaluationRun, Plan, Progress
+from focuslab.records import EvaluationRun, Progress
 from focuslab.scoring.job import STEPS, prepare
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shared import SharedDirectory
@@ -21,13 +21,13 @@ from focuslab.store import place_of
 @torch.no_grad()
 def evaluate(
     pipe,
-    prompts: Sequence[str | Caption],
-    seconds: Sequence[float] = (10.0,),
-    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
+    prompts: Iterable[str | Caption] | str | Caption,
+    seconds: Iterable[float] | float = (10.0,),
+    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus"),
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: Iterable[int] | int = (0,),
     steps: int = STEPS,
-    metrics: Sequence[str] | None = None,
+    metrics: Iterable[str] | str | None = None,
     reference: str | os.PathLike | None = None,
     clap: str | os.PathLike | None = None,
     tagger: str | os.PathLike | Embedder | None = None,

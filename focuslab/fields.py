@@ -23,6 +23,13 @@ def check_fields(content: Any, where: str, required: Sequence[str], optional: Se
 def check_text(where: str, value: Any) -> None:
     if not isinstance(value, str):
         raise InputError(f"{where} must be text, not {shown(value)}")
+    if printable(value) != value:
+        raise InputError(f"{where} must be text that UTF-8 can hold, not {shown(value)}")
+
+
+def printable(text: str) -> str:
+    """The text with half surrogate pairs, which no file or terminal takes, written out as `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def check_whole(where: str, value: Any, least: int) -> None:

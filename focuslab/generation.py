@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from focuslab.arguments import text
+from focuslab.audio import encode_wav
 from focuslab.environment import machine, versions
 from focuslab.errors import FocuslabError, InputError
 from focuslab.files import already_there, check_place, failed, write_together
-from focuslab.methods import Attachable, Dense, Planned, as_method
-from focuslab.methods.base import check_count
+from focuslab.methods import AnyMethod, Dense, Planned, as_method
+from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
-from focuslab.records import GENERATION_SCHEMA, Plan, Progress
+from focuslab.records import GENERATION_SCHEMA, Progress
 from focuslab.store import now, to_json_bytes
-from focuslab.wav import encode_wav
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,20 @@ def generate(
     prompt: str,
     seconds: float,
     *,
-    method: Attachable | Plan | None = None,
+    method: AnyMethod | None = None,
     steps: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sound:
-    """Generate `seconds` of sound with `method`, or a plan, attached (None: dense).
+    """Generate `seconds` of sound with `method` attached: a method, its name, or a plan (None: dense).
 
     The same seed gives the same samples on the same machine; the first noise is drawn on the CPU, so it is the same
     everywhere. Raises `InputError` for a wrong argument and `FocuslabError` if the samples are not finite.
     """
-    method = as_method(method or Dense())
+    method = Dense() if method is None else as_method(method)
+    prompt = text("a prompt", prompt)
     seconds = check_seconds(pipe, seconds)
-    check_count("steps", steps)
+    steps, seed = check_count("steps", steps), check_seed(seed)
 
     def on_step_end(step, _timestep, _latents) -> None:
         if progress:
@@ -111,10 +113,10 @@ def generate(
 
 
 def what_makes(
-    pipe, prompt: str, seconds: float, *, method: Attachable | Plan | None = None, steps: int = 200, seed: int = 0
+    pipe, prompt: str, seconds: float, *, method: AnyMethod | None = None, steps: int = 200, seed: int = 0
 ) -> dict[str, Any]:
     """All that the samples of `generate` depend on, as it stands in the settings of the sound."""
-    method = as_method(method or Dense())
+    method = Dense() if method is None else as_method(method)
     return {
         "schema": GENERATION_SCHEMA,
         "model": describe(pipe),

@@ -2,21 +2,22 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from focuslab.analyzers.cost import profile_summary, record_key
+from focuslab.arguments import several, switch, text
 from focuslab.errors import InputError
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
-from focuslab.methods import Attachable, Bound, Method, as_method, parse_methods
-from focuslab.methods.base import check_count
+from focuslab.methods import AnyMethod, Attachable, Bound, Method, as_methods
+from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import run_info
 from focuslab.models.kinds import module_kinds, unit_names
@@ -25,7 +26,7 @@ from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
-from focuslab.records import Plan, ProfileRun, Progress
+from focuslab.records import ProfileRun, Progress
 from focuslab.store import RunDirectory, now, place_of
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
@@ -49,8 +50,8 @@ class _Item:
 @torch.no_grad()
 def profile(
     pipe,
-    seconds: Sequence[float] = (10, 20, 40, 80),
-    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
+    seconds: Iterable[float] | float = (10, 20, 40, 80),
+    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus"),
     *,
     prompt: str = PROMPT,
     steps: int = 1,
@@ -78,11 +79,10 @@ def profile(
     whose predicted memory is not free.
     """
     lengths = check_lengths(pipe, seconds)
-    if not isinstance(methods, Mapping):
-        methods = parse_methods(methods)
-    methods = {label: as_method(method) for label, method in methods.items()}
-    for name, value in (("steps", steps), ("repeats", repeats), ("module_repeats", module_repeats)):
-        check_count(name, value)
+    methods, prompt = as_methods(methods), text("a prompt", prompt)
+    steps, repeats = check_count("steps", steps), check_count("repeats", repeats)
+    module_repeats, seed = check_count("module_repeats", module_repeats), check_seed(seed)
+    trace = switch("trace", trace)
     if trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
     subjects = {s: _subjects(pipe, s, methods) for s in lengths}
@@ -160,12 +160,8 @@ def _bound(label: str, subject: _Subject) -> tuple[str, Bound]:
     method = subject.method
     if not isinstance(method, Method):
         return f"bound:{label}", Bound(sites=tuple(subject.sites))
-    name = "bound" if method.sites is None else f"bound:sites={'+'.join(_as_tuple(method.sites))}"
+    name = "bound" if method.sites is None else f"bound:sites={'+'.join(several(method.sites))}"
     return name, Bound(sites=method.sites)
-
-
-def _as_tuple(patterns: Sequence[str] | str) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
 def _expect(pipe, conditioning, subjects: Subjects) -> dict[tuple[float, str], DryRun]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from focuslab.arguments import several, text
 from focuslab.errors import InputError
 
 CHOICE_PROMPTS = (
@@ -21,10 +22,9 @@ PROOF_PROMPTS = (
 
 def check_prompts(prompts: Sequence[str] | str) -> list[str]:
     """The prompts as a list. Raises `InputError` for none, one that is no text, and one that is there twice."""
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    wrong = [prompt for prompt in prompts if not isinstance(prompt, str) or not prompt.strip()]
-    if wrong or not prompts:
-        raise InputError(f"expected one or more prompts, each a text, not {wrong[0]!r}" if wrong else "no prompt given")
+    prompts = [text("a prompt", prompt) for prompt in several(prompts)]
+    if not prompts:
+        raise InputError("no prompt given: expected one or more, each a text")
     if len(set(prompts)) < len(prompts):
         again = next(prompt for i, prompt in enumerate(prompts) if prompt in prompts[:i])
         raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same sound")

@@ -1,7 +1,7 @@
 """A plan beside the paper's choice, all sites and dense, on prompts and seeds that its choice never saw."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from focuslab.analyzers.proof import Predictions, proof_summary
+from focuslab.arguments import switch
 from focuslab.errors import InputError
 from focuslab.generation import Sound, generate
 from focuslab.instrument.latents import LatentRecorder
@@ -45,8 +46,8 @@ OTHERS: Mapping[str, Attachable] = {"dense": Dense(), "paper": LiteFocus(), "all
 def prove(
     pipe,
     plan: Plan,
-    prompts: Sequence[str] | str,
-    seconds: Sequence[float],
+    prompts: Iterable[str] | str,
+    seconds: Iterable[float] | float,
     *,
     predictions: Predictions | None = None,
     steps: int = DEFAULT_STEPS,
@@ -71,9 +72,8 @@ def prove(
     """
     prompts = check_prompts(prompts)
     lengths = check_lengths(pipe, seconds)
-    for name, value in (("steps", steps), ("repeats", repeats)):
-        check_count(name, value)
-    check_seed(seed)
+    steps, repeats = check_count("steps", steps), check_count("repeats", repeats)
+    seed, keep_audio = check_seed(seed), switch("keep_audio", keep_audio)
     if keep_audio and out is None:
         raise InputError("sounds are files: give out, the directory to write them to")
     choices = {"dense": OTHERS["dense"], "plan": as_method(plan), **OTHERS}

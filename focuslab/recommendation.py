@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import torch
 from focuslab.analyzers.options import check_comparable, unmeasured
 from focuslab.analyzers.quality_objective import FIDELITY, OBJECTIVES, QUALITY
 from focuslab.analyzers.quality_plan import check_objective, with_quality
+from focuslab.arguments import several, switch, text
 from focuslab.candidates import PAPER, candidates, timed_as, with_paper
 from focuslab.capture import capture_attention
 from focuslab.confirmation import Timings
@@ -92,13 +93,13 @@ class Recommendation:
 @torch.no_grad()
 def recommend(
     pipe,
-    seconds: Sequence[float] = (10, 20, 40, 80),
+    seconds: Iterable[float] | float = (10, 20, 40, 80),
     *,
     max_error: Budget = None,
     min_speedup: Budget = None,
-    prompts: Sequence[str] = CHOICE_PROMPTS,
-    proof_prompts: Sequence[str] = PROOF_PROMPTS,
-    methods: Sequence[str] | None = None,
+    prompts: Iterable[str] | str = CHOICE_PROMPTS,
+    proof_prompts: Iterable[str] | str = PROOF_PROMPTS,
+    methods: Iterable[str] | str | None = None,
     per_site: bool = False,
     steps: int = 20,
     seed: int = 0,
@@ -132,14 +133,15 @@ def recommend(
     """
     check_mel_latents(pipe)
     lengths = check_lengths(pipe, seconds)
-    check_budgets(max_error, min_speedup)
+    max_error, min_speedup = check_budgets(max_error, min_speedup)
+    methods = None if methods is None else [text("the name of a method", label) for label in several(methods)]
     tried = candidates(1.0) if methods is None else _check_methods(methods)
     prompts, proof_prompts = check_prompts(prompts), check_prompts(proof_prompts)
     both = [prompt for prompt in prompts if prompt in proof_prompts]
     if both:
         raise InputError(f"the prompt {both[0]!r} is to choose and to prove: a proof needs prompts that are new to it")
-    check_count("steps", steps)
-    check_seed(seed)
+    steps, seed = check_count("steps", steps), check_seed(seed)
+    per_site = switch("per_site", per_site)
     check_choice("objective", objective, OBJECTIVES)
     if objective == QUALITY and evaluation is None:
         raise InputError("the objective quality needs an evaluation: give the directory of focuslab evaluate")
@@ -153,7 +155,7 @@ def recommend(
             "max_error": max_error,
             "min_speedup": min_speedup,
             "proof_prompts": proof_prompts,
-            "methods": methods and list(methods),
+            "methods": methods,
             "per_site": per_site,
             "steps": steps,
             "objective": objective,

@@ -1,6 +1,6 @@
 """The choice itself: records in, a plan out. Needs neither torch nor the model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from focuslab.analyzers.choice_summary import choice_evidence, choice_summary
 from focuslab.analyzers.combination import fit_combination
 from focuslab.analyzers.options import Flops, check_comparable, dense_seconds_of, options_of, unmeasured
 from focuslab.analyzers.planning import made_from, plan_of
+from focuslab.arguments import number, several
 from focuslab.candidates import PAPER, timed_as, with_same_flops, with_same_timings
 from focuslab.confirmation import Timing, Timings, reaching, with_speed
 from focuslab.errors import InputError
@@ -62,7 +63,7 @@ def select(
     sensitivity: SensitivityRun,
     attention: AttentionRun | None = None,
     *,
-    seconds: Sequence[float] | None = None,
+    seconds: Iterable[float] | float | None = None,
     max_error: Budget = None,
     min_speedup: Budget = None,
     flops: Flops | None = None,
@@ -83,11 +84,13 @@ def select(
         "capture": attention.info if attention else None,
         "sensitivity pass": sensitivity.info,
     }
+    max_error, min_speedup = check_budgets(max_error, min_speedup)
     timings = timings or Timings({})
     infos |= {f"timing {count}": info for count, info in enumerate(timings.infos, start=1)}
     check_comparable(infos)
     records = sensitivity.records
     if seconds is not None:
+        seconds = [number("a length", at) for at in several(seconds)]
         _check_lengths(seconds, {r["seconds"] for r in records if r["kind"] == "sensitivity"})
         records = [r for r in records if r["seconds"] in seconds]
     labels = list(dict.fromkeys(r["method"] for r in records if r["kind"] == "sensitivity"))
@@ -175,7 +178,6 @@ def _marks(frontiers: Mapping[float, Frontier], unet: Mapping[str, Any]) -> dict
 def _budgets(
     paper: Mapping[float, Point], max_error: Budget, min_speedup: Budget
 ) -> dict[float, dict[str, float | None]]:
-    check_budgets(max_error, min_speedup)
     return {
         seconds: {
             "max_error": CLOSER * point.error if max_error == FROM_PAPER else max_error,
@@ -199,13 +201,17 @@ def _by_length(budgets: Mapping[float, Mapping[str, float | None]], name: str) -
     return {seconds: budget[name] for seconds, budget in budgets.items()}
 
 
-def check_budgets(max_error: Budget, min_speedup: Budget) -> None:
-    """Raises `InputError` unless at most one is given, as a number or "paper"."""
+def check_budgets(max_error: Budget, min_speedup: Budget) -> tuple[Budget, Budget]:
+    """The budgets as Python's numbers. Raises `InputError` unless at most one is given, as a number or "paper"."""
     if max_error is not None and min_speedup is not None:
         raise InputError("max_error and min_speedup were both given: expected one budget, the other is what it costs")
-    for name, value in (("max_error", max_error), ("min_speedup", min_speedup)):
-        if isinstance(value, str) and value != FROM_PAPER:
-            raise InputError(f"{name} must be a number or {FROM_PAPER!r}, not {value!r}")
+    return _budget("max_error", max_error), _budget("min_speedup", min_speedup)
+
+
+def _budget(name: str, value: Budget) -> Budget:
+    if value is None or (isinstance(value, str) and value == FROM_PAPER):
+        return value
+    return number(name, value, f"a number or {FROM_PAPER!r}")
 
 
 def _choose(

@@ -1,7 +1,7 @@
 """How much the UNet's output moves when one group of sites runs a candidate, and when several groups do at once."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from focuslab.analyzers.labels import without_sites
 from focuslab.analyzers.sensitivity import sensitivity_summary
+from focuslab.arguments import switch
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.latents import latents_at
 from focuslab.instrument.memory import check_fits, naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
-from focuslab.methods import Bound, parse_method
+from focuslab.methods import Bound, parse_method, parse_methods
 from focuslab.methods.base import Attachable, check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import run_info, unet_layout
@@ -35,13 +36,13 @@ DEFAULT_STEPS = 20
 @torch.no_grad()
 def measure_sensitivity(
     pipe,
-    prompts: Sequence[str] | str,
-    seconds: Sequence[float] = (10.0,),
+    prompts: Iterable[str] | str,
+    seconds: Iterable[float] | float = (10.0,),
     *,
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
     per_site: bool = False,
-    methods: Sequence[str] | None = None,
+    methods: Iterable[str] | str | None = None,
     joint: Mapping[float, Sequence[Choice]] | None = None,
     out: str | os.PathLike | None = None,
     force: bool = False,
@@ -67,8 +68,9 @@ def measure_sensitivity(
     check_mel_latents(pipe)
     prompts = check_prompts(prompts)
     lengths = check_lengths(pipe, seconds)
-    check_count("steps", steps)
-    check_seed(seed)
+    steps, seed = check_count("steps", steps), check_seed(seed)
+    per_site = switch("per_site", per_site)
+    methods = None if methods is None else list(parse_methods(methods))
     conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
     expected = {s: _expect(pipe, conditioning[0], s) for s in lengths}
     blocks = {site.name: site.block for site in find_sites(pipe)}

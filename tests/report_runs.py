@@ -10,9 +10,9 @@ from focuslab.analyzers.attention import attention_summary
 from focuslab.analyzers.choice_summary import choice_evidence
 from focuslab.analyzers.proof import proof_summary
 from focuslab.analyzers.quality_objective import best_in_quality
+from focuslab.audio import encode_wav
 from focuslab.records import RECOMMENDATION_SCHEMA, Plan, PlanEntry, RunInfo
 from focuslab.store import to_json_bytes, write_arrays
-from focuslab.wav import encode_wav
 from tests import attention_records, choice_records, evaluation_records
 
 RATE = 16_000

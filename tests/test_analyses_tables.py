@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner
 
 import focuslab
+from focuslab.audio import read_audio
 from focuslab.errors import InputError
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.records import EvaluationRun
 from focuslab.report.quality_rows import merge_evaluations
 from focuslab.report.quality_words import against_dense, against_paper, findings
-from focuslab.wav import read_wav
 from tests.evaluation_records import SPEED, VALUES, summary
 from tests.test_analyses import analysis
 
@@ -123,7 +123,7 @@ def test_held_out_captions_name_their_recordings_and_are_kept(held_out, tmp_path
     lines = [json.loads(line) for line in captions.read_text().splitlines()]
     assert len(lines) == len(list(recordings.iterdir())) == 70
     assert lines[65] == {"caption": "c1-5", "file": "00065.wav"}
-    samples, rate = read_wav(recordings / "00065.wav")
+    samples, rate = read_audio(recordings / "00065.wav")
     assert rate == 16000 and samples == pytest.approx(200 / 32768, abs=1e-4)
     assert held_out.write_held_out(tmp_path, 70) == (captions, recordings) and calls == [0, 1]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from focuslab import EvaluationRun, evaluate, generate
+from focuslab.audio import encode_wav, read_audio
 from focuslab.errors import InputError
 from focuslab.methods import LiteFocus
 from focuslab.quality.clap import clap_of
@@ -14,7 +15,6 @@ from focuslab.scoring.cost import estimate
 from focuslab.scoring.items import noise_seeds
 from focuslab.scoring.job import prepare
 from focuslab.scoring.launch import Share
-from focuslab.wav import encode_wav, read_wav
 from tests.embedders import save_ast, save_clap
 from tests.evaluation_jobs import numbers
 from tests.loading import refusal
@@ -34,7 +34,7 @@ def test_a_sound_is_the_one_that_generate_gives(run, pipe):
         method = LiteFocus() if record["method"] == "litefocus" else None
         prompt = PROMPTS[record["prompt"]]
         sound = generate(pipe, prompt, 0.64, steps=2, method=method, seed=record["noise_seed"])
-        _, rate = read_wav(run.directory / record["audio"])
+        _, rate = read_audio(run.directory / record["audio"])
         assert encode_wav(sound.samples, rate) == (run.directory / record["audio"]).read_bytes()
         assert rate == sound.sampling_rate == 16_000
         clap = clap_of(pipe)

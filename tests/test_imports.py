@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "focuslab"
 
 LAYERS = {
-    **dict.fromkeys(("errors", "fields", "files", "json_text", "grid", "records", "store", "environment"), 0),
-    **dict.fromkeys(("captions", "prompts", "wav"), 0),
+    **dict.fromkeys(("errors", "fields", "files", "json_text", "arguments", "grid"), 0),
+    **dict.fromkeys(("records", "store", "environment", "captions", "prompts", "audio"), 0),
     "attention": 1,
     "analyzers": 1,
     "report": 1,

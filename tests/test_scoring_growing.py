@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from focuslab import EvaluationRun
+from focuslab.audio import encode_wav
 from focuslab.captions import Caption
 from focuslab.errors import InputError
 from focuslab.scoring.items import Work
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shared import SharedDirectory
-from focuslab.wav import encode_wav
 from tests.evaluation_jobs import RATE, job, numbers, run, run_until
 
 SMALL = {"captions": 4, "seconds": (0.2,), "seeds": (0,)}

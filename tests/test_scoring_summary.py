@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from focuslab.analyzers.intervals import bootstrap_interval
+from focuslab.audio import encode_wav
 from focuslab.captions import Caption
 from focuslab.quality import (
     clap_by_pair,
@@ -18,7 +19,6 @@ from focuslab.quality import (
 )
 from focuslab.report.quality_tables import quality_table
 from focuslab.scoring.items import noise_seeds
-from focuslab.wav import encode_wav
 from tests.evaluation_jobs import CLAP, METHODS, RATE, TAGGER, NoiseSounds, job, numbers, run
 
 
@@ -195,11 +195,11 @@ def test_recordings_are_what_it_is_compared_with(reference, tmp_path):
     assert sparse["frechet"]["minus_dense"]["value"] == pytest.approx(
         sparse["frechet"]["value"] - metrics["frechet"]["value"]
     )
+    from focuslab.audio import read_audio
     from focuslab.quality.embedders import resample
-    from focuslab.wav import read_wav
 
     files = [reference / f"{name}.wav" for name in ("Yid1", "id0", "id2", "id3", "id4")]
-    recordings = [resample(read_wav(file)[0][None], read_wav(file)[1], RATE)[0] for file in files]
+    recordings = [resample(read_audio(file)[0][None], read_audio(file)[1], RATE)[0] for file in files]
     rows = np.concatenate([CLAP.embed(sound[None], RATE)[0] for sound in recordings])
     ours = CLAP.embed(sounds("dense", 0.2), RATE)
     a_window = [ours[range(6), (np.arange(6) + turn) % 2] for turn in range(2)]

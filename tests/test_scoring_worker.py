@@ -267,10 +267,10 @@ def test_progress_counts_the_items_of_all_processes(tmp_path, monkeypatch):
 
 
 def test_kept_audio_is_what_was_scored(tmp_path):
-    from focuslab.wav import read_wav
+    from focuslab.audio import read_audio
 
     found, _ = run(job(2, seconds=(0.2,), keep_audio=True), tmp_path, broken={(1, 0.2, "tome"): "nan"})
     kept = {r["audio"] for r in found.records}
     assert None in kept and "audio/0.2s/0-dense/00001-seed0.wav" in kept and len(kept) == 6
-    samples, rate = read_wav(tmp_path / "audio/0.2s/1-litefocus/00000-seed0.wav")
+    samples, rate = read_audio(tmp_path / "audio/0.2s/1-litefocus/00000-seed0.wav")
     assert rate == 16_000 and len(samples) == 3200 and 0.05 < np.std(samples) < 0.2

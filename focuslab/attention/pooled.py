@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from focuslab.arguments import whole
 from focuslab.attention.keys import rows_but_own
 from focuslab.attention.rows import as_rows, from_rows
 from focuslab.attention.sdpa import check_qkv
-from focuslab.errors import InputError
 from focuslab.grid import Grid
 
 
@@ -28,8 +28,7 @@ def pooled_attention(
     """
     check_qkv(q, k, v)
     grid = Grid.of_tokens(q.shape[2], mel_rows)
-    if isinstance(stretch, bool) or not isinstance(stretch, int) or stretch < 1:
-        raise InputError(f"stretch must be a whole number of time steps of at least 1, not {stretch!r}")
+    stretch = whole("stretch", stretch, "a whole number of time steps of at least 1", 1)
     sizes = stretch_sizes(grid, stretch, q)
     keys, values = (_own_and_pooled(x, mel_rows, stretch, sizes) for x in (k, v))
     # One key of weight w is w keys of weight 1: log w on its score.

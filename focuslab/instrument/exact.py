@@ -1,9 +1,10 @@
 """Exact pieces of attention maps that are kept whole: the attention of chosen tokens, and crops."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from focuslab.arguments import several, whole
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.models.sites import Site, select_sites
@@ -46,9 +47,17 @@ def parse_query(query: str | Sequence[int]) -> tuple[int, int]:
     if isinstance(query, str) and re.fullmatch(r"\d+:\d+", query.strip()):
         t, f = map(int, query.split(":"))
         return t, f
-    if isinstance(query, (tuple, list)) and len(query) == 2 and all(type(number) is int for number in query):
-        return query[0], query[1]
-    raise InputError(f"a query is a time step and a mel row such as 40:3, not {query!r}")
+    pair = () if isinstance(query, str) else several(query)
+    if len(pair) != 2:
+        raise InputError(f"a query is a time step and a mel row such as 40:3, not {query!r}")
+    return whole("the time step of a query", pair[0]), whole("the mel row of a query", pair[1])
+
+
+def parse_queries(queries: Iterable[str | Sequence[int]] | str) -> list[tuple[int, int]]:
+    """Tokens `(t, f)` from several queries or one, which may be a pair of numbers. Raises `InputError`."""
+    given = several(queries)
+    is_pair = len(given) == 2 and not any(isinstance(part, (str, Iterable)) for part in given)
+    return [parse_query(query) for query in ([given] if is_pair else given)]
 
 
 def parse_crop(text: "str | Crop") -> Crop:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from focuslab.arguments import several, text, whole
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
@@ -56,9 +57,15 @@ class Method(Attachable):
     """Whether the method computes fewer query-key pairs than dense attention, so that it has an ideal speed."""
 
     def __post_init__(self):
-        if self.sites is not None and not isinstance(self.sites, str):
+        if self.sites is not None:
+            patterns = [text("a site", pattern) for pattern in several(self.sites)]
             # A list would make the frozen dataclass unhashable.
-            object.__setattr__(self, "sites", tuple(self.sites))
+            self._set(sites=patterns[0] if isinstance(self.sites, str) else tuple(patterns))
+
+    def _set(self, **parameters) -> None:
+        """Put checked values in the place of those that were given, while the method is made."""
+        for name, value in parameters.items():
+            object.__setattr__(self, name, value)
 
     def attach(self, pipe) -> Handle:
         return attach(pipe, self.sites, self.forward)
@@ -84,21 +91,11 @@ def check_choice(name: str, value, choices: Sequence[str]) -> None:
         raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def check_number(name: str, value, low: float, high: float, expected: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise InputError(f"{name} must be {expected}, not {value!r}")
+def check_count(name: str, value) -> int:
+    """The value as Python's int. Raises `InputError` unless it is a whole number of at least 1."""
+    return whole(name, value, "a whole number of at least 1", 1)
 
 
-def check_switch(name: str, value) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, not {value!r}")
-
-
-def check_count(name: str, value) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-
-
-def check_seed(seed) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InputError(f"seed must be a whole number, not {seed!r}")
+def check_seed(seed) -> int:
+    """The seed as Python's int. Raises `InputError` unless torch's generators take it."""
+    return whole("seed", seed, "a whole number from -2**63 to 2**64 - 1", -(2**63), 2**64 - 1)

@@ -1,17 +1,19 @@
 """LiteFocus, and with its parameters the paper's Tables 2 and 3."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from focuslab.arguments import number, switch
 from focuslab.attention.focus import OVERLAPS, litefocus_attention
 from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, draw_cross_keys
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
-from focuslab.methods.base import Method, check_choice, check_number, check_seed, check_switch
+from focuslab.methods.base import Method, check_choice, check_seed
 from focuslab.methods.length_scale import length_scale
 
 
@@ -41,17 +43,18 @@ class LiteFocus(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        check_number("cross_fraction", self.cross_fraction, 0, 1, "a fraction from 0 to 1")
         check_choice("sampling", self.sampling, SAMPLINGS)
         check_choice("overlap", self.overlap, OVERLAPS)
-        check_switch("same_frequency", self.same_frequency)
-        check_switch("length_scale", self.length_scale)
-        check_seed(self.seed)
-        if self.cross_weight != "unbiased":
+        self._set(
+            cross_fraction=number("cross_fraction", self.cross_fraction, "a fraction from 0 to 1", 0, 1),
+            same_frequency=switch("same_frequency", self.same_frequency),
+            length_scale=switch("length_scale", self.length_scale),
+            seed=check_seed(self.seed),
+        )
+        if not (isinstance(self.cross_weight, str) and self.cross_weight == "unbiased"):
             expected = 'a positive number or "unbiased"'
-            check_number("cross_weight", self.cross_weight, math.ulp(0.0), math.inf, expected)
-            if math.isinf(self.cross_weight):
-                raise InputError(f"cross_weight must be {expected}, not {self.cross_weight!r}")
+            weight = number("cross_weight", self.cross_weight, expected, math.ulp(0.0), sys.float_info.max)
+            self._set(cross_weight=weight)
         if self.overlap == "twice" and self.cross_weight != 1:
             raise InputError("overlap='twice' is the published code, which has no cross_weight: leave it at 1.0")
         if not self.same_frequency and self.cross_fraction == 0:

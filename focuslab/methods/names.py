@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from focuslab.arguments import several, text
 from focuslab.errors import InputError, did_you_mean
 from focuslab.methods.base import Attachable, Method
 from focuslab.methods.length_scale import LengthScale
@@ -28,14 +29,15 @@ METHODS: dict[str, tuple[type[Method], dict]] = {
 """Name -> the method's class and the parameters that the name stands for."""
 
 
-def parse_method(text: str) -> Attachable:
+def parse_method(label: str) -> Attachable:
     """A method from `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or from `plan:FILE`.
 
     Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
     """
-    name, *parameters = text.strip().split(":")
+    label = text("the name of a method", label).strip()
+    name, *parameters = label.split(":")
     if name == "plan":
-        return _planned(text.strip().removeprefix("plan").removeprefix(":"))
+        return _planned(label.removeprefix("plan").removeprefix(":"))
     if name not in METHODS:
         known = ", ".join([*METHODS, "plan:FILE"])
         raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, METHODS)}")
@@ -88,11 +90,11 @@ def _planned(file: str) -> Attachable:
         raise InputError(f"{file}: {error}") from None
 
 
-def parse_methods(texts: Iterable[str]) -> dict[str, Attachable]:
+def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:
     """Label -> method, in the order given. Raises `InputError` for none, or for one named twice."""
     methods: dict[str, Attachable] = {}
-    for text in texts:
-        label = text.strip()
+    for given in several(texts):
+        label = text("the name of a method", given).strip()
         if label in methods:
             raise InputError(f"the method {label!r} was named twice")
         methods[label] = parse_method(label)

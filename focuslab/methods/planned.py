@@ -1,22 +1,28 @@
 """A plan at work: at each length and site the method that it names."""
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from focuslab.arguments import text
 from focuslab.errors import InputError
+from focuslab.fields import shown
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
 from focuslab.instrument.processors import SiteCall
 from focuslab.methods.base import Attachable, Method
-from focuslab.methods.names import site_method
+from focuslab.methods.names import parse_method, parse_methods, site_method
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames
 from focuslab.models.sites import grid_of_input, unet_of
 from focuslab.records import Plan, PlanEntry
+
+AnyMethod = Attachable | Plan | str | os.PathLike
+"""What a method can be given as."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,29 @@ def methods_of(entry: PlanEntry) -> dict[str, Method]:
     return {site: site_method(site, given) for site, given in entry.sites.items()}
 
 
-def as_method(given: Attachable | Plan) -> Attachable:
-    return Planned(given) if isinstance(given, Plan) else given
+def as_method(given: AnyMethod) -> Attachable:
+    """A method from itself, its name with parameters, a plan or the path of one. Raises `InputError`."""
+    if isinstance(given, str):
+        return parse_method(given)
+    if isinstance(given, os.PathLike):
+        given = Plan.load(given)
+    if isinstance(given, Plan):
+        return Planned(given)
+    if not isinstance(given, Attachable):
+        raise InputError(f"expected a method such as LiteFocus(), the name of one, or a plan, not {shown(given)}")
+    return given
+
+
+def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str, Attachable]:
+    """Label -> method from one or several names with parameters, or from label -> what `as_method` takes.
+
+    Raises `InputError` as `as_method` and `parse_methods` do, for a label that is no text, and for an empty mapping.
+    """
+    if not isinstance(given, Mapping) or not given:
+        if isinstance(given, (Attachable, Plan)):
+            raise InputError(f"methods need labels: give a mapping such as {{'mine': {shown(given)}}}")
+        return parse_methods(given)
+    return {text("the label of a method", label): as_method(method) for label, method in given.items()}
 
 
 class _Running:

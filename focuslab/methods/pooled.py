@@ -24,7 +24,7 @@ class PooledFocus(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        check_count("stretch", self.stretch)
+        self._set(stretch=check_count("stretch", self.stretch))
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
         return pooled_attention(q, k, v, call.grid.mel_rows, self.stretch)

@@ -1,14 +1,15 @@
 """Token Merging, the paper's baseline."""
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import cache
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from focuslab.arguments import number
 from focuslab.attention.merge import match_tokens, merged_count, merges
-from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall, attend
 from focuslab.methods.base import Method, check_seed
@@ -35,9 +36,11 @@ class TokenMerging(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.ratio, bool) or not isinstance(self.ratio, (int, float)) or not 0 <= self.ratio < 1:
-            raise InputError(f"ratio must be a number of at least 0 and below 1, not {self.ratio!r}")
-        check_seed(self.seed)
+        below_1 = math.nextafter(1.0, 0.0)
+        self._set(
+            ratio=number("ratio", self.ratio, "a number of at least 0 and below 1", 0, below_1),
+            seed=check_seed(self.seed),
+        )
 
     def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         if not merges(call.grid):

@@ -1,9 +1,13 @@
 """Lengths of audio, in seconds, and what a pipeline makes of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from focuslab.arguments import number, several
 from focuslab.errors import InputError
+
+LONGEST = 1e6
+"""Longest audio that can be asked for, in seconds."""
 
 
 def frame_seconds(pipe) -> float:
@@ -50,16 +54,15 @@ def training_seconds(pipe) -> float:
 def check_seconds(pipe, seconds: float) -> float:
     """`seconds` as a float. Raises `InputError` unless it is a number the pipeline can make audio of."""
     shortest = latent_frame_seconds(pipe)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
-        raise InputError(f"a length must be a number of seconds, not {seconds!r}")
+    seconds = float(number("a length", seconds, f"a number of seconds up to {LONGEST:g}", -LONGEST, LONGEST))
     if seconds < shortest or latent_frames(pipe, seconds) < 1:
         raise InputError(f"{seconds:g} s is too short for this model: it makes {shortest:g} s or more")
-    return float(seconds)
+    return seconds
 
 
-def check_lengths(pipe, seconds: Sequence[float]) -> list[float]:
+def check_lengths(pipe, seconds: Iterable[float] | float) -> list[float]:
     """Lengths as floats. Raises `InputError` as `check_seconds` does, for none, and for one that is there twice."""
-    lengths = [check_seconds(pipe, s) for s in seconds]
+    lengths = [check_seconds(pipe, s) for s in several(seconds)]
     if not lengths or len(set(lengths)) < len(lengths):
-        raise InputError(f"expected one or more different lengths in seconds, not {list(seconds)}")
+        raise InputError(f"expected one or more different lengths in seconds, not {lengths}")
     return lengths

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from focuslab.arguments import several, text
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 
@@ -74,7 +75,7 @@ def _block_levels(unet: nn.Module) -> Iterable[tuple[str, int]]:
         level -= bool(getattr(block, "upsamplers", None))
 
 
-def select_sites(sites: Sequence[Site], patterns: Sequence[str] | str | None) -> tuple[Site, ...]:
+def select_sites(sites: Sequence[Site], patterns: Iterable[str] | str | None) -> tuple[Site, ...]:
     """The sites that any of `patterns` names: a site, a block or a shell pattern such as "up_blocks.*.attn1".
 
     None is the paper's choice, every self-attention of the second-highest resolution (level 1). Raises `InputError`
@@ -88,9 +89,8 @@ def select_sites(sites: Sequence[Site], patterns: Sequence[str] | str | None) ->
                 f"this UNet has no self-attention at its second-highest resolution; name sites: it has some in {blocks}"
             )
         return chosen
-    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     matched = set()
-    for pattern in patterns:
+    for pattern in [text("a site", given) for given in several(patterns)]:
         names = {s.name for s in sites if pattern in (s.name, s.block) or fnmatch.fnmatchcase(s.name, pattern)}
         if not names:
             near = difflib.get_close_matches(pattern, {name for s in sites for name in (s.name, s.block)})

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from focuslab.arguments import text
 from focuslab.errors import InputError
 from focuslab.models.recipes import RECIPES, STAND_IN
 
@@ -33,11 +34,12 @@ def load(
     """
     from focuslab.models.placement import resolve_device, resolve_dtype
 
+    model = text("model", os.fspath(model) if isinstance(model, os.PathLike) else model)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
     # float16 on a CPU is slow but right, and it was asked for: no warning about it.
-    pipe = _open(os.fspath(model), dtype, offline).to(device, silence_dtype_warnings=True)
-    pipe._focuslab_model = os.fspath(model)
+    pipe = _open(model, dtype, offline).to(device, silence_dtype_warnings=True)
+    pipe._focuslab_model = model
     return pipe
 
 

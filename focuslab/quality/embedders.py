@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from focuslab.errors import InputError
+from focuslab.arguments import whole
 from focuslab.quality.arrays import waveforms as checked
 
 _BATCH = 16
@@ -72,14 +72,13 @@ def resample(waveforms: np.ndarray, sampling_rate: int, wanted: int) -> np.ndarr
     By soxr at its high quality, the resampler of librosa and of transformers' own audio loading, and so of what the
     published checkpoints were fed with. Raises `InputError` for a `sampling_rate` that is no positive integer.
     """
-    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, (int, np.integer)) or sampling_rate < 1:
-        raise InputError(f"sampling rate {sampling_rate!r} is none: expected a positive integer, in Hz")
+    sampling_rate = whole("a sampling rate", sampling_rate, "a positive integer, in Hz", 1)
     waveforms = waveforms.astype(np.float32)
     if sampling_rate == wanted:
         return waveforms
     import soxr
 
-    length = -(-waveforms.shape[1] * wanted // int(sampling_rate))
+    length = -(-waveforms.shape[1] * wanted // sampling_rate)
     resampled = np.zeros((len(waveforms), length), dtype=np.float32)
     for row, clip in zip(resampled, waveforms, strict=True):
         found = soxr.resample(clip, sampling_rate, wanted, quality="HQ")[:length]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from focuslab.arguments import plain
 from focuslab.errors import InputError, did_you_mean
 from focuslab.fields import check_fields, check_text, check_whole, is_number, shown
 from focuslab.files import already_there, check_place, failed, write_together
@@ -28,6 +29,10 @@ class PlanEntry:
     max_seconds: float | None
     sites: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
     dense_steps: dict[str, int] | None = field(default=None, hash=False)
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)
@@ -53,6 +58,8 @@ class Plan(Tabular):
 
     def __post_init__(self):
         object.__setattr__(self, "entries", tuple(self.entries))
+        for name in ("unet", "evidence"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         _check_plan(self)
 
     @classmethod

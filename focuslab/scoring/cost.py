@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from focuslab.audio import HEADER_BYTES
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.timers import Clock, clock_for
 from focuslab.models.conditioning import encode_prompt
@@ -17,7 +18,6 @@ from focuslab.models.stages import STAGES, run_stage
 from focuslab.records import Progress
 from focuslab.scoring.items import DENSE
 from focuslab.scoring.job import Job
-from focuslab.wav import HEADER_BYTES
 
 _RECORD_BYTES = 900
 """A line of records and the header of an item's arrays, roughly."""

@@ -1,16 +1,17 @@
 """An evaluation as it was asked for, checked before anything is generated: its work, its methods, its scorer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from focuslab.arguments import several, switch, text
 from focuslab.captions import Caption
 from focuslab.errors import InputError
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.memory import check_fits
 from focuslab.instrument.timers import clock_for
-from focuslab.methods import Attachable, as_method, parse_methods
+from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
 from focuslab.models.identity import decoder_fingerprint, describe, run_info
@@ -20,7 +21,7 @@ from focuslab.quality.audioset import CHECKPOINT as TAGGER
 from focuslab.quality.audioset import load_audioset_tagger
 from focuslab.quality.clap import CHECKPOINT, clap_of, load_clap
 from focuslab.quality.embedders import Embedder
-from focuslab.records import Plan, RunInfo
+from focuslab.records import RunInfo
 from focuslab.scoring.items import Work
 from focuslab.scoring.metrics import FEWEST, GROUPS, METRICS, parse_metrics
 from focuslab.scoring.reference import Reference, find_reference
@@ -47,13 +48,13 @@ class Job:
 
 def prepare(
     pipe,
-    prompts: Sequence[str | Caption],
-    seconds: Sequence[float] = (10.0,),
-    methods: Sequence[str] | Mapping[str, Attachable | Plan] = ("dense", "litefocus"),
+    prompts: Iterable[str | Caption] | str | Caption,
+    seconds: Iterable[float] | float = (10.0,),
+    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus"),
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: Iterable[int] | int = (0,),
     steps: int = STEPS,
-    metrics: Sequence[str] | None = None,
+    metrics: Iterable[str] | str | None = None,
     reference=None,
     clap=None,
     tagger=None,
@@ -63,13 +64,9 @@ def prepare(
     """Check the arguments of `focuslab.evaluate`, find the recordings and load the embedders. Raises `InputError`."""
     captions = _check_captions(prompts)
     lengths = check_lengths(pipe, seconds)
-    if not isinstance(methods, Mapping):
-        methods = parse_methods(methods)
-    methods = {label: as_method(method) for label, method in methods.items()}
-    check_count("steps", steps)
-    seeds = list(seeds)
-    for seed in seeds:
-        check_seed(seed)
+    methods = as_methods(methods)
+    steps, keep_audio = check_count("steps", steps), switch("keep_audio", keep_audio)
+    seeds = [check_seed(seed) for seed in several(seeds)]
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"expected one or more different seeds, not {seeds}")
     name = describe(pipe)["name"]
@@ -113,14 +110,12 @@ def prepare(
     return Job(work, methods, scorer, recordings, _expect(pipe, lengths, methods, captions[0].text), info)
 
 
-def _check_captions(prompts: Sequence[str | Caption]) -> tuple[Caption, ...]:
-    prompts = [prompts] if isinstance(prompts, (str, Caption)) else list(prompts)
-    captions = tuple(Caption(prompt) if isinstance(prompt, str) else prompt for prompt in prompts)
-    wrong = [caption for caption in captions if not isinstance(caption, Caption) or not caption.text.strip()]
-    if wrong or not captions:
-        raise InputError(
-            f"expected one or more captions, each a text, not {wrong[0]!r}" if wrong else "no caption given"
-        )
+def _check_captions(prompts: Iterable[str | Caption] | str | Caption) -> tuple[Caption, ...]:
+    captions = tuple(given if isinstance(given, Caption) else Caption(given) for given in several(prompts))
+    for caption in captions:
+        text("a caption", caption.text)
+    if not captions:
+        raise InputError("no caption given: expected one or more, each a text")
     return captions
 
 

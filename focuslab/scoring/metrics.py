@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from focuslab.arguments import several
 from focuslab.errors import InputError, did_you_mean
 
 
@@ -40,9 +41,9 @@ FEWEST = {"frechet": 2, "kernel": 3}
 """Clips of one length and method that a metric needs, where that is more than one."""
 
 
-def parse_metrics(names: Iterable[str]) -> tuple[str, ...]:
+def parse_metrics(names: Iterable[str] | str) -> tuple[str, ...]:
     """The metrics that names, or names of groups, stand for, in the order of `METRICS`. Raises `InputError`."""
-    names = (names,) if isinstance(names, str) else tuple(names)
+    names = several(names)
     known = (*GROUPS, *METRICS)
     for name in names:
         if name not in known:

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from focuslab.audio import probe_audio
 from focuslab.captions import Caption
 from focuslab.errors import InputError
-from focuslab.wav import probe_wav
+from focuslab.fields import check_text, printable
+
+MOST_HOURS = 200.0
+"""Most audio of all recordings of a reference; the training clips of AudioCaps are 140 hours."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """files: names of the recordings that can be read. unreadable: of the others, each with the reason. paired: of
-    each caption the place of its recording among the files, None where there is none."""
+    """The recordings of a directory.
+
+    files: names of the recordings. unreadable: everything else in the directory, each entry with the reason. paired: of
+    each caption the place of its recording among the files, None where there is none.
+    """
 
     directory: Path
     files: tuple[str, ...]
@@ -30,29 +37,57 @@ class Reference:
 
 
 def find_reference(directory: Path, captions: Sequence[Caption], at_least: int) -> Reference:
-    """The WAVs of a directory, their headers checked, and which caption each belongs to.
+    """Find the recordings in a directory, and the caption that each belongs to.
 
-    A recording belongs to the captions that name it in a column `audiocap_id`, `youtube_id`, `id`, `file` or `audio`.
-    Raises `InputError` for a directory that is not there or holds fewer than `at_least` recordings that can be read.
+    A recording is a file that `focuslab.audio` reads, whatever its name ends in; its header is checked here. It belongs
+    to the captions that name it in a column `audiocap_id`, `youtube_id`, `id`, `file` or `audio`.
+
+    Raises
+    ------
+    InputError
+        The directory is not there, holds fewer than `at_least` recordings or more than `MOST_HOURS` of them, or a
+        caption names two recordings.
     """
+    check_text("the path of the reference", str(directory))
     if not directory.is_dir():
-        raise InputError(f"{directory} is no directory: expected one of WAV files to compare with")
+        raise InputError(f"{directory} is no directory: expected one of recordings to compare with")
     try:
-        found = sorted(path for path in directory.iterdir() if path.suffix.lower() == ".wav" and path.is_file())
+        entries = sorted(directory.iterdir())
     except OSError as error:
         raise InputError(f"{directory} cannot be read ({error.strerror})") from None
-    files, unreadable = [], []
-    for path in found:
+    files, unreadable, seconds = [], [], 0.0
+    for path in entries:
         try:
-            probe_wav(path)
+            check_text("the name of a recording", path.name)
+            if path.is_dir():
+                raise InputError(f"{path} is a folder")
+            seconds += probe_audio(path)
             files.append(path.name)
         except InputError as error:
-            unreadable.append(str(error).removeprefix(f"{directory}/"))
+            unreadable.append(printable(str(error).removeprefix(f"{directory}/")))
     if len(files) < at_least:
         reasons = f" ({unreadable[0]})" if unreadable else ""
         raise InputError(
-            f"{directory} holds {len(files)} WAV files that can be read{reasons}: a reference needs {at_least} or more"
+            f"{directory} holds {len(files)} recordings that can be read{reasons}: a reference needs {at_least} or more"
         )
-    places = {Path(name).stem: place for place, name in enumerate(files)}
-    paired = (next((places[name] for name in c.names if name in places), None) for c in captions)
-    return Reference(directory, tuple(files), tuple(unreadable), tuple(paired))
+    if seconds > MOST_HOURS * 3600:
+        raise InputError(
+            f"{directory} holds {seconds / 3600:.0f} hours of recordings: expected at most {MOST_HOURS:g}; "
+            "give a directory with some of them"
+        )
+    return Reference(directory, tuple(files), tuple(unreadable), _paired(directory, files, captions))
+
+
+def _paired(directory: Path, files: Sequence[str], captions: Sequence[Caption]) -> tuple[int | None, ...]:
+    places: dict[str, int] = {}
+    twice = {}
+    for place, name in enumerate(files):
+        stem = Path(name).stem
+        if stem in places:
+            twice[stem] = f"{files[places[stem]]} and {name}"
+        places.setdefault(stem, place)
+    found = [next((name for name in caption.names if name in places), None) for caption in captions]
+    ambiguous = next((name for name in found if name in twice), None)
+    if ambiguous is not None:
+        raise InputError(f"{directory} holds {twice[ambiguous]}, and a caption names {ambiguous}: leave one of them")
+    return tuple(None if name is None else places[name] for name in found)

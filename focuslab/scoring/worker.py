@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from focuslab.audio import encode_wav, read_audio
 from focuslab.errors import InputError
 from focuslab.files import failed, write_atomically
 from focuslab.quality.embedders import resample
@@ -21,7 +22,6 @@ from focuslab.scoring.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.scoring.sounds import Made, Sounds
 from focuslab.scoring.summary import evaluation_summary, reference_name
 from focuslab.store import now, read_safetensors, write_arrays
-from focuslab.wav import encode_wav, read_wav
 
 _REPORT_SECONDS = 5.0
 
@@ -141,7 +141,7 @@ class Worker:
             "at": now(),
         }
         try:
-            samples, rate = read_wav(self.job.reference.directory / name)
+            samples, rate = read_audio(self.job.reference.directory / name)
         except InputError as error:
             reason = str(error).removeprefix(f"{self.job.reference.directory}/{name} ")
             self.run.append({**record, "status": "unreadable", "reason": reason})

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from focuslab.analyzers.labels import brief
 from focuslab.analyzers.spectrogram import HIGHEST, WINDOW, log_mel
+from focuslab.audio import decode_audio, encode_wav
 from focuslab.errors import InputError
 from focuslab.report.page.drawing import Drawer
 from focuslab.report.page.folder import Folder
@@ -23,7 +24,6 @@ from focuslab.report.page.schemas import ITEM
 from focuslab.report.page.sources import Run, SoundFile, read_records
 from focuslab.report.spectrogram import plot_spectrogram
 from focuslab.report.style import new_figure, style
-from focuslab.wav import decode_wav, encode_wav
 
 COMPARISONS = 6
 """At most, of a page."""
@@ -175,7 +175,7 @@ PICTURE_BYTES = 130_000
 def _samples(sound: Sound, gaps: list[str]) -> tuple[np.ndarray, int] | None:
     name = sound.folder.name(sound.wav)
     try:
-        samples, rate = decode_wav(sound.folder.read(sound.wav, MOST_BYTES), name)
+        samples, rate = decode_audio(sound.folder.read(sound.wav, MOST_BYTES), name)
     except InputError as error:
         gaps.append(str(error))
         return None
