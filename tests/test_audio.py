@@ -238,7 +238,11 @@ def test_sparse_files_are_refused_by_their_headers(tmp_path):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([WHOLE, encoded("FLAC"), encoded("OGG"), encoded("RF64")]), st.binary(max_size=80), st.integers(0, 140))
+@given(
+    st.sampled_from([WHOLE, encoded("FLAC"), encoded("OGG"), encoded("RF64")]),
+    st.binary(max_size=80),
+    st.integers(0, 140),
+)
 def test_any_bytes_are_read_or_refused(tmp_path_factory, whole, noise, place):
     path = tmp_path_factory.mktemp("audio") / "a.wav"
     path.write_bytes(whole[:place] + noise + whole[place + len(noise) :])

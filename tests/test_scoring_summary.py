@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from focuslab.analyzers.intervals import bootstrap_interval
+from focuslab.analyzers.quality_objective import best_in_quality
 from focuslab.audio import encode_wav
 from focuslab.captions import Caption
 from focuslab.quality import (
@@ -17,7 +18,7 @@ from focuslab.quality import (
     posteriors,
     rms_ratio,
 )
-from focuslab.report.quality_tables import quality_table
+from focuslab.report.quality_tables import quality_csv, quality_table
 from focuslab.scoring.items import noise_seeds
 from tests.evaluation_jobs import CLAP, METHODS, RATE, TAGGER, NoiseSounds, job, numbers, run
 
@@ -176,16 +177,18 @@ def reference(tmp_path):
     (folder / "id5.wav").write_bytes(encode_wav(np.zeros(8000, np.float32), RATE))
     (folder / "broken.wav").write_bytes(b"RIFF")
     (folder / "notes.txt").write_text("no sound")
+    (folder / "folder").mkdir()
     return folder
 
 
 def test_recordings_are_what_it_is_compared_with(reference, tmp_path):
     found, _ = run(job(seconds=(0.2,), reference=reference), tmp_path / "run")
     facts = found.summary["reference"]
-    assert (facts["files"], facts["scored"], facts["silent"], facts["resampled"]) == (7, 5, 1, 1)
-    assert facts["unreadable"] == ["broken.wav is no WAV file"] and facts["paired"] == 5
+    assert (facts["files"], facts["scored"], facts["silent"], facts["resampled"]) == (9, 5, 1, 1)
+    assert [reason.split()[0] for reason in facts["unreadable"]] == ["broken.wav", "folder", "notes.txt"]
+    assert facts["paired"] == 5 and found.info.parameters["reference"]["unreadable"] == facts["unreadable"]
     notes = " ".join(found.summary["footnotes"])
-    for said in ("5 of 7 recordings", "1 recordings were resampled", "1 recordings are silent", "broken.wav is no WAV"):
+    for said in ("5 of 6 captions", "3 entries", "broken.wav", "folder", "notes.txt", "resampled", "silent"):
         assert said in notes
     metrics = found.row(0.2, "dense")["metrics"]
     assert {metrics[name]["reference"] for name in ("frechet", "kernel", "kl_softmax")} == {"directory"}
@@ -217,7 +220,8 @@ def test_without_dense_nothing_stands_beside_it(tmp_path):
     row = found.row(0.2, "tome")
     assert row["metrics"]["frechet"]["value"] is None and row["metrics"]["log_mel_l1"]["value"] is None
     assert row["speedup_vs_dense"] is None and row["metrics"]["clap"]["minus_dense"] is None
-    assert "There is no dense sound in this run, so these were not measured." in found.summary["footnotes"]
+    assert "no dense clips" in row["metrics"]["frechet"]["reason"] == row["metrics"]["log_mel_l1"]["reason"]
+    assert row["metrics"]["frechet"]["reason"] in " ".join(found.summary["footnotes"])
 
 
 def test_few_captions_have_numbers_without_intervals(tmp_path):
@@ -238,3 +242,48 @@ def test_it_shows_itself_with_every_footnote(done):
         assert " ".join(note.split()) in unwrapped
     json.dumps(done.summary, allow_nan=False)
     assert numbers(done.summary)[1]["total"] == len(done.records) == 2 * 6 * len(METHODS)
+
+
+def test_recordings_of_some_captions_give_each_metric_its_own_n(reference, tmp_path):
+    for name in ("id0", "id4"):
+        (reference / f"{name}.wav").rename(reference / f"other-{name}.wav")
+    found, _ = run(job(seconds=(0.2,), reference=reference), tmp_path / "run")
+    for row in found.rows:
+        counts = {name: metric["n"] for name, metric in row["metrics"].items()}
+        assert row["n"] == 6 and counts["frechet"] == counts["clap"] == counts["kernel"] == 6
+        assert counts["kl_softmax"] == counts["kl_sigmoid"] == 3
+        if row["method"] != "dense":
+            assert row["metrics"]["kl_softmax"]["minus_dense"]["n"] == 3
+    assert found.summary["reference"]["paired"] == 3
+    table = repr(found)
+    assert table.count(" n=3") >= 2 * len(METHODS)
+    lines = [line.split(",") for line in quality_csv(found.summary).splitlines()]
+    n = lines[0].index("n")
+    assert {line[n] for line in lines if line[2] == "kl_softmax"} == {"3"}
+    assert {line[n] for line in lines if line[2] == "frechet"} == {"6"}
+
+
+def test_without_what_it_needs_a_metric_is_absent_with_a_reason(reference, tmp_path):
+    for file in reference.glob("*.wav"):
+        file.rename(reference / f"other-{file.name}")
+    found, _ = run(job(seconds=(0.2,), reference=reference), tmp_path / "unpaired")
+    for row in found.rows:
+        kl = row["metrics"]["kl_softmax"]
+        assert kl["value"] is None and kl["n"] == 0 and kl["reference"] == "directory" and "no caption" in kl["reason"]
+        assert row["metrics"]["frechet"]["n"] == 6 and "reason" not in row["metrics"]["frechet"]
+    assert "kl_softmax" not in {line.split(",")[2] for line in quality_csv(found.summary).splitlines()}
+    assert kl["reason"] in " ".join(found.summary["footnotes"])
+    for file in sorted(reference.glob("other-*"))[1:]:
+        file.write_bytes(encode_wav(np.zeros(8000, np.float32), RATE))
+    found, _ = run(job(seconds=(0.2,), reference=reference), tmp_path / "silent")
+    for name in ("frechet", "kernel"):
+        metric = found.row(0.2, "tome")["metrics"][name]
+        assert metric["value"] is None and metric["reference"] == "directory" and "expected 2" in metric["reason"]
+    assert best_in_quality(found.summary)[0.2].metric == "clap"
+
+
+def test_every_absent_number_has_a_reason(done, tmp_path):
+    for run_ in (done, run(job(2, seconds=(0.2,)), tmp_path, broken={(0, 0.2, "tome"): "nan"})[0]):
+        for row in run_.rows:
+            for metric in row["metrics"].values():
+                assert (metric["value"] is None) == bool(metric.get("reason"))

@@ -126,7 +126,8 @@ def sure_sign(difference: Measured | None, better: str | None) -> bool | None:
 def _fit(summary: Mapping[str, Any]) -> list[str]:
     """The metrics that may be the aim, in order."""
     about = summary["metrics"]
-    return [name for name in ORDER if name in about and about[name].get("reference") != DENSE]
+    there = {name for row in summary["rows"] for name in row["metrics"] if measured(row, name)}
+    return [name for name in ORDER if name in about and name in there and about[name].get("reference") != DENSE]
 
 
 def _aim(summary: Mapping[str, Any], metric: str | None) -> str:

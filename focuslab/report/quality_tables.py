@@ -89,6 +89,7 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     if beside_dense:
         columns = [*_keys(rows), *_values(rows, beside_dense, summary, None)]
         tables.append(Table("Beside the dense sound of the same seed", columns, _about(summary, beside_dense)))
+    tables[-1].notes.extend(_count_notes(rows))
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
     return tables
 
@@ -130,11 +131,26 @@ def _values(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping, inf
         scale = scale_of(name)
         number = _number([metric_of(row, name) for row in rows], scale.factor)
         second = " ".join(part for part in (embedder_of(rows, name)[0], in_brackets(scale.unit)) if part)
-        columns.append(Column((scale.head, second), [with_interval(metric_of(row, name), number) for row in rows]))
+        found = [with_interval(metric_of(row, name), number) + _count(row, metric_of(row, name)) for row in rows]
+        columns.append(Column((scale.head, second), found))
         paper = [_paper(row, name, summary, info) for row in rows]
         if any(value is not None for value in paper):
             columns.append(Column(("paper", second), [number(value) for value in paper]))
     return columns
+
+
+def _count(row: Mapping, metric: Mapping[str, Any]) -> str:
+    """ " n=3" where a metric is of fewer clips than were scored, or of more."""
+    is_measured = metric["value"] is not None and metric["n"] is not None
+    return f" n={metric['n']}" if is_measured and metric["n"] != row.get("n") else ""
+
+
+def _count_notes(rows: Sequence[Mapping]) -> list[str]:
+    found = [
+        (row, metric_of(row, name, key)) for row in rows for name in row["metrics"] for key in (None, "minus_dense")
+    ]
+    fewer = any(_count(row, metric) for row, metric in found)
+    return ["n: how many clips a number is of, where these are not all that were scored."] if fewer else []
 
 
 def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> list[Column]:
@@ -148,6 +164,7 @@ def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> 
         better = _better(summary, name)
         cells = [
             " ".join(part for part in (with_interval(metric, number), outcome(row, name, better)) if part)
+            + _count(row, metric)
             for row, metric in zip(rows, found, strict=True)
         ]
         columns.append(Column((scale.head, in_brackets(scale.difference_unit)), cells))

@@ -4,6 +4,7 @@ from typing import Any
 
 from focuslab.analyzers.intervals import FEWEST, LEVEL
 from focuslab.records import RunInfo
+from focuslab.scoring.items import DENSE
 
 _NAMED = 5
 """Files that are named; of more, how many."""
@@ -47,11 +48,15 @@ def footnotes(info: RunInfo, summary: dict[str, Any]) -> list[str]:
             f"length: {', '.join(against_dense)}. They say how close a method is to dense, not how good either sounds; "
             "the Frechet distance of such pairs is smaller than that of independent sets."
         )
-        if not any(row["method"] == "dense" for row in summary["rows"]):
-            notes.append("There is no dense sound in this run, so these were not measured.")
     if stand_ins := info.model.get("stand_ins"):
         notes.append(f"{', '.join(stand_ins)} of this model are stand-ins: its sound means nothing.")
-    return notes + _excluded(summary["rows"]) + _recordings(summary["reference"])
+    kl = any(name.startswith("kl_") for name in metrics)
+    return [
+        *notes,
+        *_excluded(summary["rows"]),
+        *_not_measured(summary["rows"], metrics),
+        *_recordings(summary["reference"], len(info.prompts) if kl else None),
+    ]
 
 
 def _excluded(rows: list[dict[str, Any]]) -> list[str]:
@@ -65,10 +70,34 @@ def _excluded(rows: list[dict[str, Any]]) -> list[str]:
     return [f"Excluded from every number: {'; '.join(found)}."] if found else []
 
 
-def _recordings(reference: dict[str, Any] | None) -> list[str]:
+def _not_measured(rows: list[dict[str, Any]], metrics: dict[str, Any]) -> list[str]:
+    """A sentence for each reason; of a metric that was measured of other rows, which rows it is absent from."""
+    absent: dict[str, dict[str, list[str]]] = {}
+    measured = {name for row in rows for name, found in row["metrics"].items() if found["value"] is not None}
+    for row in rows:
+        for name, found in row["metrics"].items():
+            is_compared_with = row["method"] == DENSE and found["reference"] == DENSE
+            if "reason" in found and row["n"] and not is_compared_with:
+                places = absent.setdefault(found["reason"], {}).setdefault(name, [])
+                places += [f"{row['method']} at {row['seconds']:g} s"] if name in measured else []
+    return [
+        f"Not measured, since {reason}: "
+        + "; ".join(metrics[name]["title"] + (f" of {', '.join(at)}" if at else "") for name, at in names.items())
+        + "."
+        for reason, names in absent.items()
+    ]
+
+
+def _recordings(reference: dict[str, Any] | None, captions: int | None) -> list[str]:
+    """captions: how many there are, where a metric needs the recording of each."""
     if reference is None:
         return []
-    notes = [f"Reference: {reference['scored']} of {reference['files']} recordings in {reference['directory']}."]
+    notes = [f"Reference: {reference['scored']} of the {reference['files']} entries of {reference['directory']}."]
+    if captions is not None:
+        notes.append(
+            f"{reference['paired']} of {captions} captions have a recording of their own; the KL divergence is of "
+            "these alone."
+        )
     if reference["resampled"]:
         notes.append(f"{reference['resampled']} recordings were resampled to the pipeline's rate.")
     if reference["silent"]:
@@ -77,7 +106,6 @@ def _recordings(reference: dict[str, Any] | None) -> list[str]:
         named = "; ".join(reference["unreadable"][:_NAMED])
         more = len(reference["unreadable"]) - _NAMED
         notes.append(
-            f"{len(reference['unreadable'])} recordings cannot be read and were left out: {named}"
-            f"{f'; and {more} more' if more > 0 else ''}."
+            f"{len(reference['unreadable'])} entries were left out: {named}{f'; and {more} more' if more > 0 else ''}."
         )
     return notes

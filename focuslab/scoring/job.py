@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.arguments import several, switch, text
-from focuslab.captions import Caption
+from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.memory import check_fits
@@ -85,6 +85,11 @@ def prepare(
     recordings = None
     if reference is not None:
         recordings = find_reference(Path(reference), captions, max(FEWEST.get(metric, 1) for metric in metrics))
+        if _are_paired(metrics) and all(place is None for place in recordings.paired):
+            raise InputError(
+                f"no caption names a recording of {reference}, which is what kl compares with: name them in a column "
+                f"{', '.join(NAMES)}, or name other metrics"
+            )
     scorer = _load_scorer(pipe, metrics, OWN if clap is None and home_made else clap, tagger, offline)
     work = Work(captions, tuple(lengths), tuple(methods), tuple(seeds))
     info = run_info(
@@ -108,6 +113,11 @@ def prepare(
         device=device_of(pipe).type,
     )
     return Job(work, methods, scorer, recordings, _expect(pipe, lengths, methods, captions[0].text), info)
+
+
+def _are_paired(metrics: Iterable[str]) -> bool:
+    """Whether each of the metrics compares a clip with the recording of its caption."""
+    return all(METRICS[name].against == "reference" and METRICS[name].embedder == "ast" for name in metrics)
 
 
 def _check_captions(prompts: Iterable[str | Caption] | str | Caption) -> tuple[Caption, ...]:

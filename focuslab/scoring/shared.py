@@ -155,7 +155,8 @@ def _are_among(found: list, asked: list) -> bool:
 def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
     if found is None or asked is None:
         return found == asked
-    rest = [{**recordings, "paired": None} for recordings in (found, asked)]
+    # What is left out of the directory makes no number.
+    rest = [{**recordings, "paired": None, "unreadable": None} for recordings in (found, asked)]
     return rest[0] == rest[1] and _begins(asked["paired"], found.get("paired") or [])
 
 

@@ -18,6 +18,7 @@ from focuslab.quality import Moments, frechet_by_group, kernel_by_row, kl_by_pai
 from focuslab.records import EVALUATION_SCHEMA, RunInfo
 from focuslab.scoring.footnotes import footnotes
 from focuslab.scoring.items import DENSE, Work
+from focuslab.scoring.metrics import FEWEST as FEWEST_CLIPS
 from focuslab.scoring.metrics import METRICS
 from focuslab.scoring.scorer import NAN, SCORED, SILENT
 from focuslab.scoring.shards import ShardReader
@@ -152,11 +153,21 @@ class _Table:
         against = METRICS[name].against
         if against != "reference":
             return against
-        if METRICS[name].embedder == "ast":
+        return DENSE if self.parameters["reference"] is None else "directory"
+
+    def lacking(self, name: str, method: str) -> str | None:
+        """Why a metric cannot be measured of a method here; None where it can be."""
+        against = self.against(name)
+        if against == DENSE and DENSE not in self.work.methods:
+            return "the run has no dense clips to compare with"
+        if against == DENSE and method == DENSE:
+            return "dense is what others are compared with"
+        if against == "directory" and METRICS[name].embedder == "ast":
             there = any(index is not None for index in self.paired)
-        else:
-            there = len(self.recordings) >= 2
-        return "directory" if there else DENSE
+            return None if there else "no caption names a recording of the reference that could be scored"
+        if against == "directory" and len(self.recordings) < 2:
+            return f"{len(self.recordings)} recordings of the reference could be scored: expected 2 or more"
+        return None
 
     def description(self, name: str) -> dict[str, Any]:
         metric = METRICS[name]
@@ -219,10 +230,14 @@ class _Table:
     def _metric(self, name: str, scored: np.ndarray, seconds: float, method: str) -> dict[str, Any]:
         against = self.against(name)
         about = {key: self.description(name)[key] for key in ("embedder", "checkpoint", "protocol", "reference")}
-        if against == DENSE and (method == DENSE or DENSE not in self.work.methods):
-            return {**_NOTHING, **about, "minus_dense": None}
+        lacking = self.lacking(name, method)
+        if lacking is not None:
+            return {**_NOTHING, **about, "minus_dense": None, "reason": lacking}
         of = self._estimator(name, seconds)
         found = of(scored)
+        if found.estimate is None:
+            reason = f"only {found.count} clips can be measured: expected {FEWEST_CLIPS.get(name, 1)} or more"
+            return {**_NOTHING, **about, "n": found.count, "minus_dense": None, "reason": reason}
         if method == DENSE:
             self._of_dense[name, seconds, scored.tobytes()] = found
         minus_dense = None
@@ -287,7 +302,7 @@ class _Table:
         for turn in self._turns(items):
             reference = self._reference_moments(seconds, turn)
             if reference is None:
-                return _Values(None, None, len(items))
+                return _Values(None, None, 0)
             parts = [self._moments(part, turn) for part in split]
             estimates.append(reduce(add, parts).frechet(reference))
             if len(parts) >= FEWEST:

@@ -150,7 +150,7 @@ ATTENTION = Fields(
 
 _MEASURED = {"value": VALUE, "low": VALUE, "high": VALUE, "n": COUNT}
 _METRIC_OF = {"embedder": NAME, "checkpoint": Text(1000), "protocol": Text(), "reference": NAME}
-_METRIC = Fields({}, {**_MEASURED, **_METRIC_OF, "minus_dense": Fields({}, _MEASURED)})
+_METRIC = Fields({}, {**_MEASURED, **_METRIC_OF, "minus_dense": Fields({}, _MEASURED), "reason": Text(1000)})
 EVALUATION = Fields(
     {
         "rows": Items(
