@@ -1,7 +1,6 @@
 """Audio files: 16-bit WAV is written; WAV of every kind, RF64, FLAC and OGG are read, by what a file holds."""
 
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 import soundfile
 
 from focuslab.errors import InputError
+from focuslab.files import open_regular
 
 HEADER_BYTES = 44
 """Bytes before the samples in a file that `encode_wav` makes."""
@@ -76,10 +76,8 @@ def probe_audio(path: Path) -> float:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no regular file: expected an audio file")
-        # Given a name, soundfile would take its ending for the kind of the file.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb") as file:
+        # A file that knows its name would be taken for what that ends in, by soundfile.
+        with open(open_regular(path), "rb") as file:
             yield file
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None

@@ -6,18 +6,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from focuslab.arguments import text
 from focuslab.errors import InputError
 from focuslab.fields import shown
-from focuslab.store import read_bytes
+from focuslab.files import read_bytes
+from focuslab.json_text import check_size
 
 COLUMNS = ("caption", "text", "prompt")
 """Names of the column that holds the captions, the first that is there."""
 NAMES = ("audiocap_id", "youtube_id", "id", "file", "file_name", "audio")
 """Columns that may say which recording a caption belongs to."""
+
+MOST_BYTES, MOST_CAPTIONS = 2**26, 1_000_000
+"""The largest file that is read, and the most captions of one."""
 
 _RECORDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a")
 """Endings that the name of a recording may have in a file of captions."""
@@ -54,9 +59,11 @@ def read_captions(file: Path) -> list[Caption]:
         or a caption is empty or no text.
     """
     content = _read(file)
-    captions = list(_reader(file, content)(content, file))
+    captions = list(islice(_reader(file, content)(content, file), MOST_CAPTIONS + 1))
     if not captions:
         raise InputError(f"{file} holds no caption: {_EXPECTED}")
+    if len(captions) > MOST_CAPTIONS:
+        raise InputError(f"{file} holds more than {MOST_CAPTIONS} captions: give a part of it")
     return captions
 
 
@@ -66,7 +73,7 @@ def read_prompts(file: Path) -> list[str]:
 
 
 def _read(file: Path) -> str:
-    content = read_bytes(file, _EXPECTED.removeprefix("expected "))
+    content = read_bytes(file, _EXPECTED.removeprefix("expected "), most=MOST_BYTES, links=True)
     try:
         decoded = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -80,7 +87,7 @@ def _reader(file: Path, content: str):
     ending = file.suffix.lower()
     if content.lstrip().lower().startswith(_MARKUP):
         raise InputError(f"{file} is of a kind that is not read: {_EXPECTED}")
-    if ending in _JSON or _is_json(content):
+    if ending in _JSON or _is_json(content, file):
         return _json
     if ending in _CSV or _is_csv(content):
         return _csv
@@ -141,24 +148,27 @@ def _column(names: Mapping | list[str]) -> str | None:
     return next((name for name in COLUMNS if name in names), None)
 
 
-def _is_json(content: str) -> bool:
+def _is_json(content: str, file: Path) -> bool:
     """Whether it is a JSON array or object, begins as one over several lines, or has an object in its first line."""
     first = next((line for line in content.split("\n") if line.strip()), "").strip()
-    return first in ("[", "{") or any(isinstance(_parsed(part), (list, dict)) for part in (first, content))
+    return first in ("[", "{") or any(isinstance(_parsed(part, file), (list, dict)) for part in (first, content))
 
 
 def _json(content: str, file: Path) -> Iterator[Caption]:
-    entries = _parsed(content) if content.lstrip().startswith("[") else None
+    entries = _parsed(content, file) if content.lstrip().startswith("[") else None
     if isinstance(entries, list):
         for number, entry in enumerate(entries, start=1):
             yield _caption(entry, f"{file} in entry {number}")
         return
     for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
-            yield _caption(_parsed(line), f"{file} in line {number}")
+            where = f"{file} in line {number}"
+            yield _caption(_parsed(line, where), where)
 
 
-def _parsed(content: str) -> Any:
+def _parsed(content: str, source: Path | str) -> Any:
+    """The value of a JSON text, None where it is none. Raises `InputError` where it would take too much memory."""
+    check_size(content.encode(), str(source))
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

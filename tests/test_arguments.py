@@ -120,7 +120,7 @@ def test_a_method_may_be_its_name_or_a_plan(tmp_path, pipe):
 
 
 def test_a_plan_of_numpys_numbers_is_written_like_any_other(tmp_path, pipe):
-    layout, site = unet_layout(pipe), find_sites(pipe)[0].name
+    layout, site, one = unet_layout(pipe), find_sites(pipe)[0].name, np.int8(1)
     given = {"method": "litefocus", "cross_fraction": np.float64(0.25)}
     shape = {**layout["sites"][site], "heads": np.int64(layout["sites"][site]["heads"])}
     numpys = Plan(
@@ -128,7 +128,7 @@ def test_a_plan_of_numpys_numbers_is_written_like_any_other(tmp_path, pipe):
         {**layout, "sites": {**layout["sites"], site: shape}},
         [
             PlanEntry(np.int64(0), np.float32(8)),
-            PlanEntry(np.float32(8), None, {site: given}, {"first": np.int8(1), "last": 0}),
+            PlanEntry(np.float32(8), None, {site: given}, {"first": one, "last": 0}),
         ],
         {"errors": np.arange(2)},
     )

@@ -335,8 +335,8 @@ def test_a_capture_leaves_the_pipeline_as_it_was(pipe, sound):
 
 WRONG = {
     "no prompt": ({"prompts": ()}, "no prompt given"),
-    "a blank prompt": ({"prompts": ("rain", " ")}, "each a text, not ' '"),
-    "a prompt that is no text": ({"prompts": (3,)}, "each a text, not 3"),
+    "a blank prompt": ({"prompts": ("rain", " ")}, "text, not ' '"),
+    "a prompt that is no text": ({"prompts": (3,)}, "text, not 3"),
     "a prompt twice": ({"prompts": ("rain", "rain")}, "'rain' was given twice"),
     "no length": ({"seconds": ()}, "one or more"),
     "too short": ({"seconds": (0.01,)}, "too short"),

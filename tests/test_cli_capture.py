@@ -101,7 +101,7 @@ WRONG = {
     "length": (["--seconds", "0.01"], "too short"),
     "lengths": (["--seconds", "1,x"], "'x' is no positive number: expected lengths such as 10,20,40"),
     "prompt twice": (["--prompt", "rain", "--prompt", "rain"], "'rain' was given twice"),
-    "blank prompt": (["--prompt", " "], "each a text, not ' '"),
+    "blank prompt": (["--prompt", " "], "text, not ' '"),
     "no such file": (["--prompts", "none.txt"], "none.txt cannot be read (No such file or directory)"),
     "directory": (["--prompts", "."], "cannot be read (Is a directory)"),
     "model": (["-m", "random:tini"], "did you mean 'random:tiny'"),

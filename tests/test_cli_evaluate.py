@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(focuslab, tmp_path
 
 WRONG = {
     "no captions": ([], "--prompts"),
-    "no such file": (["--prompts", "none.csv"], "none.csv cannot be read"),
+    "no such file": (["--prompts", "none.csv"], "none.csv does not exist"),
     "no column": (["--prompts", "titles.csv"], "no column 'caption'"),
     "metric": (["--prompts", "captions.csv", "--metrics", "fda"], "did you mean fad"),
     "method": (["--prompts", "captions.csv", "--methods", "tom"], "did you mean tome"),
@@ -57,7 +57,7 @@ WRONG = {
     "length": (["--prompts", "captions.csv", "--seconds", "0.01"], "too short"),
     "seeds": (["--prompts", "captions.csv", "--seeds", "0,x"], "'x' is no whole number"),
     "limit": (["--prompts", "captions.csv", "--limit", "0"], "limit"),
-    "reference": (["--prompts", "captions.csv", "--reference", "."], "holds 0 WAV files"),
+    "reference": (["--prompts", "captions.csv", "--reference", "."], "holds 0 recordings"),
     "embedder": (["--prompts", "captions.csv", "--clap", "laion/clap-htsat-unfused", "--offline"], "offline"),
 }
 

@@ -131,8 +131,8 @@ def test_the_cost_is_reckoned_from_a_step_of_each(pipe):
 
 WRONG = {
     "no caption": ({"prompts": []}, "no caption given"),
-    "blank caption": ({"prompts": ["rain", " "]}, "each a text, not Caption(text=' '"),
-    "number": ({"prompts": ["rain", 3]}, "each a text, not 3"),
+    "blank caption": ({"prompts": ["rain", " "]}, "text, not ' '"),
+    "number": ({"prompts": ["rain", 3]}, "text, not 3"),
     "length": ({"seconds": (0.01,)}, "too short"),
     "method": ({"methods": ("dense", "litefocs")}, "did you mean litefocus"),
     "site": ({"methods": ("dense", "litefocus:sites=up_blocks.9")}, "up_blocks.9"),
@@ -164,7 +164,10 @@ def test_a_reference_without_enough_that_can_be_read_says_why(pipe, tmp_path):
     (tmp_path / "one.wav").write_bytes(encode_wav(np.ones(10), 8000))
     (tmp_path / "two.wav").write_bytes(b"mp3")
     message = refusal(evaluate, pipe, PROMPTS, **SHORT, reference=tmp_path)
-    assert "holds 1 WAV files that can be read (two.wav is no WAV file): a reference needs 3 or more" in message
+    assert (
+        "holds 1 recordings that can be read (two.wav is no WAV, RF64, FLAC or OGG file): a reference needs 3 or more"
+        in message
+    )
 
 
 def test_memory_that_is_not_there_is_refused(pipe, monkeypatch):

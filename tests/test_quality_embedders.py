@@ -91,9 +91,9 @@ def test_the_protocol_is_in_words():
 @pytest.mark.parametrize(
     ("sound", "rate", "says"),
     [
-        (np.zeros((1, 5)), 0, "sampling rate 0"),
-        (np.zeros((1, 5)), 16000.0, "sampling rate 16000.0"),
-        (np.zeros((1, 5)), True, "sampling rate True"),
+        (np.zeros((1, 5)), 0, "sampling rate must be"),
+        (np.zeros((1, 5)), 16000.0, "not 16000.0"),
+        (np.zeros((1, 5)), True, "not True"),
         (np.zeros((1, 5), dtype=np.int16), 10, "holds int16"),
         (np.zeros((1, 2, 5)), 10, "shape [1, 2, 5]"),
         (np.full((1, 5), np.nan), 10, "NaN"),

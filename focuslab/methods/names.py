@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from focuslab.arguments import several, text
+from focuslab.arguments import several
 from focuslab.errors import InputError, did_you_mean
+from focuslab.fields import check_text
 from focuslab.methods.base import Attachable, Method
 from focuslab.methods.length_scale import LengthScale
 from focuslab.methods.litefocus import LiteFocus
@@ -34,7 +35,8 @@ def parse_method(label: str) -> Attachable:
 
     Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
     """
-    label = text("the name of a method", label).strip()
+    check_text("the name of a method", label)
+    label = label.strip()
     name, *parameters = label.split(":")
     if name == "plan":
         return _planned(label.removeprefix("plan").removeprefix(":"))
@@ -94,7 +96,8 @@ def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:
     """Label -> method, in the order given. Raises `InputError` for none, or for one named twice."""
     methods: dict[str, Attachable] = {}
     for given in several(texts):
-        label = text("the name of a method", given).strip()
+        check_text("the name of a method", given)
+        label = given.strip()
         if label in methods:
             raise InputError(f"the method {label!r} was named twice")
         methods[label] = parse_method(label)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from focuslab.arguments import number, several
 from focuslab.errors import InputError
 
-LONGEST = 1e6
+LONGEST = 1e9
 """Longest audio that can be asked for, in seconds."""
 
 

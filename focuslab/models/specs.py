@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from focuslab.arguments import text
 from focuslab.errors import InputError
+from focuslab.fields import check_text
 from focuslab.models.recipes import RECIPES, STAND_IN
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def load(
     """
     from focuslab.models.placement import resolve_device, resolve_dtype
 
-    model = text("model", os.fspath(model) if isinstance(model, os.PathLike) else model)
+    model = os.fspath(model) if isinstance(model, os.PathLike) else model
+    check_text("model", model)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
     # float16 on a CPU is slow but right, and it was asked for: no warning about it.
