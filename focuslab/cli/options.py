@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from focuslab.errors import FocuslabError
+from focuslab.fields import printable
 
 
 class Numbers(click.ParamType):
@@ -135,6 +136,6 @@ def report_errors(function: Callable) -> Callable:
 
 
 def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
+    failure = click.ClickException(printable(message))
     failure.exit_code = exit_code
     return failure
