@@ -102,8 +102,8 @@ WRONG = {
     "lengths": (["--seconds", "1,x"], "'x' is no positive number: expected lengths such as 10,20,40"),
     "prompt twice": (["--prompt", "rain", "--prompt", "rain"], "'rain' was given twice"),
     "blank prompt": (["--prompt", " "], "text, not ' '"),
-    "no such file": (["--prompts", "none.txt"], "none.txt cannot be read (No such file or directory)"),
-    "directory": (["--prompts", "."], "cannot be read (Is a directory)"),
+    "no such file": (["--prompts", "none.txt"], "none.txt does not exist"),
+    "directory": (["--prompts", "."], "is no regular file"),
     "model": (["-m", "random:tini"], "did you mean 'random:tiny'"),
 }
 
@@ -121,8 +121,8 @@ def test_prompts_are_the_lines_that_say_something(tmp_path):
     file.write_bytes("\ufefframen, slurped\r\n\r\n  Frösche am Teich\t\n\n".encode())
     assert read_prompts(file) == ["ramen, slurped", "Frösche am Teich"]
     for content, message in (
-        (b"", "holds no prompt"),
-        (b" \n\t\n", "holds no prompt"),
+        (b"", "holds no caption"),
+        (b" \n\t\n", "holds no caption"),
         (b"\xff\xfe\x00", "no text in UTF-8"),
     ):
         file.write_bytes(content)
