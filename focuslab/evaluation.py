@@ -43,8 +43,8 @@ def evaluate(
     methods: names with parameters, or label -> method or plan; what is called "dense" is what others are compared with.
     seeds: each gives every prompt a noise of its own, the same for all methods and lengths; it depends on the prompt's
     text and not on its place. metrics: names or groups of `focuslab.scoring.metrics`; None is all of them, those of
-    AST's classes only with a `tagger` or a model that is neither bundled nor random. reference: a directory of WAVs to
-    compare distributions and classes with; None is the dense sound. clap: the checkpoint that scores, "own" for the one
+    AST's classes only with a `tagger` or a model that is neither bundled nor random. reference: a directory of
+    recordings (WAV, FLAC, OGG) to compare distributions and classes with; None is the dense sound. clap: the checkpoint that scores, "own" for the one
     that conditions the pipeline; None is LAION's 630k-audioset-best, for bundled and random models "own". tagger: the
     AST, or an embedder whose rows are logits. offline: no checkpoint is downloaded.
     out: a run directory; one that holds the same run is gone on with, without what is finished, and so is one of fewer

@@ -12,7 +12,9 @@ from focuslab.cli.progress import Reporter, going_on_from
 
 @click.command("capture-attn", short_help="Record where attention goes.")
 @click.option("--prompt", "given", multiple=True, help="What is generated; repeat it for several.")
-@click.option("--prompts", "file", type=click.Path(path_type=Path), help="A text file with a prompt in each line.")
+@click.option(
+    "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
+)
 @click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
 @click.option(

@@ -15,7 +15,7 @@ from focuslab.cli.progress import Reporter, going_on_from
     "file",
     type=click.Path(path_type=Path),
     required=True,
-    help="Captions: a text with one in each line, .csv with a column caption (AudioCaps' as it is), or .jsonl.",
+    help="Captions: a text with one in each line, a CSV with a column caption (AudioCaps' as it is), or JSON (Lines).",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many captions.")
 @click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
@@ -29,7 +29,11 @@ from focuslab.cli.progress import Reporter, going_on_from
     type=Names(),
     help="fad, kl, clap, closeness, or single ones.  [default: all; kl not for bundled and random models]",
 )
-@click.option("--reference", type=click.Path(path_type=Path), help="WAVs to compare with.  [default: the dense sound]")
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="Directory of WAV, FLAC or OGG to compare with.  [default: the dense sound]",
+)
 @click.option(
     "--clap", help="The CLAP that scores: a hub id, a directory, or own.  [default: another than the model's]"
 )

@@ -38,7 +38,9 @@ class Budget(click.ParamType):
 @click.option("--per-site", is_flag=True, help="Choose for each site of the blocks with much attention.")
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
 @click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others prove.")
-@click.option("--prompts", "file", type=click.Path(path_type=Path), help="A text file with a prompt in each line.")
+@click.option(
+    "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
+)
 @click.option(
     "--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made with the other two]"
 )
