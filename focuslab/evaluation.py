@@ -44,9 +44,10 @@ def evaluate(
     seeds: each gives every prompt a noise of its own, the same for all methods and lengths; it depends on the prompt's
     text and not on its place. metrics: names or groups of `focuslab.scoring.metrics`; None is all of them, those of
     AST's classes only with a `tagger` or a model that is neither bundled nor random. reference: a directory of
-    recordings (WAV, FLAC, OGG) to compare distributions and classes with; None is the dense sound. clap: the checkpoint that scores, "own" for the one
-    that conditions the pipeline; None is LAION's 630k-audioset-best, for bundled and random models "own". tagger: the
-    AST, or an embedder whose rows are logits. offline: no checkpoint is downloaded.
+    recordings (WAV, FLAC, OGG) to compare distributions and classes with; None is the dense sound. clap: the
+    checkpoint that scores, "own" for the one that conditions the pipeline; None is LAION's 630k-audioset-best, for
+    bundled and random models "own". tagger: the AST, or an embedder whose rows are logits. offline: no checkpoint
+    is downloaded.
     out: a run directory; one that holds the same run is gone on with, without what is finished, and so is one of fewer
     captions (the first of these), lengths or seeds. None keeps nothing but the table and the records. keep_audio: WAVs
     as `audio/` in it. share: which of several processes this is; None is what the launcher says. They meet in `out`
