@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from focuslab.methods.planned import Planned
-from focuslab.models.identity import describe, unet_layout
+from focuslab.models.identity import model_name, unet_layout
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.records import Plan, PlanEntry
 
@@ -46,7 +46,7 @@ def scaled_everywhere(pipe) -> Planned:
     """LiteFocus with unbiased weights where the paper has it, length scaling there and at every other site."""
     focused = set(select_sites(find_sites(pipe), None))
     sites = {site.name: SCALED if site in focused else {"method": "length-scale"} for site in find_sites(pipe)}
-    return Planned(Plan(describe(pipe)["name"], unet_layout(pipe), (PlanEntry(0, None, sites),)))
+    return Planned(Plan(model_name(pipe), unet_layout(pipe), (PlanEntry(0, None, sites),)))
 
 
 main = command(TABLE, lambda pipe: {BOTH: scaled_everywhere(pipe)})

@@ -4,6 +4,7 @@ import os
 import secrets
 import stat
 import weakref
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +54,15 @@ def read_bytes(
     except OSError as error:
         reason = "it is a link, which is not followed" if path.is_symlink() and not links else error.strerror
         raise InputError(f"{path} cannot be read ({reason})") from None
+
+
+def checksum(path: Path) -> int:
+    """The CRC-32 of the bytes of a regular file of any size. Raises `OSError`."""
+    value = 0
+    with open(open_regular(path), "rb") as file:
+        while block := file.read(2**20):
+            value = zlib.crc32(block, value)
+    return value
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from focuslab.instrument.probe import Probe
 from focuslab.methods import Attachable, Dense, LiteFocus, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt
-from focuslab.models.identity import decoder_fingerprint, run_info
+from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.profiling import profile
@@ -89,7 +89,6 @@ def prove(
             "recorded_steps": middles(steps, RECORDED_STEPS),
             "repeats": repeats,
             "keep_audio": keep_audio,
-            "decoder_fingerprint": decoder_fingerprint(pipe),
         },
         seed=seed,
         prompts=prompts,

@@ -23,7 +23,7 @@ from focuslab.files import (
     write_atomically,
 )
 from focuslab.json_text import check_size, parse_json, parse_part
-from focuslab.records import RunInfo
+from focuslab.records import RunInfo, differences
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
 MOST_ARRAY_BYTES = 2**28
@@ -138,6 +138,10 @@ def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
         yield Path(memory_only)
 
 
+MOST_DIFFERENCES = 3
+"""Shown of what two runs differ in."""
+
+
 class RunDirectory:
     """One run's directory, opened for writing: made anew, or gone on with where the same run was stopped.
 
@@ -228,14 +232,25 @@ class RunDirectory:
             raise InputError(f"{self.path} is not empty and holds no run of focuslab: give another --out")
         if force:
             return
-        found = self._identity(RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN)))
-        asked = self._identity(self.info)
-        differing = sorted(key for key in asked if not self._may_follow(key, found[key], asked[key]))
-        if differing:
+        there = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN))
+        found, asked = self._identity(there), self._identity(self.info)
+        differing = [
+            line
+            for key in sorted(asked)
+            if not self._may_follow(key, found[key], asked[key])
+            for line in differences(found[key], asked[key], key)
+        ]
+        if not differing:
+            return
+        if "weights" in asked["model"] and "weights" not in found["model"]:
             raise InputError(
-                f"{self.path} holds another run (it differs in {', '.join(differing)}): give another --out, or --force "
-                "to replace it"
+                f"{self.path} holds a run of focuslab {there.versions.get('focuslab', 'of an unknown version')}, which "
+                "did not record what made it, so it cannot be resumed: give another --out, or --force to replace it"
             )
+        shown = "; ".join(differing[:MOST_DIFFERENCES]) + ("; and more" if len(differing) > MOST_DIFFERENCES else "")
+        raise InputError(
+            f"{self.path} holds another run, it differs in {shown}: give another --out, or --force to replace it"
+        )
 
     def _clear(self) -> None:
         for name in (RUN, RECORDS, SUMMARY):

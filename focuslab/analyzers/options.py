@@ -317,7 +317,7 @@ def _with_dense(options: Sequence[Option]) -> list[Option]:
 def _model(info: RunInfo) -> tuple[Any, str]:
     facts = {k: v for k, v in info.model.items() if k not in ("name", "revision")}
     name = info.model["name"]
-    fingerprint = facts.get("unet_fingerprint")
+    fingerprint = info.unet_fingerprint
     return (facts, f"{name} ({fingerprint})") if fingerprint else (info.model, name)
 
 

@@ -1,10 +1,12 @@
 """A plan at work: at each length and site the method that it names."""
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -16,10 +18,13 @@ from focuslab.instrument.attach import Handle, attach
 from focuslab.instrument.processors import SiteCall
 from focuslab.methods.base import Attachable, Method
 from focuslab.methods.names import parse_method, parse_methods, site_method
+from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames
 from focuslab.models.sites import grid_of_input, unet_of
 from focuslab.records import Plan, PlanEntry
+
+logger = logging.getLogger(__name__)
 
 AnyMethod = Attachable | Plan | str | os.PathLike
 """What a method can be given as."""
@@ -46,6 +51,7 @@ class Planned(Attachable):
 
     def attach(self, pipe) -> Handle:
         check_layout(pipe, self.plan.unet, self.plan.model)
+        _say_other_weights(self.plan, unet_of(pipe))
         running = _Running(self, pipe)
         if not running.sites:
             return Handle((), {}, [])
@@ -68,6 +74,24 @@ class Planned(Attachable):
         per_frame, frames_per_latent = self.plan.unet["frame_seconds"], self.plan.unet["frames_per_latent"]
         begun = [e for e in self.plan.entries if frames_of(e.min_seconds, per_frame, frames_per_latent) <= frames]
         return begun[-1]
+
+
+_COMPARED: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
+"""UNets and the plans whose weights were compared with theirs: it takes a second for a large one."""
+
+
+def _say_other_weights(plan: Plan, unet: nn.Module) -> None:
+    """Log, once, that a plan serves a UNet of the same layout whose weights it was not chosen for."""
+    made_for, compared = plan.evidence.get("unet_weights"), _COMPARED.setdefault(unet, set())
+    if made_for is None or plan.fingerprint in compared or next(unet.parameters()).is_meta:
+        return
+    compared.add(plan.fingerprint)
+    if fingerprint(unet) != made_for:
+        logger.warning(
+            "this plan was chosen for other weights of the same UNet (%s): its measured speed holds, its measured "
+            "error need not",
+            plan.model,
+        )
 
 
 def methods_of(entry: PlanEntry) -> dict[str, Method]:

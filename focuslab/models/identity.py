@@ -1,37 +1,87 @@
 """What a pipeline is, well enough to tell two of them apart in a record."""
 
-import hashlib
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from focuslab.environment import machine, versions
 from focuslab.errors import InputError
+from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
-from focuslab.models.sites import find_sites
+from focuslab.models.sites import PLAIN_PROCESSORS, find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.records import RunInfo
 
 
-def describe(pipe) -> dict[str, Any]:
-    """What the pipeline was loaded as, its revision on the hub where it has one, the size, shape and a fingerprint of
-    its UNet, and the components that are stand-ins."""
+def model_name(pipe) -> str:
+    """What the pipeline was loaded as."""
     source = str(pipe.unet.config.get("_name_or_path") or "")
-    revision = re.search(r"/snapshots/([0-9a-f]+)", source)
-    config = pipe.unet.config
+    return getattr(pipe, "_focuslab_model", None) or source or "unnamed pipeline"
+
+
+def describe(pipe) -> dict[str, Any]:
+    """What the pipeline is: all of it that changes what it generates.
+
+    Returns
+    -------
+    dict
+        `name` and `revision` on the hub where it has one; size and shape of the UNet; `weights`, the fingerprint of
+        each component; `dtypes` of each; `scheduler`, its class and configuration; `adapters` of each component that
+        has some; `attention_processors` of the UNet that are not plain attention, by class; `stand_ins`.
+    """
+    unet = unet_of(pipe)
+    config = unet.config
+    revision = re.search(r"/snapshots/([0-9a-f]+)", str(config.get("_name_or_path") or ""))
+    networks = {name: part for name, part in sorted(pipe.components.items()) if isinstance(part, nn.Module)}
+    adapters = {name: adapters_of(part) for name, part in networks.items()}
     return {
-        "name": getattr(pipe, "_focuslab_model", None) or source or "unnamed pipeline",
+        "name": model_name(pipe),
         "revision": revision[1] if revision else None,
-        "unet_parameters": sum(p.numel() for p in pipe.unet.parameters()),
-        "unet_fingerprint": fingerprint(pipe.unet),
+        "unet_parameters": sum(p.numel() for p in unet.parameters()),
         "block_out_channels": list(config.block_out_channels),
         "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
+        "weights": {name: fingerprint(part) for name, part in networks.items()},
+        "dtypes": {name: str(part.dtype).removeprefix("torch.") for name, part in networks.items()},
+        "scheduler": _scheduler(pipe.scheduler),
+        "adapters": {name: found for name, found in adapters.items() if found},
+        "attention_processors": _foreign_processors(unet),
         "stand_ins": list(stand_ins(pipe)),
     }
+
+
+def _scheduler(scheduler) -> dict[str, Any]:
+    config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+    # A configuration may hold arrays, of betas for instance.
+    return {"class": type(scheduler).__name__, **json.loads(json.dumps(config, default=str, sort_keys=True))}
+
+
+def adapters_of(module: nn.Module) -> dict[str, Any]:
+    """Low-rank adapters as peft inserts them: their scales by name, which are active, fused, or switched off."""
+    layers = [layer for layer in module.modules() if hasattr(layer, "scaling") and hasattr(layer, "lora_A")]
+    if not layers:
+        return {}
+    scales: dict[str, set[float]] = {}
+    for layer in layers:
+        for name, scale in layer.scaling.items():
+            scales.setdefault(name, set()).add(float(scale))
+    return {
+        "scales": {name: sorted(values) for name, values in sorted(scales.items())},
+        "active": sorted({name for layer in layers for name in layer.active_adapters}),
+        "fused": sorted({name for layer in layers for name in layer.merged_adapters}),
+        "switched_off": any(layer.disable_adapters for layer in layers),
+    }
+
+
+def _foreign_processors(unet: nn.Module) -> dict[str, int]:
+    """How many attention processors of each class the UNet has, but for those that compute plain attention."""
+    classes = [type(processor) for processor in unet.attn_processors.values()]
+    named = [f"{c.__module__}.{c.__qualname__}" for c in classes if c.__name__ not in PLAIN_PROCESSORS]
+    return dict(sorted(Counter(named).items()))
 
 
 def run_info(
@@ -49,24 +99,6 @@ def run_info(
         seed=seed,
         prompts=tuple(prompts),
     )
-
-
-def fingerprint(unet: nn.Module) -> str:
-    """Tells apart UNets trained or rounded differently: a hash of the weights at both ends."""
-    return _hash(unet.conv_in, unet.conv_out)
-
-
-def decoder_fingerprint(pipe) -> str:
-    """Tells apart what makes sound of latents, VAE and vocoder: a hash of the weights at both ends of each."""
-    decoder, vocoder = pipe.vae.decoder, pipe.vocoder
-    return _hash(decoder.conv_in, decoder.conv_out, vocoder.conv_pre, vocoder.conv_post)
-
-
-def _hash(*layers: nn.Module) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for layer in layers:
-        digest.update(layer.weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def unet_layout(pipe) -> dict[str, Any]:

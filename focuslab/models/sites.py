@@ -12,6 +12,9 @@ from focuslab.arguments import several, text
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 
+PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
+"""Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
+
 
 @dataclass(frozen=True)
 class Site:

@@ -139,9 +139,9 @@ def clap_of(pipe: Any) -> Clap:
 
     It flatters the pipeline it conditions: a score of it is to say so.
     """
-    from focuslab.models.identity import describe
+    from focuslab.models.identity import model_name
 
-    name = _of_pipeline(describe(pipe)["name"])
+    name = _of_pipeline(model_name(pipe))
     return Clap.of(pipe.text_encoder, pipe.feature_extractor, pipe.tokenizer, name)
 
 

@@ -16,6 +16,7 @@ from focuslab.records.info import (
     RunInfo,
     check_schema,
     check_summary,
+    differences,
 )
 from focuslab.records.plan import (
     Plan,
@@ -59,6 +60,7 @@ __all__ = [
     "Tabular",
     "check_schema",
     "check_summary",
+    "differences",
 ]
 
 Progress = Callable[[float, float, str], None]

@@ -14,7 +14,8 @@ from focuslab.instrument.timers import clock_for
 from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
-from focuslab.models.identity import decoder_fingerprint, describe, run_info
+from focuslab.models.fingerprint import fingerprint
+from focuslab.models.identity import model_name, run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.quality.audioset import CHECKPOINT as TAGGER
@@ -69,7 +70,7 @@ def prepare(
     seeds = [check_seed(seed) for seed in several(seeds)]
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"expected one or more different seeds, not {seeds}")
-    name = describe(pipe)["name"]
+    name = model_name(pipe)
     home_made = name == "tiny" or name.startswith("random:")
     if metrics is None:
         metrics = [group for group in GROUPS if group != "kl" or tagger is not None or not home_made]
@@ -101,7 +102,6 @@ def prepare(
             "seeds": seeds,
             "steps": steps,
             "guidance_scale": GUIDANCE_SCALE,
-            "decoder_fingerprint": decoder_fingerprint(pipe),
             "metrics": list(metrics),
             "embedders": _embedders(pipe, scorer),
             "reference": recordings.to_json() if recordings else None,
@@ -143,6 +143,10 @@ def _load_scorer(pipe, metrics: tuple[str, ...], clap, tagger, offline: bool) ->
 
 def _embedders(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
     found = scorer.describe()
+    for name, embedder in scorer.embedders.items():
+        # One that somebody wrote need not be a network.
+        network = getattr(embedder, "model", None)
+        found[name]["weights"] = fingerprint(network) if network is not None else None
     if "clap" in found:
         found["clap"]["own"] = found["clap"]["checkpoint"] == clap_of(pipe).checkpoint
     return found

@@ -1,5 +1,6 @@
 """A directory of recordings that generated sound is compared with."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from focuslab.audio import probe_audio
 from focuslab.captions import Caption
 from focuslab.errors import InputError
 from focuslab.fields import check_text, printable
+from focuslab.files import checksum
 
 MOST_HOURS = 200.0
 """Most audio of all recordings of a reference; the training clips of AudioCaps are 140 hours."""
@@ -19,13 +21,15 @@ class Reference:
     """The recordings of a directory.
 
     files: names of the recordings. unreadable: everything else in the directory, each entry with the reason. paired: of
-    each caption the place of its recording among the files, None where there is none.
+    each caption the place of its recording among the files, None where there is none. content: a checksum of the bytes
+    of all files.
     """
 
     directory: Path
     files: tuple[str, ...]
     unreadable: tuple[str, ...]
     paired: tuple[int | None, ...]
+    content: str
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -33,6 +37,7 @@ class Reference:
             "files": list(self.files),
             "unreadable": list(self.unreadable),
             "paired": list(self.paired),
+            "content": self.content,
         }
 
 
@@ -75,7 +80,15 @@ def find_reference(directory: Path, captions: Sequence[Caption], at_least: int) 
             f"{directory} holds {seconds / 3600:.0f} hours of recordings: expected at most {MOST_HOURS:g}; "
             "give a directory with some of them"
         )
-    return Reference(directory, tuple(files), tuple(unreadable), _paired(directory, files, captions))
+    paired = _paired(directory, files, captions)
+    return Reference(directory, tuple(files), tuple(unreadable), paired, _content(directory, files))
+
+
+def _content(directory: Path, files: Sequence[str]) -> str:
+    total = 0
+    for name in files:
+        total = zlib.crc32(f"{name} {checksum(directory / name)}".encode(), total)
+    return f"{total:08x}"
 
 
 def _paired(directory: Path, files: Sequence[str], captions: Sequence[Caption]) -> tuple[int | None, ...]:

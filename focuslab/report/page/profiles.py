@@ -126,7 +126,7 @@ def _drawn(rows: Sequence[Mapping]) -> list[Mapping]:
 
 def _same(one: Run, other: Run) -> bool:
     def key(info):
-        return info.model["name"], info.model.get("unet_fingerprint"), info.device, info.dtype, info.machine
+        return info.model["name"], info.unet_fingerprint, info.device, info.dtype, info.machine
 
     return key(one.info) == key(other.info)
 

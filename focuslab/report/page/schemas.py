@@ -29,7 +29,10 @@ SIDE = 4096
 INFO = Fields(
     {
         "command": NAME,
-        "model": Fields({"name": Text(1000, least=1)}, {"unet_parameters": COUNT, "unet_fingerprint": Text(1000)}),
+        "model": Fields(
+            {"name": Text(1000, least=1)},
+            {"unet_parameters": COUNT, "unet_fingerprint": Text(1000), "weights": Named(Text(LABEL))},
+        ),
         "parameters": Named(Anything()),
         "machine": Named(Anything(4)),
         "versions": Named(Text(LABEL)),
