@@ -249,7 +249,7 @@ class RunDirectory:
             )
         shown = "; ".join(differing[:MOST_DIFFERENCES]) + ("; and more" if len(differing) > MOST_DIFFERENCES else "")
         raise InputError(
-            f"{self.path} holds another run, it differs in {shown}: give another --out, or --force to replace it"
+            f"{self.path} holds another run (it differs in {shown}): give another --out, or --force to replace it"
         )
 
     def _clear(self) -> None:

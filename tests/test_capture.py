@@ -275,7 +275,7 @@ def test_another_run_in_the_directory_is_refused_and_force_replaces_its_arrays(s
     first = {"seconds": (0.64,), "steps": 1, "sites": "mid_block", "crops": ["mid_block:0-1"], "out": tmp_path}
     capture_attention(session_pipe, "rain", **first)
     (name,) = (path.name for path in (tmp_path / ARRAYS).iterdir())
-    with pytest.raises(InputError, match=r"another run \(it differs in prompts\)"):
+    with pytest.raises(InputError, match=r"another run \(it differs in prompts"):
         capture_attention(session_pipe, "wind", **first)
     replaced = capture_attention(session_pipe, "wind", **{**first, "crops": ()}, force=True)
     assert replaced.info.prompts == ("wind",) and replaced.arrays == {} and name.startswith("prompt0-0.64s-step0")

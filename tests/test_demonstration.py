@@ -188,7 +188,7 @@ def test_a_plan_that_stays_dense_has_nothing_to_prove_and_is_still_heard(made, s
 def test_another_demo_or_anything_else_in_the_directory_is_refused(made, focuslab, tmp_path):
     shutil.copytree(made[0], tmp_path / "here")
     code, out, err = focuslab(*DEMO, "--seed", "5")
-    assert code == 2 and "here/attention holds another run (it differs in seed)" in err and err.count("\n") == 1
+    assert code == 2 and "here/attention holds another run (it differs in seed:" in err and err.count("\n") == 1
     (tmp_path / "here" / "thesis.txt").write_text("mine")
     code, out, err = focuslab(*DEMO)
     assert (code, out) == (2, "") and "holds thesis.txt, which is of no demo" in err

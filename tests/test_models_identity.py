@@ -74,7 +74,7 @@ def test_a_checkpoint_saved_over_another_is_told_apart(pipe, tmp_path):
         pipe.save_pretrained(tmp_path / "model")
     second = describe(focuslab.load(tmp_path / "model", "cpu", "float32"))
     assert differences(first, second) == [
-        f'weights.unet ("{first["weights"]["unet"]}" there, "{second["weights"]["unet"]}" here)'
+        f'weights.unet: "{first["weights"]["unet"]}" there, "{second["weights"]["unet"]}" here'
     ]
 
 

@@ -161,7 +161,7 @@ def test_a_plan_from_records_lies_beside_its_directory_and_is_not_replaced_unask
     before = out.read_bytes()
     choose_from_records(profile, measured, None, seconds=LENGTHS, out=out)
     assert out.read_bytes() == before
-    with pytest.raises(InputError, match=re.escape("best holds another run (it differs in parameters)")):
+    with pytest.raises(InputError, match=re.escape("best holds another run (it differs in parameters.max_error")):
         choose_from_records(profile, measured, None, seconds=LENGTHS, out=out, max_error=0.01)
     assert out.read_bytes() == before
     choose_from_records(profile, measured, None, seconds=LENGTHS, out=out, max_error=0.01, force=True)

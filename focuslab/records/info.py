@@ -88,7 +88,7 @@ class RunInfo:
 
 
 def differences(found: Any, asked: Any, name: str = "") -> list[str]:
-    """Where two parts of an identity differ, as "name (this there, that here)", the values where they are short."""
+    """Where two parts of an identity differ, as "name: this there, that here", the values where they are short."""
     if isinstance(found, dict) and isinstance(asked, dict):
         return [
             line
@@ -100,7 +100,7 @@ def differences(found: Any, asked: Any, name: str = "") -> list[str]:
     texts = [json.dumps(value, ensure_ascii=False) for value in (found, asked)]
     if max(map(len, texts)) > LONGEST_SHOWN:
         return [name]
-    return [f"{name} ({texts[0]} there, {texts[1]} here)"]
+    return [f"{name}: {texts[0]} there, {texts[1]} here"]
 
 
 def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:
