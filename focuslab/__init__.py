@@ -12,6 +12,7 @@ _HOME = {
     "PooledFocus": "focuslab.methods",
     "TokenMerging": "focuslab.methods",
     "Method": "focuslab.methods",
+    "detach": "focuslab.instrument.attach",
     "find_sites": "focuslab.models.sites",
     "capture_attention": "focuslab.capture",
     "AttentionRun": "focuslab.records",

@@ -91,7 +91,7 @@ def _one_call(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, s
     keys, values = (torch.cat([as_rows(x, grid.mel_rows), select_rows(x, index)], dim=2) for x in (k, v))
     bias = None
     if cross_weight != 1:
-        bias = q.new_full((index.shape[1],), math.log(cross_weight))
+        bias = q.new_full((index.shape[0],), math.log(cross_weight))
         bias = F.pad(bias, (grid.time, 0)).expand(1, 1, 1, -1)
     out = F.scaled_dot_product_attention(as_rows(q, grid.mel_rows), keys, values, attn_mask=bias, scale=scale)
     return from_rows(out, grid.mel_rows)

@@ -1,6 +1,7 @@
 """Which keys are drawn for cross-frequency compensation: the set C of LiteFocus, and its law (Eq. 6)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +18,13 @@ class CrossKeys:
     """The set C of keys drawn for cross-frequency compensation.
 
     `index` is a LongTensor `[M]` of distinct token indices. `per_row` is m where `index.view(F, m)` holds m keys of
-    mel row f in its row f (a stratified draw), which needs no mask, and None for any other set.
+    mel row f in its row f (a stratified draw), which needs no mask, and None for any other set. `others` are the
+    `keys_of_other_rows` of a stratified draw where they were computed before, or None.
     """
 
     index: Tensor
     per_row: int | None = None
+    others: Tensor | None = None
 
     @classmethod
     def from_index(cls, index: Tensor, grid: Grid) -> "CrossKeys":
@@ -56,29 +59,43 @@ def draw_cross_keys(
 ) -> CrossKeys:
     """Draw `count` of the N keys without replacement: from all of them, or equally from every mel row.
 
-    The draw is made on the CPU, so that one seed gives the same keys on every device.
+    The draw is made on the CPU in float32, so that one seed gives the same keys on every device and whatever torch's
+    default device and dtype are.
     """
     if sampling == "uniform":
-        index, per_row = torch.randperm(grid.tokens, generator=generator)[:count], None
+        index, per_row = torch.randperm(grid.tokens, generator=generator, device="cpu")[:count], None
     else:
         per_row = count // grid.mel_rows
-        time = torch.rand(grid.mel_rows, grid.time, generator=generator).topk(per_row, dim=1).indices
-        index = (time * grid.mel_rows + torch.arange(grid.mel_rows)[:, None]).flatten()
+        scores = torch.rand(grid.mel_rows, grid.time, generator=generator, dtype=torch.float32, device="cpu")
+        time = scores.topk(per_row, dim=1).indices
+        index = (time * grid.mel_rows + torch.arange(grid.mel_rows, device="cpu")[:, None]).flatten()
     return CrossKeys(to_device(index, device), per_row)
 
 
 def to_device(index: Tensor, device: torch.device | str) -> Tensor:
     """A tensor from the CPU on the device, without waiting for it."""
-    if torch.device(device).type == "cuda":
-        # From pageable memory the copy would make the host wait for the stream.
-        index = index.pin_memory()
-    return index.to(device, non_blocking=True)
+    return all_to_device([index], device)[0]
+
+
+def all_to_device(tensors: Sequence[Tensor], device: torch.device | str) -> list[Tensor]:
+    """Tensors of one dtype from the CPU on the device, in one copy and without waiting for it."""
+    if not tensors or torch.device(device).type == "cpu":
+        return list(tensors)
+    sizes = [tensor.numel() for tensor in tensors]
+    # From pageable memory the copy would make the host wait for the stream.
+    pinned = torch.device(device).type == "cuda"
+    flat = torch.empty(sum(sizes), dtype=tensors[0].dtype, device="cpu", pin_memory=pinned)
+    torch.cat([tensor.flatten() for tensor in tensors], out=flat)
+    parts = flat.to(device, non_blocking=True).split(sizes)
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def keys_of_other_rows(cross_keys: CrossKeys, mel_rows: int) -> Tensor:
-    """For each mel row the drawn keys of all the others, as token indices `[F, (F - 1) * m]`."""
+    """For each mel row the drawn keys of all the others, as token indices `[(F - 1) * m, F]`."""
+    if cross_keys.others is not None:
+        return cross_keys.others
     others = rows_but_own(mel_rows, cross_keys.index.device)
-    return cross_keys.index.view(mel_rows, -1)[others].flatten(1)
+    return cross_keys.index.view(mel_rows, -1)[others].flatten(1).t().contiguous()
 
 
 def rows_but_own(mel_rows: int, device: torch.device) -> Tensor:

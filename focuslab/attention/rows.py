@@ -29,10 +29,10 @@ def select(x: Tensor, index: Tensor) -> Tensor:
 
 
 def select_rows(x: Tensor, index: Tensor) -> Tensor:
-    """Tokens `index` `[F, L]` of x, L for each mel row, as `[B, F * H, L, D]`."""
-    # Gathered with the mel row fastest, so that the rows and heads of the result merge without another copy.
-    chosen = x.transpose(1, 2).index_select(1, index.t().flatten())
-    return chosen.unflatten(1, index.shape[::-1]).flatten(2, 3).transpose(1, 2)
+    """Tokens `index` `[L, F]` of x, L for each mel row, as `[B, F * H, L, D]`."""
+    # With the mel row fastest, the rows and heads of the result merge without another copy.
+    chosen = x.transpose(1, 2).index_select(1, index.flatten())
+    return chosen.unflatten(1, index.shape).flatten(2, 3).transpose(1, 2)
 
 
 def partition(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -56,12 +56,12 @@ def drawn_attention(
     Where no such key is, the output is 0 and the log-sum-exp -inf. A stratified draw takes one call; any other set
     one call a mel row, and waits for a CUDA device.
     """
-    index = cross_keys.index
     if cross_keys.per_row and mel_rows > 1:
         others = keys_of_other_rows(cross_keys, mel_rows)
         keys, values = select_rows(k, others), select_rows(v, others)
         out, lse = attention_with_lse(as_rows(q, mel_rows), keys, values, scale=scale)
         return from_rows(out, mel_rows), from_rows(lse[..., None], mel_rows)[..., 0]
+    index = cross_keys.index
     out = torch.zeros_like(q)
     lse = q.new_full(q.shape[:3], -math.inf, dtype=torch.promote_types(q.dtype, torch.float32))
     in_other_row = index % mel_rows != torch.arange(mel_rows, device=index.device)[:, None]

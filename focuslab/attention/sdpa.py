@@ -10,6 +10,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from focuslab.errors import InputError
 
@@ -98,24 +99,40 @@ def lse_kernel(device_type: str, dtype: torch.dtype, head_width: int) -> Callabl
     """
     if device_type == "meta":
         return _cpu_flash
+    index = _first_right_kernel(device_type, dtype, head_width)
+    return None if index is None else KERNELS[device_type][index]
+
+
+@torch.compiler.assume_constant_result
+def _first_right_kernel(device_type: str, dtype: torch.dtype, head_width: int) -> int | None:
+    """Index into `KERNELS[device_type]`. A compiler runs this instead of tracing it, so the probe is in no graph."""
     tolerance = LSE_TOLERANCE.get(dtype)
-    if tolerance is None:
+    candidates = KERNELS.get(device_type, ())
+    if tolerance is None or not candidates:
         return None
-    # An odd length shows a padded log-sum-exp, strides as in a UNet a kernel that wants contiguous tensors.
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (
-        torch.randn(2, 35, 3, head_width, generator=generator).to(device_type, dtype).transpose(1, 2) for _ in range(3)
-    )
-    expected_out, expected = blockwise_attention_with_lse(q, k, v, head_width**-0.5)
-    for kernel in KERNELS.get(device_type, ()):
-        try:
-            out, lse = kernel(q, k, v, head_width**-0.5)
-        except (RuntimeError, NotImplementedError, AttributeError):
-            continue
-        if (
-            lse.shape == expected.shape
-            and torch.allclose(lse.float(), expected.float(), rtol=0, atol=tolerance)
-            and torch.allclose(out.float(), expected_out.float(), rtol=0, atol=tolerance)
-        ):
-            return kernel
+    if device_type == "cuda" and not torch.cuda.is_available():
+        # Tensors of a device that is not there are fake: they have no values to compare.
+        return 0
+    # Under autocast the reference itself would be computed in half precision.
+    with unset_fake_temporarily(), torch.autocast(device_type, enabled=False):
+        # An odd length shows a padded log-sum-exp, strides as in a UNet a kernel that wants contiguous tensors.
+        generator = torch.Generator("cpu").manual_seed(0)
+        q, k, v = (
+            torch.randn(2, 35, 3, head_width, generator=generator, dtype=torch.float32, device="cpu")
+            .to(device_type, dtype)
+            .transpose(1, 2)
+            for _ in range(3)
+        )
+        expected_out, expected = blockwise_attention_with_lse(q, k, v, head_width**-0.5)
+        for index, kernel in enumerate(candidates):
+            try:
+                out, lse = kernel(q, k, v, head_width**-0.5)
+            except (RuntimeError, NotImplementedError, AttributeError):
+                continue
+            if (
+                lse.shape == expected.shape
+                and torch.allclose(lse.float(), expected.float(), rtol=0, atol=tolerance)
+                and torch.allclose(out.float(), expected_out.float(), rtol=0, atol=tolerance)
+            ):
+                return index
     return None

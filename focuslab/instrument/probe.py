@@ -55,7 +55,6 @@ class Probe:
         with ExitStack() as stack:
             handles = [stack.enter_context(m(self._pipe)) for m in _as_tuple(methods)]
             touched = {site.block for handle in handles for site in handle.sites}
-            self._count_steps()
             stack.enter_context(self._replaying(touched))
             difference = (self._output() - self._dense).norm() / self._norm
         if not difference.isfinite():
@@ -70,22 +69,6 @@ class Probe:
         """Guided output `[1, C, T, F]` in float32 or better."""
         unconditional, conditional = self._unet(**self._inputs)[0].to(_at_least_float32(self._unet.dtype)).chunk(2)
         return unconditional + GUIDANCE_SCALE * (conditional - unconditional)
-
-    def _count_steps(self) -> None:
-        """Let what is attached count the steps before this one; nothing is computed."""
-
-        def pass_over(_unet, _args) -> None:
-            raise _PassedOver
-
-        hook = self._unet.register_forward_pre_hook(pass_over)
-        try:
-            for _ in range(self._step):
-                try:
-                    self._unet(**self._inputs)
-                except _PassedOver:
-                    pass
-        finally:
-            hook.remove()
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
@@ -109,10 +92,6 @@ class Probe:
             for name in self._blocks[:first]:
                 stack.enter_context(_giving(self._unet.get_submodule(name), self._block_outputs[name]))
             yield
-
-
-class _PassedOver(Exception):
-    pass
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,45 +12,58 @@ from focuslab.errors import FocuslabError, InputError
 from focuslab.grid import Grid
 from focuslab.models.sites import Site
 
+PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
+"""Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
+
 
 @dataclass(frozen=True)
 class SiteCall:
     """One call of one site: the site, its grid of tokens, and the denoising step (0 at the start of a generation).
 
     training_grid: its grid at the length that the UNet was trained at, None where its configuration names none.
+    sampled: what the method's `sample_keys` gave for this call, on the device. None where it was not called.
     """
 
     site: Site
     grid: Grid
     step: int
     training_grid: Grid | None = None
+    sampled: Tensor | None = field(default=None, compare=False, repr=False)
 
-    def generator(self, seed: int, device: torch.device | str = "cpu") -> torch.Generator:
-        """A generator for this call alone.
+    def generator(self, seed: int) -> torch.Generator:
+        """A generator for this call alone, on the CPU.
 
         Seeded by the seed, the site and the step and by nothing else: a second generation, or one with other sites
         switched on, draws the same, and torch's global generator is never touched.
         """
         digest = hashlib.blake2b(f"{seed}/{self.site.name}/{self.step}".encode(), digest_size=7).digest()
-        return torch.Generator(device).manual_seed(int.from_bytes(digest, "big"))
+        return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
+
+
+class SiteMethod(Protocol):
+    """How a call of a site is computed."""
+
+    def sample_keys(self, call: SiteCall) -> Tensor | None:
+        """A LongTensor on the CPU that `forward` finds in `call.sampled`, on the device; None for nothing.
+
+        It is called outside of compiled graphs, for all sites at the beginning of a UNet call.
+        """
+
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+        """The attention module's output `[B, N, C]` for its input `[B, N, C]`.
+
+        A compiled graph that reads `call.step` is compiled anew for each step.
+        """
 
 
 class SiteProcessor:
-    """A diffusers attention processor for one self-attention site.
+    """A diffusers attention processor for one self-attention site. `running` knows what the site does in this call, and
+    `original` is the processor that was there before."""
 
-    `forward(attn, hidden_states, call)` is the method's own computation: `[B, N, C] -> [B, N, C]`. `current` gives
-    the grid and the step of the running call; the hooks of an attachment keep it up to date.
-    """
-
-    def __init__(
-        self,
-        site: Site,
-        forward: Callable[[nn.Module, Tensor, SiteCall], Tensor],
-        current: Callable[[Site], SiteCall],
-    ):
+    def __init__(self, site: Site, running: "WorkOfSites", original: Callable[..., Tensor]):
         self.site = site
-        self._forward = forward
-        self._current = current
+        self.running = running
+        self.original = original
 
     def __call__(
         self,
@@ -60,6 +74,9 @@ class SiteProcessor:
         temb: Tensor | None = None,
     ) -> Tensor:
         name = self.site.name
+        method, call = self.running.work_of(self.site)
+        if method is None:
+            return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         if encoder_hidden_states is not None:
             raise FocuslabError(f"{name} was given encoder_hidden_states, but a sparse site is self-attention")
         if attention_mask is not None:
@@ -67,20 +84,32 @@ class SiteProcessor:
                 f"{name} was given an attention mask; a sparse pattern chosen by mel row does not combine with one, "
                 "so detach the method where masks are needed"
             )
-        call = self._current(self.site)
         if hidden_states.ndim != 3 or hidden_states.shape[1] != call.grid.tokens:
             raise FocuslabError(
                 f"{name} was given hidden states {list(hidden_states.shape)}, but its grid of {call.grid.time} time "
                 f"steps x {call.grid.mel_rows} mel rows has {call.grid.tokens} tokens"
             )
-        out = self._forward(attn, hidden_states, call)
-        if out.dtype != hidden_states.dtype:
+        out = method.forward(attn, hidden_states, call)
+        # Under autocast the projections decide on the dtype, as they do in dense attention.
+        if out.dtype != hidden_states.dtype and not torch.is_autocast_enabled(hidden_states.device.type):
             raise FocuslabError(f"{name} turned {hidden_states.dtype} into {out.dtype}: a method must keep the dtype")
         return out
 
 
+class WorkOfSites(Protocol):
+    def work_of(self, site: Site) -> tuple[SiteMethod | None, SiteCall]:
+        """The method of the call that is running, None for the original processor."""
+
+
 def check_plain(attn: nn.Module, name: str) -> None:
     """Raise `InputError` where an attention module does more than project, attend and project."""
+    from diffusers.models import attention_processor
+
+    if type(attn.processor) not in [getattr(attention_processor, plain) for plain in PLAIN_PROCESSORS]:
+        raise InputError(
+            f"{name} has the attention processor {type(attn.processor).__name__}, which plain attention would replace: "
+            "leave this site out, or give it an AttnProcessor2_0"
+        )
     extras = ("spatial_norm", "group_norm", "norm_q", "norm_k", "add_k_proj")
     found = [extra for extra in extras if getattr(attn, extra, None) is not None]
     found += [flag for flag in ("residual_connection",) if getattr(attn, flag, False)]

@@ -7,8 +7,7 @@ made for one statistic alone but for a sample of queries (`SampledStatistics`). 
 processor runs, untouched.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,7 +32,6 @@ from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
 from focuslab.instrument.exact import Piece
 from focuslab.instrument.processors import SiteCall, project_in, project_out
-from focuslab.models.sites import find_sites, unet_of
 
 STATISTICS = ("mass", "entropy", "rows", "lag", "recall", "output_error")
 HALVES = ("unconditional", "conditional")
@@ -95,16 +93,11 @@ class Recorder:
     def __init__(self, request: Request, steps: Collection[int]):
         self.request = request
         self.steps = frozenset(steps)
-        self._processors: dict[str, Callable] = {}
         self._calls: list[tuple[SiteCall, torch.dtype, dict[str, Tensor], list[tuple[Piece, Tensor]]]] = []
 
-    @contextmanager
-    def attach(self, pipe, patterns: Sequence[str] | str) -> Iterator[Handle]:
+    def attach(self, pipe, patterns: Sequence[str] | str) -> Handle:
         """Take over the sites of a pipeline (or UNet) that `patterns` name, as `attach` does."""
-        unet = unet_of(pipe)
-        self._processors = {site.name: unet.get_submodule(site.name).processor for site in find_sites(unet)}
-        with attach(pipe, patterns, self._forward) as handle:
-            yield handle
+        return attach(pipe, patterns, choose=self._at_call)
 
     def take(self) -> list[SiteRecord]:
         """What the calls since the last `take` left, in one copy to the CPU. Empty if none was recorded.
@@ -124,10 +117,14 @@ class Recorder:
             records.append(SiteRecord(call, values, [(piece, x.cpu()) for piece, x in pieces]))
         return records
 
+    def _at_call(self, call: SiteCall, frames: int) -> "Recorder | None":
+        return self if call.step in self.steps else None
+
+    def sample_keys(self, call: SiteCall) -> None:
+        return None
+
     @torch.no_grad()
-    def _forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
-        if call.step not in self.steps:
-            return self._processors[call.site.name](attn, hidden_states)
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         if hidden_states.shape[0] != len(HALVES):
             raise FocuslabError(
                 f"{call.site.name} ran on a batch of {hidden_states.shape[0]}: attention is recorded of one guided "

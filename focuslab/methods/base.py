@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from focuslab.arguments import several, text, whole
+from focuslab.attention.keys import to_device
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
@@ -68,10 +70,22 @@ class Method(Attachable):
             object.__setattr__(self, name, value)
 
     def attach(self, pipe) -> Handle:
-        return attach(pipe, self.sites, self.forward)
+        return attach(pipe, self.sites, choose=self.at_call)
+
+    def at_call(self, call: SiteCall, frames: int) -> "Method":
+        """The method of one call of a site, which is always this one."""
+        return self
 
     def sites_at(self, pipe, seconds: float) -> "dict[str, Method]":
         return dict.fromkeys((site.name for site in select_sites(find_sites(pipe), self.sites)), self)
+
+    def sample_keys(self, call: SiteCall) -> Tensor | None:
+        """What is drawn for a call, on the CPU; `core` finds it in `call.sampled`, on the device. None for nothing."""
+        return None
+
+    def sampled_for(self, call: SiteCall, device: torch.device) -> Tensor:
+        """What was sampled for this call, which is done here where no attachment did it before."""
+        return to_device(self.sample_keys(call), device) if call.sampled is None else call.sampled
 
     def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         """The attention module's output `[B, N, C]` for its input `[B, N, C]`."""

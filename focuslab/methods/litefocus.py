@@ -9,7 +9,13 @@ from torch import Tensor
 
 from focuslab.arguments import number, switch
 from focuslab.attention.focus import OVERLAPS, litefocus_attention
-from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, draw_cross_keys
+from focuslab.attention.keys import (
+    SAMPLINGS,
+    CrossKeys,
+    cross_key_count,
+    draw_cross_keys,
+    keys_of_other_rows,
+)
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
@@ -74,13 +80,25 @@ class LiteFocus(Method):
             scale=length_scale(call, q.shape[-1]) if self.length_scale else None,
         )
 
+    def sample_keys(self, call: SiteCall) -> Tensor | None:
+        count = self._count(call.grid)
+        if not count:
+            return None
+        keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed))
+        if keys.per_row is None:
+            return keys.index
+        return torch.cat([keys.index, keys_of_other_rows(keys, call.grid.mel_rows).flatten()])
+
     def draw(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
         """The keys drawn for this call, None where that is none, and their weight."""
-        count = self._count(call.grid)
-        keys = None
-        if count:
-            keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed), device)
-        return keys, self._weight(call.grid, count)
+        count, mel_rows = self._count(call.grid), call.grid.mel_rows
+        weight = self._weight(call.grid, count)
+        if not count:
+            return None, weight
+        sampled = self.sampled_for(call, device)
+        if self.sampling == "uniform":
+            return CrossKeys(sampled), weight
+        return CrossKeys(sampled[:count], count // mel_rows, sampled[count:].view(-1, mel_rows)), weight
 
     def kept_pairs(self, grid: Grid) -> float:
         drawn = self._count(grid) / grid.tokens

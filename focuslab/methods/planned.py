@@ -5,15 +5,13 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
+from torch import nn
 
 from focuslab.arguments import text
 from focuslab.errors import InputError
 from focuslab.fields import shown
-from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle, attach
 from focuslab.instrument.processors import SiteCall
 from focuslab.methods.base import Attachable, Method
@@ -21,7 +19,7 @@ from focuslab.methods.names import parse_method, parse_methods, site_method
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames
-from focuslab.models.sites import grid_of_input, unet_of
+from focuslab.models.sites import unet_of
 from focuslab.records import Plan, PlanEntry
 
 logger = logging.getLogger(__name__)
@@ -52,12 +50,10 @@ class Planned(Attachable):
     def attach(self, pipe) -> Handle:
         check_layout(pipe, self.plan.unet, self.plan.model)
         _say_other_weights(self.plan, unet_of(pipe))
-        running = _Running(self, pipe)
-        if not running.sites:
-            return Handle((), {}, [])
-        attached = attach(pipe, running.sites, running.forward)
-        hook = unet_of(pipe).register_forward_pre_hook(running.on_step, with_kwargs=True)
-        return Handle(attached.sites, running.grids, [attached.remove, hook.remove])
+        sites = tuple(dict.fromkeys(site for entry in self.plan.entries for site in entry.sites))
+        if not sites:
+            return Handle()
+        return attach(pipe, sites, choose=_Chooser(self, getattr(pipe, "scheduler", None)))
 
     def sites_at(self, pipe, seconds: float) -> dict[str, Method]:
         check_layout(pipe, self.plan.unet, self.plan.model)
@@ -124,44 +120,37 @@ def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str
     return {text("the label of a method", label): as_method(method) for label, method in given.items()}
 
 
-class _Running:
-    """One attachment of a plan: which entry the generation that is running has, and what its sites do."""
+class _Chooser:
+    """Chooses for one attachment of a plan: the method of a site at a length and step, None where it is dense.
 
-    def __init__(self, planned: Planned, pipe):
-        entries = planned.plan.entries
-        self.sites = tuple(dict.fromkeys(site for entry in entries for site in entry.sites))
-        self.grids: dict[str, Grid] = {}
-        self._planned = planned
-        self._scheduler = getattr(pipe, "scheduler", None)
-        if self._scheduler is None and any(entry.dense_steps for entry in entries):
+    scheduler: that of the pipeline, None for a UNet alone. Where another pipeline runs the same UNet, dense steps take
+    its scheduler to have the same number of UNet calls and the same order.
+    """
+
+    def __init__(self, planned: Planned, scheduler):
+        if scheduler is None and any(entry.dense_steps for entry in planned.plan.entries):
             raise InputError(
                 "this plan has dense_steps, and a UNet alone does not know the steps of its generation: attach it to "
                 "the pipeline, or attach plan.at_every_step()"
             )
-        unet = unet_of(pipe)
-        self._before = {site: unet.get_submodule(site).processor for site in self.sites}
-        self._frames: int | None = None
-        self._methods: dict[str, Method] = {}
-        self._dense_steps: Mapping[str, int] | None = None
+        self._planned = planned
+        self._scheduler = scheduler
+        self._methods: dict[int, dict[str, Method]] = {}
 
-    def on_step(self, _unet: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        frames = grid_of_input(args[0] if args else kwargs["sample"]).time
-        if frames != self._frames:
-            entry = self._planned.entry_of(frames)
-            self._frames, self._methods, self._dense_steps = frames, methods_of(entry), entry.dense_steps
-            self.grids.clear()
+    def __call__(self, call: SiteCall, frames: int) -> Method | None:
+        entry = self._planned.entry_of(frames)
+        if self._is_dense(entry, call.step):
+            return None
+        # By its beginning, since entries hold dictionaries and are no keys.
+        methods = self._methods.get(entry.min_seconds)
+        if methods is None:
+            methods = self._methods[entry.min_seconds] = methods_of(entry)
+        return methods.get(call.site.name)
 
-    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
-        site = call.site.name
-        if site not in self._methods or self._is_dense(call.step):
-            return self._before[site](attn, hidden_states)
-        self.grids[site] = call.grid
-        return self._methods[site].forward(attn, hidden_states, call)
-
-    def _is_dense(self, unet_call: int) -> bool:
-        if self._dense_steps is None:
+    def _is_dense(self, entry: PlanEntry, unet_call: int) -> bool:
+        if entry.dense_steps is None:
             return False
         # A scheduler of higher order has as many timesteps, and calls of the UNet, to each step.
         order = self._scheduler.order
         step, steps = unet_call // order, math.ceil(len(self._scheduler.timesteps) / order)
-        return step < self._dense_steps["first"] or step >= steps - self._dense_steps["last"]
+        return step < entry.dense_steps["first"] or step >= steps - entry.dense_steps["last"]

@@ -20,7 +20,7 @@ class Dense(Method):
     sparse: ClassVar[bool] = False
 
     def attach(self, pipe) -> Handle:
-        return Handle((), {}, [])
+        return Handle()
 
     def sites_at(self, pipe, seconds: float) -> dict[str, Method]:
         return {}

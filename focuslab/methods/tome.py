@@ -5,11 +5,12 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from focuslab.arguments import number
-from focuslab.attention.merge import match_tokens, merged_count, merges
+from focuslab.attention.merge import draw_destinations, match_tokens, merged_count, merges
 from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall, attend
 from focuslab.methods.base import Method, check_seed
@@ -42,13 +43,20 @@ class TokenMerging(Method):
             seed=check_seed(self.seed),
         )
 
-    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+    def sample_keys(self, call: SiteCall) -> Tensor | None:
         if not merges(call.grid):
             _say_left_dense(call.site.name, call.grid)
+            return None
+        return draw_destinations(call.grid, call.generator(self.seed))
+
+    def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
+        if not merges(call.grid):
+            # A compiled graph cannot log; `sample_keys` has.
+            if not torch.compiler.is_compiling():
+                _say_left_dense(call.site.name, call.grid)
             return attend(attn, hidden_states, F.scaled_dot_product_attention)
-        # On CUDA the matching would copy a draw made on the CPU and wait for it.
-        generator = call.generator(self.seed, hidden_states.device if hidden_states.is_cuda else "cpu")
-        merge, unmerge = match_tokens(hidden_states, call.grid, self.ratio, generator)
+        order = self.sampled_for(call, hidden_states.device)
+        merge, unmerge = match_tokens(hidden_states, call.grid, self.ratio, order=order)
         return unmerge(attend(attn, merge(hidden_states), F.scaled_dot_product_attention))
 
     def kept_pairs(self, grid: Grid) -> float:

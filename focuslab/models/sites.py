@@ -36,10 +36,19 @@ class Site:
         """Time steps at this site where the latent has `frames`: each halving rounds up."""
         return math.ceil(frames / 2**self.level)
 
+    def grid(self, frames: int, mel_rows: int) -> Grid:
+        """The grid at this site where the latent is `frames` x `mel_rows`."""
+        # Mel rows are halved as time steps are.
+        return Grid(self.time_steps(frames), self.time_steps(mel_rows))
+
 
 def unet_of(pipe) -> nn.Module:
-    """The UNet of a pipeline, or the argument itself where it is a UNet. Raises `InputError` for anything else."""
+    """The UNet of a pipeline, or the argument itself where it is a UNet. Raises `InputError` for anything else.
+
+    Of a UNet that `torch.compile` wrapped it is the one inside, whose modules have their own names.
+    """
     unet = getattr(pipe, "unet", pipe)
+    unet = getattr(unet, "_orig_mod", unet)
     if not isinstance(unet, nn.Module) or not hasattr(unet, "down_blocks"):
         raise InputError(f"expected a diffusers pipeline with a UNet, or a UNet, not {type(pipe).__name__}")
     return unet
