@@ -108,7 +108,7 @@ def merge_by_lse(own: Tensor, own_lse: Tensor, drawn: Tensor, drawn_lse: Tensor,
     """Attention `[B, H, N, D]` to two disjoint sets of keys from that to each, with log-sum-exps `[B, H, N]`; the
     probabilities of the second are multiplied by `cross_weight` before both are normalised."""
     drawn_share = torch.sigmoid(drawn_lse + math.log(cross_weight) - own_lse).to(own.dtype)
-    return torch.lerp(own, drawn, drawn_share[..., None])
+    return torch.lerp(own, drawn, drawn_share.unsqueeze(-1))
 
 
 def _biased_call(

@@ -45,7 +45,7 @@ def partition(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
 def own_row_attention(q: Tensor, k: Tensor, v: Tensor, mel_rows: int, scale: float) -> tuple[Tensor, Tensor]:
     """Attention to the own mel row alone and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`, for 1/F of the pairs."""
     out, lse = attention_with_lse(*(as_rows(x, mel_rows) for x in (q, k, v)), scale=scale)
-    return from_rows(out, mel_rows), from_rows(lse[..., None], mel_rows)[..., 0]
+    return from_rows(out, mel_rows), from_rows(lse.unsqueeze(-1), mel_rows).squeeze(-1)
 
 
 def drawn_attention(
@@ -60,7 +60,7 @@ def drawn_attention(
         others = keys_of_other_rows(cross_keys, mel_rows)
         keys, values = select_rows(k, others), select_rows(v, others)
         out, lse = attention_with_lse(as_rows(q, mel_rows), keys, values, scale=scale)
-        return from_rows(out, mel_rows), from_rows(lse[..., None], mel_rows)[..., 0]
+        return from_rows(out, mel_rows), from_rows(lse.unsqueeze(-1), mel_rows).squeeze(-1)
     index = cross_keys.index
     out = torch.zeros_like(q)
     lse = q.new_full(q.shape[:3], -math.inf, dtype=torch.promote_types(q.dtype, torch.float32))

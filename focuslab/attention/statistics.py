@@ -49,9 +49,10 @@ def sample_times(time: int, count: int, generator: torch.Generator, device: torc
     """
     if count >= time:
         return torch.arange(time, device=device)
-    edges = torch.arange(count + 1) * time // count
+    edges = torch.arange(count + 1, device="cpu") * time // count
     first, width = edges[:-1], edges.diff()
-    return to_device(first + (torch.rand(count, generator=generator) * width).long(), device)
+    places = torch.rand(count, generator=generator, dtype=torch.float32, device="cpu")
+    return to_device(first + (places * width).long(), device)
 
 
 class Block(NamedTuple):

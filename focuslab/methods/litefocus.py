@@ -98,7 +98,8 @@ class LiteFocus(Method):
         sampled = self.sampled_for(call, device)
         if self.sampling == "uniform":
             return CrossKeys(sampled), weight
-        return CrossKeys(sampled[:count], count // mel_rows, sampled[count:].view(-1, mel_rows)), weight
+        index, others = sampled.split([count, sampled.numel() - count])
+        return CrossKeys(index, count // mel_rows, others.view(-1, mel_rows)), weight
 
     def kept_pairs(self, grid: Grid) -> float:
         drawn = self._count(grid) / grid.tokens

@@ -21,10 +21,11 @@ def run_stage(pipe, stage: str, prompt: str, seconds: float, seed: int) -> None:
         encode_prompt(pipe, prompt)
         return
     frames, rows = latent_frames(pipe, seconds), pipe.vocoder.config.model_in_dim
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
 
     def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).to(device_of(pipe), pipe.vae.dtype)
+        drawn = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return drawn.to(device_of(pipe), pipe.vae.dtype)
 
     if stage == "vae_decoder":
         channels = pipe.vae.config.latent_channels
