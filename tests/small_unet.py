@@ -3,6 +3,10 @@
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel
 
+from focuslab.models.sites import find_sites
+from focuslab.records import Plan
+from tests.plans import LAYOUT, plan_of
+
 FRAMES, MEL_ROWS = 32, 16
 
 
@@ -37,3 +41,12 @@ def inputs_of(timestep, frames: int = FRAMES, batch: int = 2, seed: int = 0) -> 
         "encoder_hidden_states": noise(4, 16),
         "return_dict": False,
     }
+
+
+def plan_for(unet, sites: dict) -> Plan:
+    """A plan that has these sites at every length, for a `small_unet`."""
+    shapes = {
+        site.name: {"mel_rows": site.time_steps(MEL_ROWS), "heads": site.heads, "head_width": site.head_width}
+        for site in find_sites(unet)
+    }
+    return plan_of({0: sites}, {**LAYOUT, "latent_mel_rows": MEL_ROWS, "sites": shapes})

@@ -9,8 +9,8 @@ from focuslab.methods import Dense
 from focuslab.models.sites import find_sites
 from tests.configurations import METHODS
 from tests.fake_cuda import DEVICE, CudaBindings, Launches, to_fake_cuda
-from tests.plans import LAYOUT, everywhere, plan_of
-from tests.small_unet import MEL_ROWS, inputs_of, small_unet
+from tests.plans import everywhere
+from tests.small_unet import inputs_of, plan_for, small_unet
 
 AT_MOST = {"litefocus": 4, "weighted": 10, "unbiased": 10, "same-frequency": 0, "uniform": 16, "tome": 44, "pooled": 27}
 """Operations that a site adds to those of dense attention."""
@@ -51,11 +51,7 @@ def test_a_site_waits_for_nothing_and_launches_little(name, step, dense):
 
 def test_a_plan_of_several_methods_makes_one_copy(step):
     sites = find_sites(small_unet())
-    shapes = {
-        site.name: {"mel_rows": site.time_steps(MEL_ROWS), "heads": site.heads, "head_width": site.head_width}
-        for site in sites
-    }
-    names = list(shapes)
+    names = [site.name for site in sites]
     does = everywhere(names[:1]) | everywhere(names[1:2], cross_weight="unbiased") | everywhere(names[2:], "tome")
-    launches, taken = step(plan_of({0: does}, {**LAYOUT, "latent_mel_rows": MEL_ROWS, "sites": shapes}))
+    launches, taken = step(plan_for(small_unet(), does))
     assert taken == sites and launches.copies == 1

@@ -14,6 +14,7 @@ from focuslab.models.conditioning import encode_prompt
 from focuslab.models.sites import Site, find_sites
 from tests.brute_force import dense_attention, focus_attention, qkv
 from tests.configurations import EXACT, METHODS
+from tests.small_unet import inputs_of, small_unet
 
 SITE = Site("down_blocks.1.attentions.0.transformer_blocks.0.attn1", "holder", "down_blocks.1", 1, 2, 8)
 
@@ -52,6 +53,22 @@ def test_half_precision_stays_half(name, pipe):
                 encoder_attention_mask_1=conditioning["attention_mask"],
             ).sample
         assert out.dtype == dtype and torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_under_autocast_a_site_gives_the_dtype_of_dense(name):
+    unet = small_unet()
+    inputs = inputs_of(torch.tensor(500))
+    attn = unet.get_submodule(find_sites(unet)[0].name)
+    x = torch.randn(2, 16 * 8, attn.to_q.in_features, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        dense, dense_site = unet(**inputs)[0], attn(x)
+        with METHODS[name](unet):
+            out, out_site = unet(**inputs)[0], attn(x)
+    assert (out.dtype, out_site.dtype) == (dense.dtype, torch.bfloat16) and out_site.dtype == dense_site.dtype
+    assert torch.isfinite(out).all()
+    if name in EXACT:
+        assert (out - dense).norm() < 0.05 * dense.norm()
 
 
 @pytest.mark.parametrize("name", METHODS)
