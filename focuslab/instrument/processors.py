@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from focuslab.errors import FocuslabError, InputError
 from focuslab.grid import Grid
-from focuslab.models.sites import Site
-
-PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
-"""Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
+from focuslab.models.sites import PLAIN_PROCESSORS, Site
 
 
 @dataclass(frozen=True)
