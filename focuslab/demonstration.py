@@ -189,6 +189,10 @@ def _check_place(out: Path) -> None:
     others = [path.name for path in out.iterdir() if path.name not in PARTS] if out.exists() else []
     if others:
         raise InputError(f"{out} holds {others[0]}, which is of no demo: give another --out")
+    for name in PARTS:
+        # What has an ending is a file, what has none a directory.
+        if (out / name).exists() and (out / name).is_dir() == bool((out / name).suffix):
+            raise InputError(f"{out / name} is in the way of what a demo writes: remove it, or give another --out")
 
 
 def _settings_of(sound: Path) -> dict:

@@ -10,7 +10,7 @@ from focuslab.errors import InputError
 from focuslab.files import check_place
 from focuslab.records import RECOMMENDATION_SCHEMA, AttentionRun, Plan, ProfileRun, ProofRun, RunInfo, SensitivityRun
 from focuslab.selection import Budget, Selection, select
-from focuslab.store import RUN, RunDirectory, now
+from focuslab.store import RUN, RunDirectory, check_run_place, now
 
 
 def plan_directory(path: Path) -> Path:
@@ -30,9 +30,15 @@ def check_plan_path(out: str | os.PathLike, force: bool) -> Path:
 
 
 def check_same(path: Path, info: RunInfo, force: bool) -> None:
-    """Raises `InputError` where the plan's directory belongs to another choice; nothing is made where there is none."""
-    if plan_directory(path).exists() and not force:
-        with RunDirectory(plan_directory(path), info):
+    """Raises `InputError` where the plan's directory belongs to another choice, which `force` replaces, or is none of
+    a plan; nothing is made where there is none."""
+    directory = plan_directory(path)
+    if not directory.exists():
+        return
+    if force:
+        check_run_place(directory)
+    else:
+        with RunDirectory(directory, info):
             pass
 
 

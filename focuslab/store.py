@@ -128,6 +128,10 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+_FOLDERS = {"figures": "*.*", "trace": "*.pt.trace.json.gz", ARRAYS: "*.safetensors"}
+"""Folder of a run -> the files in it that are the run's own."""
+
+
 @contextmanager
 def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
     """The directory `out`, or for None a temporary one, so that a run that is not kept is made in the same way."""
@@ -159,7 +163,7 @@ class RunDirectory:
         self.records: list[dict[str, Any]] = []
         check_place(self.path, "give another --out")
         if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path} is a file: expected a directory to write the run to")
+            raise _is_file(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = DirectoryLock(self.path, shared=self.SHARED and not force)
@@ -226,11 +230,8 @@ class RunDirectory:
         return found == asked
 
     def _check_place(self, force: bool) -> None:
-        if all(PARTIAL in path.name for path in self.path.iterdir()):
-            return
-        if not (self.path / RUN).exists():
-            raise InputError(f"{self.path} is not empty and holds no run of focuslab: give another --out")
-        if force:
+        check_run_place(self.path)
+        if force or not (self.path / RUN).exists():
             return
         there = RunInfo.from_json(read_json(self.path / RUN), str(self.path / RUN))
         found, asked = self._identity(there), self._identity(self.info)
@@ -255,11 +256,7 @@ class RunDirectory:
     def _clear(self) -> None:
         for name in (RUN, RECORDS, SUMMARY):
             (self.path / name).unlink(missing_ok=True)
-        for folder, pattern in (
-            ("figures", "*.*"),
-            ("trace", "*.pt.trace.json.gz"),
-            (ARRAYS, "*.safetensors"),
-        ):
+        for folder, pattern in _FOLDERS.items():
             for file in (self.path / folder).glob(pattern):
                 file.unlink()
 
@@ -268,6 +265,23 @@ class RunDirectory:
         path = self.path / RECORDS
         cut_broken_line(path)
         return parse_records(read_bytes(path), str(path)) if path.exists() else []
+
+
+def check_run_place(path: Path) -> None:
+    """Raise `InputError` where there is something in which no run can be written: a file, or a directory of others."""
+    if not path.is_dir():
+        raise _is_file(path)
+    if all(PARTIAL in found.name for found in path.iterdir()):
+        return
+    if not (path / RUN).exists():
+        raise InputError(f"{path} is not empty and holds no run of focuslab: give another --out")
+    for name in _FOLDERS:
+        if (path / name).is_file():
+            raise InputError(f"{path / name} is a file: expected a directory of the run; remove it")
+
+
+def _is_file(path: Path) -> InputError:
+    return InputError(f"{path} is a file: expected a directory to write the run to")
 
 
 def _check_links(directory: Path) -> None:

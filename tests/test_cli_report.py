@@ -70,3 +70,12 @@ def test_a_place_that_cannot_be_written_is_one_line(report):
     Path("closed").mkdir(mode=0o500)
     code, out, err = report("run", "--out", "closed/page.html")
     assert (code, out) == (1, "") and "cannot be written" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["2026-11-27T07:02:00", "back\\slash"])
+def test_runs_in_folders_of_unusual_names_are_shown(report, name):
+    report_runs.write_profile(Path("runs") / name, seconds=(10.0,))
+    code, out, err = report("runs")
+    assert (code, out) == (0, "runs/report.html\n") and "not read" not in err
+    assert name in Path("runs/report.html").read_text()

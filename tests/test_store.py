@@ -184,3 +184,13 @@ def test_killed_at_any_moment_every_finished_record_is_there(tmp_path):
         records = RunDirectory(tmp_path / "run", INFO).records
         assert [r["n"] for r in records] == list(range(len(records)))
         assert len(records) > confirmed
+
+
+@pytest.mark.parametrize("name", ["figures", "trace", "arrays"])
+def test_a_file_where_a_folder_of_the_run_belongs_is_refused(tmp_path, name):
+    with RunDirectory(tmp_path, INFO):
+        pass
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=name):
+        RunDirectory(tmp_path, INFO, force=True)
+    assert (tmp_path / name).read_text() == "mine"

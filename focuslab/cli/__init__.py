@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from focuslab.cli.process import flush_output, prepare_process
+
 COMMANDS = {
     "demo": "Go through all of it on the bundled model, in minutes, and end in one page.",
     "capture-attn": "Record where attention goes, at every site, head and length, and draw Figure 2.",
@@ -40,6 +42,7 @@ def cli():
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong input, 130 interrupted."""
+    prepare_process()
     color = None if _has_colors() else False
     try:
         code = cli.main(arguments, prog_name="focuslab", standalone_mode=False, color=color)
@@ -52,7 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort as stopped:
         click.echo("; ".join(["focuslab: stopped", *stopped.args]), err=True)
         code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    # click too exits with 1 where nobody reads its output any more.
+    sys.exit(code if flush_output() else 1)
 
 
 def _has_colors() -> bool:

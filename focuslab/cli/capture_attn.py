@@ -81,7 +81,9 @@ def command(
     from focuslab.models.specs import load
     from focuslab.profiling import PROMPT
     from focuslab.report.attention import write_attention_figures
+    from focuslab.report.style import check_maps_can_be_drawn
 
+    check_maps_can_be_drawn()
     prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]
     cross_weight = _number_or_text(cross_weight)
     recorded = {

@@ -28,7 +28,9 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
         out = default_directory("demo", model, [settings, device, dtype])
     from focuslab.demonstration import Demonstration
     from focuslab.models.specs import load
+    from focuslab.report.style import check_maps_can_be_drawn
 
+    check_maps_can_be_drawn()
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
     demo = Demonstration(pipe, out, **settings, force=force)

@@ -119,7 +119,7 @@ def report_errors(function: Callable) -> Callable:
     def run(*args, debug: bool, **kwargs):
         try:
             return function(*args, **kwargs)
-        except (click.ClickException, click.Abort):
+        except (click.ClickException, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if debug:

@@ -37,7 +37,7 @@ class Reporter:
             self._bar.render_finish()
 
     def __call__(self, done: float, total: float, text: str) -> None:
-        if self._quiet:
+        if self._quiet or sys.stderr is None:
             return
         # A terminal that cannot go back to the start of a line would show every state of the bar.
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":

@@ -95,7 +95,9 @@ def command(
     same command is given again.
     """
     from focuslab.records import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
+    from focuslab.report.style import check_maps_can_be_drawn
 
+    check_maps_can_be_drawn()
     kinds = {
         "attention": (AttentionRun, attention),
         "profile": (ProfileRun, profile),

@@ -160,6 +160,11 @@ def block_look(block: str) -> Look:
     return Look(shade(look.color, (-0.4, 0.0, 0.35, 0.6)[place % 4]), marker, look.dashes)
 
 
+def check_maps_can_be_drawn() -> None:
+    """Import what maps are drawn with, so that an installation without it is noticed before hours of work."""
+    intensity()
+
+
 def intensity() -> Colormap:
     """Light to dark."""
     import seaborn  # it imports pyplot and pandas, which not every figure needs

@@ -13,6 +13,8 @@ from focuslab.errors import InputError
 MOST_BYTES = 2**28
 """Of one file; a larger one is refused before it is read."""
 _ENTRIES = 20_000
+# On Windows a backslash divides a path, and what stands before a colon is a drive or a file with streams of its own.
+_DIVIDERS, _NOT_IN_NAMES = (r"[/\\]", frozenset("\0:")) if os.name == "nt" else ("/", frozenset("\0"))
 _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -70,9 +72,8 @@ class Folder:
 
     def _inside(self, relative: str) -> Path:
         path = self.root
-        # A colon or a backslash would be a way out on Windows.
-        parts = re.split(r"[/\\]", relative)
-        if any(part in ("", ".", "..") or "\0" in part or ":" in part for part in parts):
+        parts = re.split(_DIVIDERS, relative)
+        if any(part in ("", ".", "..") or _NOT_IN_NAMES.intersection(part) for part in parts):
             raise InputError(f"{clean_text(relative)!r} is no name inside of {self.shown}: not read")
         for part in parts:
             path = path / part
