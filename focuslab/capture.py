@@ -17,6 +17,7 @@ from focuslab.attention.statistics import Pattern
 from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.call_records import attention_record
+from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
@@ -147,7 +148,11 @@ def capture_attention(
         prompts=prompts,
     )
     items = [_Item(p, s, expected[s].total_flops * steps) for s in lengths for p in range(len(prompts))]
-    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
+    with (
+        place_of(out) as place,
+        RunDirectory(place, info, force=force) as run,
+        eagerly(pipe.unet, "attention is recorded"),
+    ):
         run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
         _Capture(pipe, conditioning, request, pieces, names, run).measure(items, progress or (lambda *_: None))
         summary = attention_summary(run.info, run.records)

@@ -7,6 +7,7 @@ import torch
 
 from focuslab.captions import Caption
 from focuslab.errors import InputError
+from focuslab.instrument.compiled import compiling_every_variant
 from focuslab.methods import AnyMethod
 from focuslab.quality.embedders import Embedder
 from focuslab.records import EvaluationRun, Progress
@@ -77,7 +78,11 @@ def evaluate(
         keep_audio=keep_audio,
         offline=offline,
     )
-    with place_of(out) as place, SharedDirectory(place, job.info, share.rank, force=force) as run:
+    with (
+        place_of(out) as place,
+        SharedDirectory(place, job.info, share.rank, force=force) as run,
+        compiling_every_variant(pipe.unet),
+    ):
         sounds = Sounds(pipe, job.methods, steps)
         worker = Worker(job, sounds, run, share, progress if progress and share.rank == 0 else lambda *_: None)
         finished = worker.finish() if worker.work() else None

@@ -2,7 +2,8 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from focuslab.analyzers.cost import profile_summary, record_key
 from focuslab.arguments import several, switch, text
 from focuslab.errors import InputError
+from focuslab.instrument.attach import Handle
+from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_compiled
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
@@ -23,7 +26,7 @@ from focuslab.models.identity import run_info
 from focuslab.models.kinds import module_kinds, unit_names
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
-from focuslab.models.sites import find_sites
+from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
 from focuslab.records import ProfileRun, Progress
@@ -73,6 +76,8 @@ def profile(
     which the methods follow each other, then `module_repeats` rounds of one generation of `steps` each with a clock on
     every module, then the other stages of the pipeline. trace: write one more step of each under the torch profiler, as
     `trace/` in `out`.
+    A compiled UNet is timed as it runs, after it was compiled for each length and method; its modules are timed, and
+    traced, while it runs eagerly, and the summary says so.
     out: a run directory; one that holds the same run is gone on with. None keeps the records in memory only.
 
     Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or one
@@ -104,11 +109,16 @@ def profile(
             "repeats": repeats,
             "module_repeats": module_repeats,
             "trace": trace,
+            "compiled": is_compiled(pipe.unet),
         },
         seed=seed,
         prompts=(prompt,),
     )
-    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
+    with (
+        place_of(out) as place,
+        RunDirectory(place, info, force=force) as run,
+        compiling_every_variant(pipe.unet),
+    ):
         _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
             _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
         )
@@ -233,8 +243,10 @@ class _Profiler:
         self.seed = seed
         self.device = device_of(pipe)
         self.clock = clock_for(self.device)
-        self.kinds = module_kinds(pipe.unet)
-        self.units = unit_names(pipe.unet)
+        self.unet = unet_of(pipe)
+        self.kinds = module_kinds(self.unet)
+        self.units = unit_names(self.unet)
+        self.compiled: bool = run.info.parameters["compiled"]
         self.warm: set[tuple[float, str]] = set()
 
     def measure(self, items: Sequence[_Item], progress: Progress) -> None:
@@ -257,9 +269,16 @@ class _Profiler:
         with naming_what_did_not_fit(self.pipe, what, "leave out this length or this method", self.run.kept):
             getattr(self, f"_measure_{item.kind}")(item)
 
+    @contextmanager
+    def _attached(self, item: _Item) -> Iterator[Handle]:
+        with self.subjects[item.seconds][item.label].method(self.pipe) as handle:
+            if self.compiled:
+                # What was just attached may have to be compiled, and what runs eagerly now may not have run before.
+                self._denoise(item, 1)
+            yield handle
+
     def _denoise(self, item: _Item, steps: int) -> list[float]:
-        with self.subjects[item.seconds][item.label].method(self.pipe):
-            return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
+        return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
 
     def _ensure_warm(self, item: _Item) -> None:
         # A resumed run is a new process: what it goes on with has to be warm again.
@@ -268,8 +287,8 @@ class _Profiler:
 
     def _warm_up(self, item: _Item) -> dict[str, list[int]]:
         self.warm.add((item.seconds, item.label))
-        with self.subjects[item.seconds][item.label].method(self.pipe) as handle:
-            denoise(self.pipe, self.conditioning, item.seconds, 1, self.seed, self.clock)
+        with self._attached(item) as handle:
+            self._denoise(item, 1)
         return {name: [grid.time, grid.mel_rows] for name, grid in handle.grids.items()}
 
     def _record(self, item: _Item, **measured: Any) -> None:
@@ -279,6 +298,9 @@ class _Profiler:
         )
 
     def _measure_memory(self, item: _Item) -> None:
+        if self.compiled:
+            # The peak is that of a step and not that of the compiler.
+            self._warm_up(item)
         with PeakMemory(self.device) as peak:
             grids = self._warm_up(item)
         length = f"{item.seconds:g}"
@@ -311,18 +333,21 @@ class _Profiler:
 
     def _measure_steps(self, item: _Item) -> None:
         self._ensure_warm(item)
-        self._record(item, step_seconds=self._denoise(item, self.steps))
+        with self._attached(item):
+            step_seconds = self._denoise(item, self.steps)
+        self._record(item, step_seconds=step_seconds)
 
     def _measure_modules(self, item: _Item) -> None:
         self._ensure_warm(item)
-        timer = ModuleTimer(self.pipe.unet, self.clock, self.units)
-        with timer:
+        timer = ModuleTimer(self.unet, self.clock, self.units)
+        # The modules of a compiled UNet are no longer called one by one.
+        with eagerly(self.pipe.unet), self._attached(item), timer:
             step_seconds = self._denoise(item, self.steps)
         modules = [
             [t.name or "unet", self.kinds[t.name], t.calls, t.inclusive_seconds, t.exclusive_seconds]
             for t in timer.times()
         ]
-        self._record(item, step_seconds=step_seconds, modules=modules)
+        self._record(item, step_seconds=step_seconds, modules=modules, eager_beside_compiled=self.compiled)
 
     def _measure_stage(self, item: _Item) -> None:
         seconds, peak, note = [], None, None
@@ -341,9 +366,10 @@ class _Profiler:
     def _measure_trace(self, item: _Item) -> None:
         self._ensure_warm(item)
         worker = f"{item.label}_{item.seconds:g}s"
-        path = write_trace(
-            lambda: self._denoise(item, 1), self.pipe.unet, self.run.path / "trace", worker, prefix="unet"
-        )
+        with eagerly(self.pipe.unet), self._attached(item):
+            path = write_trace(
+                lambda: self._denoise(item, 1), self.unet, self.run.path / "trace", worker, prefix="unet"
+            )
         self._record(item, file=f"trace/{path.name}")
 
 

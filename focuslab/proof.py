@@ -13,6 +13,7 @@ from focuslab.analyzers.proof import Predictions, proof_summary
 from focuslab.arguments import switch
 from focuslab.errors import InputError
 from focuslab.generation import Sound, generate
+from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.latents import LatentRecorder
 from focuslab.instrument.memory import naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
@@ -112,9 +113,10 @@ def prove(
             return proof_summary(run.records, timings.rows, predictions or {}, steps)
 
         items = [_Item(s, p, weights) for s in lengths for p in range(len(prompts))]
-        _Prover(pipe, choices, run).measure(
-            items, summarise, lambda share, text: progress(TIMING_SHARE + (1 - TIMING_SHARE) * share, 1.0, text)
-        )
+        with eagerly(pipe.unet, "a plan's errors and clips are made"):
+            _Prover(pipe, choices, run).measure(
+                items, summarise, lambda share, text: progress(TIMING_SHARE + (1 - TIMING_SHARE) * share, 1.0, text)
+            )
         return ProofRun(run.info, summarise(), tuple(run.records), run.path if out else None)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from focuslab.analyzers.labels import without_sites
 from focuslab.analyzers.sensitivity import sensitivity_summary
 from focuslab.arguments import switch
+from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.latents import latents_at
 from focuslab.instrument.memory import check_fits, naming_what_did_not_fit
@@ -89,7 +90,11 @@ def measure_sensitivity(
         seed=seed,
         prompts=prompts,
     )
-    with place_of(out) as place, RunDirectory(place, info, force=force) as run:
+    with (
+        place_of(out) as place,
+        RunDirectory(place, info, force=force) as run,
+        eagerly(pipe.unet, "errors of its output are measured"),
+    ):
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
         work = [
             _Latents(p, s, step, groups[s], joint_choices(groups[s], (joint or {}).get(s, ())), expected[s].flops)

@@ -47,6 +47,8 @@ def timed_call(
     marks: list[tuple[Any, Any]] = []
     started: list[Any] = []
 
+    # Of a compiled UNet torch would compile its hooks too, again for each generation.
+    @torch.compiler.disable
     def on_unet(_unet, _args) -> None:
         # A scheduler of higher order calls the UNet several times a step.
         if not started:

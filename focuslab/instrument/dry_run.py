@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle
 from focuslab.models.kinds import KINDS, module_kinds
+from focuslab.models.sites import unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -37,6 +38,7 @@ class DryRun:
 
 def meta_unet(unet: nn.Module) -> nn.Module:
     """A UNet of the same configuration and dtype on the meta device, where tensors have shapes and no contents."""
+    unet = unet_of(unet)
     with torch.device("meta"):
         twin = type(unet).from_config(unet.config)
     # Not `twin.to`: diffusers logs a warning about casts there, and these tensors have no contents to lose.

@@ -11,6 +11,7 @@ from focuslab.errors import FocuslabError
 from focuslab.instrument.attach import Handle
 from focuslab.models.conditioning import GUIDANCE_SCALE, guided_inputs
 from focuslab.models.placement import device_of
+from focuslab.models.sites import unet_of
 
 Attach = Callable[[Any], AbstractContextManager[Handle]]
 """What attaches to a pipeline for a while, as a method does."""
@@ -27,7 +28,7 @@ class Probe:
     @torch.no_grad()
     def __init__(self, pipe, conditioning: dict[str, Tensor], latents: Tensor, step: int):
         self._pipe = pipe
-        self._unet: nn.Module = pipe.unet
+        self._unet: nn.Module = unet_of(pipe)
         self._step = step
         sample = latents.to(device_of(pipe), self._unet.dtype)
         self._inputs = {

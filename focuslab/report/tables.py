@@ -200,6 +200,8 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
         notes.append(f"The last column is {whole}, projected from the measured steps, not run.")
     if projected:
         notes.append(f"Not projected, a whole generation: {projected}.")
+    if summary.get("shares_of_eager"):
+        notes.append("Step times are of the compiled UNet. Shares of time are of the same UNet running eagerly.")
     over = summary.get("instrumented_over_plain")
     if over is None:
         notes.append("Not measured, the cost of the instrument.")

@@ -8,6 +8,7 @@ from typing import Any
 from focuslab.arguments import several, switch, text
 from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
+from focuslab.instrument.compiled import is_compiled
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.memory import check_fits
 from focuslab.instrument.timers import clock_for
@@ -106,6 +107,7 @@ def prepare(
             "embedders": _embedders(pipe, scorer),
             "reference": recordings.to_json() if recordings else None,
             "keep_audio": keep_audio,
+            "compiled": is_compiled(pipe.unet),
         },
         seed=seeds[0],
         prompts=[caption.text for caption in captions],

@@ -91,7 +91,7 @@ PROFILE = Fields(
             least=1,
         )
     },
-    {"stages": Items(_STAGE), "instrumented_over_plain": RATIO, "projected_steps": COUNT},
+    {"stages": Items(_STAGE), "shares_of_eager": Flag(), "instrumented_over_plain": RATIO, "projected_steps": COUNT},
     _once("rows", "seconds", "method"),
 )
 
