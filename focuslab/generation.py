@@ -11,13 +11,13 @@ import torch
 
 from focuslab.arguments import text
 from focuslab.audio import encode_wav
-from focuslab.environment import machine, versions
+from focuslab.environment import versions
 from focuslab.errors import FocuslabError, InputError
 from focuslab.files import already_there, check_place, failed, write_together
 from focuslab.methods import AnyMethod, Dense, Planned, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import GUIDANCE_SCALE
-from focuslab.models.identity import describe
+from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
 from focuslab.records import GENERATION_SCHEMA, Progress
@@ -84,6 +84,8 @@ def generate(
         if progress:
             progress(step + 1, steps, f"step {step + 1} of {steps}")
 
+    # Whatever in it cannot be read fails now and not after the generation.
+    making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
     before = time.perf_counter()
     with method(pipe) as handle:
         samples = pipe(
@@ -102,7 +104,7 @@ def generate(
             f"{device_of(pipe)}: try another dtype"
         )
     settings = {
-        **what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed),
+        **making,
         "sites": list(handle.grids),
         "sampling_rate": pipe.vocoder.config.sampling_rate,
         "samples": samples.size,
@@ -129,6 +131,6 @@ def what_makes(
         "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Planned) else None,
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "machine": machine(device_of(pipe)),
+        "machine": machine_of(pipe),
         "versions": versions(),
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from focuslab.attention.sdpa import lse_kernel_name
 from focuslab.environment import machine, versions
 from focuslab.errors import InputError
 from focuslab.models.fingerprint import fingerprint
@@ -84,6 +85,14 @@ def _foreign_processors(unet: nn.Module) -> dict[str, int]:
     return dict(sorted(Counter(named).items()))
 
 
+def machine_of(pipe) -> dict[str, Any]:
+    """Where a pipeline runs, with the kernels that return log-sum-exps there: recording and weighted keys need them."""
+    device = device_of(pipe)
+    widths = sorted({site.head_width for site in find_sites(pipe)})
+    kernels = dict.fromkeys(lse_kernel_name(device.type, pipe.unet.dtype, width) for width in widths)
+    return {**machine(device), "log_sum_exp": ", ".join(kernels)}
+
+
 def run_info(
     pipe, command: str, parameters: dict[str, Any], *, seed: int, prompts: Sequence[str], device: str | None = None
 ) -> RunInfo:
@@ -92,7 +101,7 @@ def run_info(
         command=command,
         model=describe(pipe),
         parameters=parameters,
-        machine=machine(device_of(pipe)),
+        machine=machine_of(pipe),
         versions=versions(),
         device=device or str(device_of(pipe)),
         dtype=str(pipe.unet.dtype).removeprefix("torch."),

@@ -1,6 +1,7 @@
 """Which device and which floating-point type a pipeline goes to."""
 
 import torch
+from torch import nn
 
 from focuslab.errors import InputError
 
@@ -10,6 +11,16 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def device_of(pipe) -> torch.device:
     """The device that a pipeline computes on, which is not where its weights rest when they are offloaded."""
     return torch.device(pipe._execution_device)
+
+
+def device_of_module(module: nn.Module) -> torch.device:
+    """The device that one component computes on, or a part of it that is called by itself."""
+    for part in module.modules():
+        # A hook of accelerate brings weights that rest elsewhere to this device when they are needed.
+        device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(module.parameters()).device
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:

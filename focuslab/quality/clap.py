@@ -66,7 +66,9 @@ class Clap(Embedder):
             raise InputError(f"captions {texts!r} cannot be embedded: expected a list of one text or more")
         import torch
 
-        rows = []
+        from focuslab.models.placement import device_of_module
+
+        rows, device = [], device_of_module(self.model.text_model)
         for start in range(0, len(texts), _TEXTS):
             tokens = self.tokenizer(
                 list(texts[start : start + _TEXTS]),
@@ -74,7 +76,7 @@ class Clap(Embedder):
                 truncation=True,
                 max_length=self._most_tokens,
                 return_tensors="pt",
-            ).to(self.model.device)
+            ).to(device)
             with torch.inference_mode():
                 found = self.model.get_text_features(tokens.input_ids, attention_mask=tokens.attention_mask)
             rows.append(_array(found.pooler_output))
@@ -89,6 +91,8 @@ class Clap(Embedder):
     def _embed(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
+        from focuslab.models.placement import device_of_module
+
         fused = self.model.config.audio_config.enable_fusion
         with _numpy_state():
             features = self.feature_extractor(
@@ -98,9 +102,10 @@ class Clap(Embedder):
                 truncation="fusion" if fused else "rand_trunc",
                 return_tensors="pt",
             ).input_features
-        features = features.to(self.model.device, self.model.dtype)
+        device = device_of_module(self.model.audio_model)
+        features = features.to(device, self.model.dtype)
         # No window is longer than the checkpoint takes; the extractor of fused ones would pick one and say it is.
-        is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self.model.device)
+        is_longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=device)
         with torch.inference_mode():
             found = self.model.get_audio_features(features, is_longer=is_longer)
         return _array(found.pooler_output)
