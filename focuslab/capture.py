@@ -21,7 +21,7 @@ from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
-from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
+from focuslab.instrument.memory import DoesNotFit, PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import LiteFocus
@@ -94,8 +94,10 @@ def capture_attention(
     out: a run directory; one that holds the same run is gone on with at the first prompt and length that is not
     complete. None keeps everything in memory only.
 
-    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or a
-    length whose predicted memory is not free; `FocuslabError` naming site, step and dtype where attention is not
+    A length whose predicted memory is not free is skipped; the summary names it with the bytes.
+
+    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or where
+    no length fits into the memory that is free; `FocuslabError` naming site, step and dtype where attention is not
     finite, with the steps before it on disk.
     """
     check_mel_latents(pipe)
@@ -118,7 +120,7 @@ def capture_attention(
     conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
     names = [site.name for site in chosen]
     twin = meta_unet(pipe.unet)
-    expected = {s: _expect(pipe, twin, conditioning[0], s, request, names) for s in lengths}
+    expected, skipped = _expect(pipe, twin, conditioning[0], lengths, request, names)
     pieces = {s: _pieces(s, chosen, run.grids, queries, crops) for s, run in expected.items()}
     _check_bytes(chosen, pieces, len(prompts) * len(capture_steps), array_bytes)
     for grid in dict.fromkeys(grid for run in expected.values() for grid in run.grids.values()):
@@ -147,14 +149,14 @@ def capture_attention(
         seed=seed,
         prompts=prompts,
     )
-    items = [_Item(p, s, expected[s].total_flops * steps) for s in lengths for p in range(len(prompts))]
+    items = [_Item(p, s, run.total_flops * steps) for s, run in expected.items() for p in range(len(prompts))]
     with (
         place_of(out) as place,
         RunDirectory(place, info, force=force) as run,
         eagerly(pipe.unet, "attention is recorded"),
     ):
         run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
-        _Capture(pipe, conditioning, request, pieces, names, run).measure(items, progress or (lambda *_: None))
+        _Capture(pipe, conditioning, request, pieces, names, run).measure(items, skipped, progress or (lambda *_: None))
         summary = attention_summary(run.info, run.records)
         return AttentionRun(run.info, summary, tuple(run.records), read_arrays(run.path), run.path if out else None)
 
@@ -223,16 +225,29 @@ def _check_labels(labels: Mapping[str, Labels], patterns: Mapping[str, Pattern],
 
 
 def _expect(
-    pipe, twin: nn.Module, conditioning: dict[str, Tensor], seconds: float, request: Request, names: list[str]
-) -> DryRun:
-    """A dry run of a recorded step. Raises `InputError` where it would not fit into memory."""
+    pipe, twin: nn.Module, conditioning: dict[str, Tensor], lengths: Sequence[float], request: Request, names: list[str]
+) -> tuple[dict[float, DryRun], list[dict[str, Any]]]:
+    """A dry run of a recorded step at each length where it fits into memory, and records of where it does not.
+
+    Raises `InputError` where it fits nowhere.
+    """
     # What is made one after the other is held one at a time: a few blocks and the most drawn keys are the peak.
     most = sorted(request.focus.items(), key=lambda named: named[1].cross_fraction)[-1:]
     sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
-    run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names))
-    check_fits(pipe, run.peak_bytes, f"recording at {seconds:g} s", "leave out this length")
-    return run
+    expected, skipped, refusals = {}, [], []
+    for seconds in lengths:
+        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names))
+        try:
+            check_fits(pipe, run.peak_bytes, f"recording at {seconds:g} s", "leave out this length")
+        except DoesNotFit as error:
+            refusals.append(error)
+            skipped.append(error.record(seconds, prompt=None))
+        else:
+            expected[seconds] = run
+    if not expected:
+        raise refusals[0]
+    return expected, skipped
 
 
 def _pieces(
@@ -291,9 +306,10 @@ class _Capture:
         self.clock = clock_for(self.device)
         self.plain_peaks: dict[float, int | None] = {}
 
-    def measure(self, items: Sequence[_Item], progress: Progress) -> None:
+    def measure(self, items: Sequence[_Item], skipped: Sequence[dict[str, Any]], progress: Progress) -> None:
         complete = {(r["prompt"], r["seconds"]) for r in self.run.records if r["kind"] == "pass"}
         self.run.keep(lambda record: (record["prompt"], record["seconds"]) in complete)
+        self.run.append(*skipped)
         total = sum(item.weight for item in items)
         done = sum(item.weight for item in items if item.key in complete)
         try:

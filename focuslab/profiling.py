@@ -16,7 +16,7 @@ from focuslab.instrument.attach import Handle
 from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_compiled
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
-from focuslab.instrument.memory import PeakMemory, check_fits, naming_what_did_not_fit
+from focuslab.instrument.memory import DoesNotFit, PeakMemory, check_fits, naming_what_did_not_fit
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import AnyMethod, Attachable, Bound, Method, as_methods
@@ -29,7 +29,7 @@ from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
-from focuslab.records import ProfileRun, Progress
+from focuslab.records import SKIPPED, ProfileRun, Progress
 from focuslab.store import RunDirectory, now, place_of
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
@@ -80,8 +80,10 @@ def profile(
     traced, while it runs eagerly, and the summary says so.
     out: a run directory; one that holds the same run is gone on with. None keeps the records in memory only.
 
-    Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or one
-    whose predicted memory is not free.
+    A method whose predicted memory is not free at a length is skipped there; the summary names it with the bytes.
+
+    Raises `InputError` before anything is run or written for a wrong argument, a length that is too short, or where
+    nothing fits into the memory that is free.
     """
     lengths = check_lengths(pipe, seconds)
     methods, prompt = as_methods(methods), text("a prompt", prompt)
@@ -94,7 +96,7 @@ def profile(
     clock_for(device_of(pipe))
 
     conditioning = encode_prompt(pipe, prompt)
-    expected = _expect(pipe, conditioning, subjects)
+    expected, skipped = _expect(pipe, conditioning, subjects, methods)
     info = run_info(
         pipe,
         "profile",
@@ -119,6 +121,11 @@ def profile(
         RunDirectory(place, info, force=force) as run,
         compiling_every_variant(pipe.unet),
     ):
+        # What fits may have changed since the run was stopped.
+        run.keep(lambda record: record["kind"] != SKIPPED)
+        run.append(*skipped)
+        subjects = {s: {label: own[label] for label in own if (s, label) in expected} for s, own in subjects.items()}
+        subjects = {s: own for s, own in subjects.items() if not methods.keys().isdisjoint(own)}
         _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
             _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
         )
@@ -174,17 +181,27 @@ def _bound(label: str, subject: _Subject) -> tuple[str, Bound]:
     return name, Bound(sites=method.sites)
 
 
-def _expect(pipe, conditioning, subjects: Subjects) -> dict[tuple[float, str], DryRun]:
-    """A dry run of each method at each length. Raises `InputError` for the first that would not fit into memory."""
+def _expect(pipe, conditioning, subjects: Subjects, asked_for) -> tuple[dict[tuple[float, str], DryRun], list[dict]]:
+    """A dry run of each method at each length where it fits into memory, and records of where one does not.
+
+    Raises `InputError` where none of those that were `asked_for` fits; bounds are measured beside them.
+    """
     twin = meta_unet(pipe.unet)
-    expected = {}
+    expected, skipped, refusals = {}, [], []
     for seconds, at_length in subjects.items():
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, subject in at_length.items():
             run = dry_run(twin, inputs, subject.method)
-            check_fits(pipe, run.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
-            expected[seconds, label] = run
-    return expected
+            try:
+                check_fits(pipe, run.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
+            except DoesNotFit as error:
+                refusals.append(error)
+                skipped.append(error.record(seconds, method=label, repeat=0))
+            else:
+                expected[seconds, label] = run
+    if not any(label in asked_for for _, label in expected):
+        raise refusals[0]
+    return expected, skipped
 
 
 def _items(subjects: Subjects, expected, steps, repeats, module_repeats, trace) -> list[_Item]:
@@ -321,6 +338,7 @@ class _Profiler:
                 "sparse": subject.sparse,
                 "bound": subject.bound,
                 "dense_steps": subject.dense_steps,
+                "compiled": self.compiled,
                 "kept_pairs": kept_pairs(subject.sites, self.pipe, run),
                 "flops": run.flops,
                 "predicted_peak_bytes": run.peak_bytes,
@@ -347,7 +365,7 @@ class _Profiler:
             [t.name or "unet", self.kinds[t.name], t.calls, t.inclusive_seconds, t.exclusive_seconds]
             for t in timer.times()
         ]
-        self._record(item, step_seconds=step_seconds, modules=modules, eager_beside_compiled=self.compiled)
+        self._record(item, step_seconds=step_seconds, modules=modules)
 
     def _measure_stage(self, item: _Item) -> None:
         seconds, peak, note = [], None, None
@@ -355,12 +373,16 @@ class _Profiler:
         if left_out:
             note = f"not measured: this model has stand-ins for {', '.join(left_out)}"
         else:
-            with PeakMemory(self.device) as memory:
-                start = self.clock.mark()
-                run_stage(self.pipe, item.label, self.prompt, item.seconds, self.seed)
-                end = self.clock.mark()
-                self.clock.synchronize()
-            seconds, peak = [self.clock.seconds(start, end)], memory.peak_bytes
+            try:
+                with PeakMemory(self.device) as memory:
+                    start = self.clock.mark()
+                    run_stage(self.pipe, item.label, self.prompt, item.seconds, self.seed)
+                    end = self.clock.mark()
+                    self.clock.synchronize()
+                seconds, peak = [self.clock.seconds(start, end)], memory.peak_bytes
+            except torch.OutOfMemoryError:
+                # No dry run predicts what a stage needs, and the steps of this length are measured.
+                note = f"not measured: it ran out of memory on {self.device}"
         self._record(item, stage_seconds=seconds, peak_bytes=peak, note=note)
 
     def _measure_trace(self, item: _Item) -> None:

@@ -108,11 +108,17 @@ def prove(
             progress=lambda done, total, text: progress(TIMING_SHARE * done / total, 1.0, text),
         )
         weights = {(row["seconds"], row["method"]): row["flops_per_step"] for row in timings.rows}
+        # Where one of the choices did not fit into memory there is nothing to compare.
+        compared = [s for s in lengths if all((s, name) in weights for name in choices)]
+        rows = [row for row in timings.rows if row["seconds"] in compared]
 
         def summarise() -> dict[str, Any]:
-            return proof_summary(run.records, timings.rows, predictions or {}, steps)
+            return {
+                **proof_summary(run.records, rows, predictions or {}, steps),
+                "skipped": timings.summary["skipped"],
+            }
 
-        items = [_Item(s, p, weights) for s in lengths for p in range(len(prompts))]
+        items = [_Item(s, p, weights) for s in compared for p in range(len(prompts))]
         with eagerly(pipe.unet, "a plan's errors and clips are made"):
             _Prover(pipe, choices, run).measure(
                 items, summarise, lambda share, text: progress(TIMING_SHARE + (1 - TIMING_SHARE) * share, 1.0, text)

@@ -37,6 +37,8 @@ from focuslab.records import (
     Progress,
     ProofRun,
     SensitivityRun,
+    skipped_in_words,
+    skipped_rows,
 )
 from focuslab.selection import Budget, Selection, check_budgets, select
 from focuslab.sensitivity import measure_sensitivity
@@ -227,14 +229,16 @@ def recommend(
     timings = Timings({})
 
     def choose() -> Selection:
-        return select(profile, sensitivity, attention, seconds=lengths, **budget, flops=flops, timings=timings)
+        found = select(profile, sensitivity, attention, seconds=measured, **budget, flops=flops, timings=timings)
+        return replace(found, notes=(*found.notes, *notes))
 
     measured_here = sensitivity is None
     if measured_here:
         sensitivity = measure({}, "sensitivity pass")
+    measured, notes = _measured(lengths, profile, sensitivity)
     selection = choose()
     # Only what this choice asks for counts, so that other plans' confirmations beside it do not change it.
-    asked_for: dict[float, list[Choice]] = {at: [] for at in lengths}
+    asked_for: dict[float, list[Choice]] = {at: [] for at in measured}
     for _ in range(CONFIRMATIONS if measured_here else 0):
         for at, choices in selection.to_confirm().items():
             asked_for[at] += choices
@@ -274,7 +278,7 @@ def recommend(
                 pipe,
                 plan,
                 proof_prompts,
-                lengths,
+                measured,
                 predictions=_predictions(selection, plan),
                 steps=steps,
                 seed=seed + 1,
@@ -285,6 +289,22 @@ def recommend(
             plan = replace(plan, evidence={**plan.evidence, "measured": _evidence(proof)})
         publish(path, run, selection, plan, proof)
     return Recommendation(plan, path, selection, proof, selection.notes)
+
+
+def _measured(
+    lengths: Sequence[float], profile: ProfileRun, sensitivity: SensitivityRun
+) -> tuple[list[float], list[str]]:
+    """The lengths at which neither dense nor the sensitivity pass was skipped for want of memory, and what was skipped
+    in words. Raises `InputError` where there is none."""
+    rows = {
+        "the profile": [row for row in skipped_rows(profile.records) if row["method"] == "dense"],
+        "the sensitivity pass": skipped_rows(sensitivity.records),
+    }
+    left = [s for s in lengths if not any(row["seconds"] == s for found in rows.values() for row in found)]
+    notes = [f"{where}: {words}" for where, found in rows.items() for words in skipped_in_words(found)]
+    if not left:
+        raise InputError(f"nothing can be chosen at any length: {'; '.join(notes)}")
+    return left, notes
 
 
 def profiled(methods: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from focuslab.arguments import switch
 from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.latents import latents_at
-from focuslab.instrument.memory import check_fits, naming_what_did_not_fit
+from focuslab.instrument.memory import DoesNotFit, check_fits, naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
 from focuslab.methods import Bound, parse_method, parse_methods
 from focuslab.methods.base import Attachable, check_count, check_seed
@@ -27,7 +27,7 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites
 from focuslab.prompts import check_prompts
-from focuslab.records import Progress, SensitivityRun
+from focuslab.records import SKIPPED, Progress, SensitivityRun
 from focuslab.store import RunDirectory, now, place_of, read_arrays
 from focuslab.trials import Choice, Group, choice_key, groups_of, joint_choices, recorded_steps
 
@@ -63,8 +63,10 @@ def measure_sensitivity(
     out: a run directory; one that holds the same run is gone on with at the first error that is missing. None keeps the
     records in memory only.
 
-    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or a
-    length whose predicted memory is not free; `FocuslabError` where an output is not finite.
+    A length whose predicted memory is not free is skipped; the summary names it with the bytes.
+
+    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or where
+    no length fits into the memory that is free; `FocuslabError` where an output is not finite.
     """
     check_mel_latents(pipe)
     prompts = check_prompts(prompts)
@@ -73,7 +75,7 @@ def measure_sensitivity(
     per_site = switch("per_site", per_site)
     methods = None if methods is None else list(parse_methods(methods))
     conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
-    expected = {s: _expect(pipe, conditioning[0], s) for s in lengths}
+    expected, skipped = _expect(pipe, conditioning[0], lengths)
     blocks = {site.name: site.block for site in find_sites(pipe)}
     groups = {s: groups_of(blocks, e.flop_share, per_site, methods) for s, e in expected.items()}
     info = run_info(
@@ -95,16 +97,19 @@ def measure_sensitivity(
         RunDirectory(place, info, force=force) as run,
         eagerly(pipe.unet, "errors of its output are measured"),
     ):
+        run.keep(lambda record: record["kind"] != SKIPPED)
+        run.append(*skipped)
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
         work = [
             _Latents(p, s, step, groups[s], joint_choices(groups[s], (joint or {}).get(s, ())), expected[s].flops)
             for s in lengths
+            if s not in {record["seconds"] for record in skipped}
             for p in range(len(prompts))
             for step in info.parameters["recorded_steps"][f"{s:g}"][p]
         ]
         _Pass(pipe, conditioning, run).measure(work, progress or (lambda *_: None))
         asked_for = {key for latents in work for key in latents.trials()}
-        records = tuple(r for r in run.records if r["kind"] == "trajectory" or _key(r) in asked_for)
+        records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or _key(r) in asked_for)
         return SensitivityRun(run.info, sensitivity_summary(records), records, run.path if out else None)
 
 
@@ -117,19 +122,34 @@ class _Expected:
     grids: dict[str, list[int]]
 
 
-def _expect(pipe, conditioning: dict[str, Tensor], seconds: float) -> _Expected:
-    """A dry run. Raises `InputError` where a dense step would not fit into memory."""
-    run = dry_run(meta_unet(pipe.unet), unet_inputs(pipe, conditioning, seconds), Bound(sites="*"))
+def _expect(
+    pipe, conditioning: dict[str, Tensor], lengths: Sequence[float]
+) -> tuple[dict[float, _Expected], list[dict[str, Any]]]:
+    """Of a dry run at each length, and records of lengths at which a dense step does not fit into memory.
+
+    Raises `InputError` where it fits nowhere.
+    """
+    twin = meta_unet(pipe.unet)
     width = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
-    # Two products of N x N x width, two operations each, for both halves of the guidance batch.
-    cores = {name: 8 * grid.tokens**2 * width[name] for name, grid in run.grids.items()}
-    flops = run.total_flops + sum(cores.values())
-    check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
-    return _Expected(
-        flops,
-        {name: core / flops for name, core in cores.items()},
-        {name: [grid.time, grid.mel_rows] for name, grid in run.grids.items()},
-    )
+    expected, skipped, refusals = {}, [], []
+    for seconds in lengths:
+        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"))
+        try:
+            check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
+        except DoesNotFit as error:
+            refusals.append(error)
+            skipped.append(error.record(seconds))
+        # Two products of N x N x width, two operations each, for both halves of the guidance batch.
+        cores = {name: 8 * grid.tokens**2 * width[name] for name, grid in run.grids.items()}
+        flops = run.total_flops + sum(cores.values())
+        expected[seconds] = _Expected(
+            flops,
+            {name: core / flops for name, core in cores.items()},
+            {name: [grid.time, grid.mel_rows] for name, grid in run.grids.items()},
+        )
+    if len(skipped) == len(lengths):
+        raise refusals[0]
+    return expected, skipped
 
 
 @dataclass(frozen=True)
@@ -183,7 +203,7 @@ class _Pass:
         self.steps: int = run.info.parameters["steps"]
 
     def measure(self, work: Sequence[_Latents], progress: Progress) -> None:
-        done_before = {_key(record) for record in self.run.records}
+        done_before = {_key(record) for record in self.run.records if record["kind"] != SKIPPED}
         all_trials = [(latents, latents.trials()) for latents in work]
         total = sum(latents.weight * len(trials) for latents, trials in all_trials)
         left = [(latents, {k: v for k, v in trials.items() if k not in done_before}) for latents, trials in all_trials]

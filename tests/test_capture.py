@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab import AttentionRun, LiteFocus, capture_attention
+from focuslab.attention.sdpa import lse_kernel
 from focuslab.capture import default_capture_steps
 from focuslab.errors import FocuslabError, InputError
 from focuslab.instrument.call_records import rounded
@@ -385,13 +386,27 @@ def test_a_query_has_to_be_in_the_grid_of_every_length(pipe):
         capture_attention(pipe, "rain", (1.28, 0.64), steps=1, queries=[(9, 0)], **FEW)
 
 
-def test_a_length_that_does_not_fit_is_refused_with_its_bytes(pipe, tmp_path, monkeypatch):
+def test_a_length_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
-    with pytest.raises(
-        InputError, match=r"recording at 640 s needs \d+\.\d GB beside the weights and 0\.1 GB are free"
-    ):
-        capture_attention(pipe, "rain", (0.64, 640), out=tmp_path / "run", **FEW)
-    assert not (tmp_path / "run").exists()
+    given = {"steps": 1, "out": tmp_path / "run", **FEW}
+    for _ in range(2):
+        run = capture_attention(pipe, "rain", (0.64, 640), **given)
+        (skipped,) = run.summary["skipped"]
+        assert run.summary["seconds"] == [0.64] and skipped["seconds"] == 640
+        assert skipped["needed_bytes"] > skipped["free_bytes"] == 100_000_000
+    assert "640 s" in repr(run)
+    with pytest.raises(InputError, match=r"recording at 640 s needs \d+\.\d GB"):
+        capture_attention(pipe, "rain", (640,), **{**given, "out": tmp_path / "other"})
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_torch_without_the_kernels_is_named(pipe, monkeypatch, caplog):
+    lse_kernel.cache_clear()
+    monkeypatch.setattr("focuslab.attention.sdpa.KERNELS", {})
+    run = capture_attention(pipe, "rain", (0.64,), steps=1, **FEW)
+    lse_kernel.cache_clear()
+    assert run.info.machine["log_sum_exp"] == run.summary["log_sum_exp"] == "unfused"
+    assert "unfused" in caplog.text and "fused kernel" in repr(run)
 
 
 def test_a_pipeline_without_mel_latents_is_refused_with_what_it_is():

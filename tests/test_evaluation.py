@@ -174,3 +174,11 @@ def test_memory_that_is_not_there_is_refused(pipe, monkeypatch):
     monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="dense at 0.64 s needs .* leave out this length or this method"):
         evaluate(pipe, PROMPTS, **SHORT)
+
+
+def test_a_length_that_does_not_fit_is_skipped(pipe, monkeypatch):
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
+    run = evaluate(pipe, PROMPTS, **{**SHORT, "seconds": (0.64, 640)})
+    assert {row["seconds"] for row in run.rows} == {0.64}
+    assert {row["seconds"] for row in run.summary["skipped"]} == {640}
+    assert "640 s" in repr(run)

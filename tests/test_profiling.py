@@ -12,6 +12,8 @@ from focuslab.analyzers.cost import record_key
 from focuslab.errors import FocuslabError, InputError
 from focuslab.methods import Bound, LiteFocus
 from focuslab.models.sites import find_sites, select_sites
+from focuslab.report.page.sources import find
+from focuslab.report.tables import profile_table
 from focuslab.store import RECORDS, RUN, SUMMARY
 
 SHORT = {"seconds": (1.28, 2.56), "methods": ("dense", "litefocus"), "repeats": 2}
@@ -199,13 +201,25 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_a_length_that_does_not_fit_is_refused_with_its_bytes(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 200_000_000)
-    with pytest.raises(
-        InputError, match=r"naive at 160 s needs \d+\.\d GB beside the weights and 0\.2 GB are free on cpu"
-    ):
-        profile(pipe, (0.64, 160), ("dense", "naive"), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_a_method_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
+    def free(size):
+        monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: size)
+
+    free(12_000_000)
+    run = profile(pipe, (0.64, 5.12, 80), ("dense", "naive"), repeats=1, out=tmp_path)
+    assert {(row["seconds"], row["method"]) for row in run.rows} == {(0.64, "dense"), (0.64, "naive"), (5.12, "dense")}
+    skipped = run.summary["skipped"]
+    assert [(row["seconds"], row["method"]) for row in skipped] == [(5.12, "naive"), (80, "dense"), (80, "naive")]
+    assert all(row["needed_bytes"] > row["free_bytes"] == 12_000_000 for row in skipped)
+    assert "naive at 5.12 s: it needs" in profile_table(run.summary)
+    assert find([tmp_path]).of("profile")[0].gaps == []
+    free(1_000_000_000)
+    again = profile(pipe, (0.64, 5.12, 80), ("dense", "naive"), repeats=1, out=tmp_path)
+    assert again.summary["skipped"][0]["seconds"] == 80 and again.row(5.12, "naive")
+    assert again.row(0.64, "dense") == run.row(0.64, "dense")
+
+
+def test_where_nothing_fits_the_profile_is_refused(pipe):
     with pytest.raises(InputError, match=r"dense at 1e\+09 s needs \d+\.\d GB"):
         profile(pipe, (1e9,), ("dense", "litefocus"))
 

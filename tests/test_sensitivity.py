@@ -174,3 +174,13 @@ def test_a_length_that_does_not_fit_is_refused(pipe, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="the sensitivity pass at 0.64 s needs"):
         measure_sensitivity(pipe, "rain", **GIVEN, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_length_that_does_not_fit_is_skipped(pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
+    for _ in range(2):
+        run = measure_sensitivity(pipe, "rain", **{**GIVEN, "seconds": (0.64, 640)}, out=tmp_path)
+    (skipped,) = run.summary["skipped"]
+    assert skipped["seconds"] == 640 and skipped["needed_bytes"] > 100_000_000
+    assert {row["seconds"] for row in run.summary["rows"]} == {0.64}
+    assert sum(record["kind"] == "skipped" for record in run.records) == 1

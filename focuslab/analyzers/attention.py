@@ -11,7 +11,7 @@ import numpy as np
 from focuslab.analyzers.calls import Calls, Record, calls_of, finished, together
 from focuslab.analyzers.intervals import FEWEST, LEVEL, RESAMPLES, bootstrap_interval
 from focuslab.analyzers.verdict import verdict
-from focuslab.records import ATTENTION_SCHEMA, RunInfo
+from focuslab.records import ATTENTION_SCHEMA, RunInfo, skipped_rows
 
 NEAR_TRAINING = 1.1
 """The length measured nearest to the training length stands for it if it is not further off than this factor."""
@@ -49,6 +49,8 @@ def attention_summary(info: RunInfo, records: Iterable[Record]) -> dict[str, Any
         "blocks": _rows(blocks, parameters["sites"], reference),
         "interval": _interval_note(sites.values()),
         "seconds": lengths,
+        "skipped": skipped_rows(records),
+        "log_sum_exp": info.machine.get("log_sum_exp"),
         "training_seconds": training,
         "training_length": reference,
         "cost": cost,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from focuslab.records import PROFILE_SCHEMA
+from focuslab.records import PROFILE_SCHEMA, skipped_rows
 
 PROJECTED_STEPS = 200
 """Steps of the whole generation that is projected: AudioLDM2's own default, and the paper's."""
@@ -32,6 +32,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         if r["kind"] == "modules":
             modules[_key(r)].append(r)
     stages = _stages(records)
+    compiled = any(r.get("compiled") for r in expected.values())
     rows = []
     for key, values in plain.items():
         seconds, _method = key
@@ -47,8 +48,10 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         "schema": PROFILE_SCHEMA,
         "rows": rows,
         "stages": stages,
-        "shares_of_eager": any(r.get("eager_beside_compiled") for recorded in modules.values() for r in recorded),
-        "instrumented_over_plain": _instrument_cost(modules, plain),
+        "skipped": skipped_rows(records),
+        "shares_of_eager": compiled,
+        # Most of the difference between an eager step and a compiled one is not the instrument's.
+        "instrumented_over_plain": None if compiled else _instrument_cost(modules, plain),
         "projected_steps": PROJECTED_STEPS,
     }
 
@@ -59,6 +62,7 @@ def merge_summaries(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "schema": PROFILE_SCHEMA,
         "rows": [row for summary in summaries for row in summary["rows"]],
         "stages": [stage for summary in summaries for stage in summary["stages"]],
+        "skipped": [row for summary in summaries for row in summary.get("skipped") or ()],
         "shares_of_eager": any(summary.get("shares_of_eager") for summary in summaries),
         "instrumented_over_plain": summaries[0]["instrumented_over_plain"],
         "projected_steps": PROJECTED_STEPS,
@@ -175,12 +179,8 @@ def _projection(row: Record, dense_step_seconds: float | None, stages: Sequence[
 
 
 def _instrument_cost(modules: dict, plain: dict) -> float | None:
-    """Median instrumented over median plain step, where the two were interleaved most often.
-
-    None where the instrumented steps are eager and the plain ones compiled: most of the difference would be that.
-    """
-    comparable = {k: rs for k, rs in modules.items() if not any(r.get("eager_beside_compiled") for r in rs)}
-    pairs = {key: len(recorded) for key, recorded in comparable.items() if key in plain}
+    """Median instrumented over median plain step, where the two were interleaved most often."""
+    pairs = {key: len(recorded) for key, recorded in modules.items() if key in plain}
     if not pairs:
         return None
     key = max(pairs, key=pairs.get)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from focuslab.analyzers.intervals import bootstrap_interval
-from focuslab.records import SENSITIVITY_SCHEMA
+from focuslab.records import SENSITIVITY_SCHEMA, SKIPPED, skipped_rows
 
 
 def sensitivity_summary(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -17,8 +17,11 @@ def sensitivity_summary(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     and recorded steps, with the interval over prompts (None with one prompt). "cost": seconds that the pass took, by
     length: of the dense generations, and of the errors.
     """
+    records = list(records)
     alone, together, cost = defaultdict(list), defaultdict(list), defaultdict(lambda: [0.0, 0.0, 0])
     for record in records:
+        if record["kind"] == SKIPPED:
+            continue
         spent = cost[record["seconds"]]
         spent[record["kind"] != "trajectory"] += record["seconds_elapsed"]
         if record["kind"] == "sensitivity":
@@ -40,6 +43,7 @@ def sensitivity_summary(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             {"seconds": seconds, "trajectory_seconds": trajectory, "errors_seconds": errors, "errors": count}
             for seconds, (trajectory, errors, count) in cost.items()
         ],
+        "skipped": skipped_rows(records),
     }
 
 

@@ -5,6 +5,7 @@ kernels are reachable as private ATen operators; they sit behind `attention_with
 small tensors against `torch.logsumexp` and falls back to a blockwise computation where none agrees.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from focuslab.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 LSE_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 """Largest difference of a kernel's log-sum-exp from `torch.logsumexp` at which the probe accepts it, by dtype."""
@@ -91,6 +94,12 @@ def _cuda_efficient(q, k, v, scale):
 KERNELS: dict[str, tuple[Callable, ...]] = {"cpu": (_cpu_flash,), "cuda": (_cuda_flash, _cuda_efficient)}
 
 
+def lse_kernel_name(device_type: str, dtype: torch.dtype, head_width: int) -> str:
+    """Name of the fused kernel that `attention_with_lse` runs there, or "unfused" where there is none."""
+    kernel = lse_kernel(device_type, dtype, head_width)
+    return "unfused" if kernel is None else kernel.__name__.removeprefix("_")
+
+
 @cache
 def lse_kernel(device_type: str, dtype: torch.dtype, head_width: int) -> Callable | None:
     """The fused kernel for this device type, dtype and head width that returns a right log-sum-exp, or None.
@@ -135,4 +144,11 @@ def _first_right_kernel(device_type: str, dtype: torch.dtype, head_width: int) -
                 and torch.allclose(out.float(), expected_out.float(), rtol=0, atol=tolerance)
             ):
                 return index
+    logger.warning(
+        "no fused attention of this torch returns log-sum-exps for %s, %s, heads of width %d: they are computed "
+        "unfused, a block of queries at a time, which takes longer",
+        device_type,
+        str(dtype).removeprefix("torch."),
+        head_width,
+    )
     return None

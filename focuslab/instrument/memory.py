@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from focuslab.errors import FocuslabError, InputError
 from focuslab.models.placement import device_of
+from focuslab.records import SKIPPED
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
@@ -40,16 +42,37 @@ def available_bytes(device: torch.device | str) -> int:
     return max(available, 0)
 
 
+class DoesNotFit(InputError):
+    """A length or a method that needs more memory than is free."""
+
+    def __init__(self, message: str, needed_bytes: int, free_bytes: int):
+        super().__init__(message)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+    def record(self, seconds: float, **of: Any) -> dict[str, Any]:
+        """A record of what was skipped for it at a length; `of` says what else it is of."""
+        return {
+            "kind": SKIPPED,
+            "seconds": seconds,
+            **of,
+            "needed_bytes": self.needed_bytes,
+            "free_bytes": self.free_bytes,
+        }
+
+
 def check_fits(pipe, peak_bytes: int, what: str, instead: str) -> None:
-    """Raise `InputError` where `what` needs more than is free on the pipeline's device. peak_bytes: predicted by a dry
+    """Raise `DoesNotFit` where `what` needs more than is free on the pipeline's device. peak_bytes: predicted by a dry
     run, the UNet's weights included, which are there already."""
     device = device_of(pipe)
     needed = peak_bytes - sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     free = available_bytes(device)
     if needed > free:
-        raise InputError(
+        raise DoesNotFit(
             f"{what} needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are free on {device}: "
-            f"{instead}"
+            f"{instead}",
+            needed,
+            free,
         )
 
 

@@ -31,6 +31,7 @@ from focuslab.records.runs import (
     Run,
     SensitivityRun,
 )
+from focuslab.records.skipped import SKIPPED, skipped_in_words, skipped_rows
 from focuslab.records.tabular import (
     Tabular,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "RECOMMENDATION_SCHEMA",
     "RUN_SCHEMA",
     "SENSITIVITY_SCHEMA",
+    "SKIPPED",
     "AttentionRun",
     "EvaluationRun",
     "Plan",
@@ -61,6 +63,8 @@ __all__ = [
     "check_schema",
     "check_summary",
     "differences",
+    "skipped_in_words",
+    "skipped_rows",
 ]
 
 Progress = Callable[[float, float, str], None]

@@ -6,7 +6,7 @@ Needs the standard library only.
 from collections.abc import Mapping
 
 from focuslab.analyzers.verdict import counted
-from focuslab.records import PROOF_SCHEMA, check_summary
+from focuslab.records import PROOF_SCHEMA, check_summary, skipped_in_words
 from focuslab.report.tables import SECONDS
 from focuslab.report.text import NOTHING, Column, Table, formatter, in_markdown, in_terminal, percent, times
 
@@ -77,7 +77,7 @@ def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
     silent = sum(row["silent"] for row in rows)
     if silent:
         notes.append(f"{silent} sounds were left out: they or their dense sound are all zeros.")
-    return notes
+    return [*notes, *skipped_in_words(summary.get("skipped") or ())]
 
 
 def _interval(row: Mapping, name: str, factor: float = 1.0) -> str:

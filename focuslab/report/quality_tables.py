@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from focuslab.records import RunInfo
+from focuslab.records import RunInfo, skipped_in_words
 from focuslab.report.paper import METRICS as PAPER_METRICS
 from focuslab.report.paper import SPEEDUP, differences, paper_value
 from focuslab.report.quality_rows import embedder_of, evaluation_rows, in_brackets, metric_of, metrics_of, scale_of
@@ -91,6 +91,7 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
         tables.append(Table("Beside the dense sound of the same seed", columns, _about(summary, beside_dense)))
     tables[-1].notes.extend(_count_notes(rows))
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
+    tables[-1].notes.extend(skipped_in_words(summary.get("skipped") or ()))
     return tables
 
 

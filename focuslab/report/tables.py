@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from focuslab.errors import InputError
-from focuslab.records import PROFILE_SCHEMA, check_summary
+from focuslab.records import PROFILE_SCHEMA, check_summary, skipped_in_words
 from focuslab.report.attention_rows import attention_rows, fractions_of
 from focuslab.report.text import (
     NOT_MEASURED,
@@ -167,7 +167,7 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
     def lacking(key: str, among: Iterable[Mapping] = rows) -> str:
         return at_lengths((row["method"], row["seconds"]) for row in among if row.get(key) is None)
 
-    notes = []
+    notes = skipped_in_words(summary.get("skipped") or ())
     if any(is_bound(row["method"]) for row in rows):
         notes.append("bound: the time if the attention core of the chosen sites cost nothing; a reference, no method.")
     if any(row.get("ideal_seconds") is not None for row in rows):
@@ -270,7 +270,7 @@ def attention_tables(summary: Mapping) -> list[Table]:
 
 def _attention_notes(summary: Mapping, rows: Sequence[Mapping]) -> list[str]:
     interval = summary["interval"]
-    notes = []
+    notes = skipped_in_words(summary.get("skipped") or ())
     if any(row["lift"] is not None for row in rows):
         prompts = ", ".join(str(n) for n in sorted({row["prompts"] for row in rows}))
         notes.append(
@@ -292,6 +292,8 @@ def _attention_notes(summary: Mapping, rows: Sequence[Mapping]) -> list[str]:
             f"Entropy grew, in nats, since {summary['training_length']:g} s, which stands for {training}; beside it, "
             "what uniform attention would have."
         )
+    if "unfused" in (summary.get("log_sum_exp") or ""):
+        notes.append("Recorded without a fused kernel: none of this torch returns log-sum-exps for these heads.")
     over = summary["capture_over_plain"]
     notes.append(
         "Not measured, the cost of recording."

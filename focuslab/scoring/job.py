@@ -10,7 +10,7 @@ from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
 from focuslab.instrument.compiled import is_compiled
 from focuslab.instrument.dry_run import dry_run, meta_unet
-from focuslab.instrument.memory import check_fits
+from focuslab.instrument.memory import DoesNotFit, check_fits
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
@@ -23,7 +23,7 @@ from focuslab.quality.audioset import CHECKPOINT as TAGGER
 from focuslab.quality.audioset import load_audioset_tagger
 from focuslab.quality.clap import CHECKPOINT, clap_of, load_clap
 from focuslab.quality.embedders import Embedder
-from focuslab.records import RunInfo
+from focuslab.records import RunInfo, skipped_rows
 from focuslab.scoring.items import Work
 from focuslab.scoring.metrics import FEWEST, GROUPS, METRICS, parse_metrics
 from focuslab.scoring.reference import Reference, find_reference
@@ -37,7 +37,8 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Job:
-    """A checked evaluation. flops: of one denoising step, by length and method: what an item's share of the work is
+    """A checked evaluation. skipped: rows of lengths at which a method does not fit into memory, which are no part of
+    the work. flops: of one denoising step, by length and method: what an item's share of the work is
     reckoned from."""
 
     work: Work
@@ -46,6 +47,7 @@ class Job:
     reference: Reference | None
     flops: dict[tuple[float, str], int]
     info: RunInfo
+    skipped: tuple[dict[str, Any], ...] = ()
 
 
 def prepare(
@@ -93,6 +95,8 @@ def prepare(
                 f"{', '.join(NAMES)}, or name other metrics"
             )
     scorer = _load_scorer(pipe, metrics, OWN if clap is None and home_made else clap, tagger, offline)
+    flops, skipped = _expect(pipe, lengths, methods, captions[0].text)
+    lengths = [s for s in lengths if not any(row["seconds"] == s for row in skipped)]
     work = Work(captions, tuple(lengths), tuple(methods), tuple(seeds))
     info = run_info(
         pipe,
@@ -114,7 +118,7 @@ def prepare(
         # Which of several GPUs it is differs between processes.
         device=device_of(pipe).type,
     )
-    return Job(work, methods, scorer, recordings, _expect(pipe, lengths, methods, captions[0].text), info)
+    return Job(work, methods, scorer, recordings, flops, info, tuple(skipped))
 
 
 def _are_paired(metrics: Iterable[str]) -> bool:
@@ -154,15 +158,27 @@ def _embedders(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _expect(pipe, lengths, methods, prompt: str) -> dict[tuple[float, str], int]:
-    """FLOPs of a denoising step. Raises `InputError` for the first length and method that would not fit into memory."""
+def _expect(pipe, lengths, methods, prompt: str) -> tuple[dict[tuple[float, str], int], list[dict[str, Any]]]:
+    """FLOPs of a denoising step, and a row for each length and method that does not fit into memory.
+
+    Methods are compared clip by clip, so a length counts only where all of them fit. Raises `InputError` where that is
+    nowhere.
+    """
     conditioning = encode_prompt(pipe, prompt)
     twin = meta_unet(pipe.unet)
-    flops = {}
+    flops, refused, refusals = {}, [], []
     for seconds in lengths:
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, method in methods.items():
             expected = dry_run(twin, inputs, method.at_every_step())
-            check_fits(pipe, expected.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
+            try:
+                check_fits(
+                    pipe, expected.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method"
+                )
+            except DoesNotFit as error:
+                refusals.append(error)
+                refused.append(error.record(seconds, method=label))
             flops[seconds, label] = expected.total_flops
-    return flops
+    if {record["seconds"] for record in refused} == set(lengths):
+        raise refusals[0]
+    return flops, skipped_rows(refused)

@@ -77,6 +77,7 @@ class Worker:
                     records[0, work.number_of(record)] = record
             merged = [records[key] for key in sorted(records)]
             summary = evaluation_summary(self.run.info, merged, work, self.reader)
+            summary["skipped"] = list(self.job.skipped)
             self.run.merge(merged)
             self.run.write_summary(summary)
             self.run.note(ended=self.run.info.ended or now())

@@ -48,6 +48,7 @@ _MODULE = Fields(
     {"name": Text(1000, least=1), "kind": NAME},
     {"calls": COUNT, "inclusive_seconds": AMOUNT, "exclusive_seconds": AMOUNT, "flops": AMOUNT},
 )
+_SKIPPED = Fields({"seconds": LENGTH, "needed_bytes": AMOUNT, "free_bytes": AMOUNT}, {"method": NAME})
 _STAGE = Fields({"seconds": LENGTH, "stage": NAME}, {"stage_seconds_median": DURATION, "note": Text()})
 
 
@@ -91,7 +92,13 @@ PROFILE = Fields(
             least=1,
         )
     },
-    {"stages": Items(_STAGE), "shares_of_eager": Flag(), "instrumented_over_plain": RATIO, "projected_steps": COUNT},
+    {
+        "stages": Items(_STAGE),
+        "skipped": Items(_SKIPPED),
+        "shares_of_eager": Flag(),
+        "instrumented_over_plain": RATIO,
+        "projected_steps": COUNT,
+    },
     _once("rows", "seconds", "method"),
 )
 
@@ -145,6 +152,8 @@ ATTENTION = Fields(
         "sites": Items(_PLACE, 20_000),
         "interval": Fields({}, {"level": SHARE, "over": NAME, "resamples": COUNT, "note": Text()}),
         "training_length": LENGTH,
+        "log_sum_exp": Text(LABEL),
+        "skipped": Items(_SKIPPED),
         "capture_over_plain": RATIO,
         "peak_bytes": AMOUNT,
     },
@@ -182,6 +191,7 @@ EVALUATION = Fields(
         "scorer_is_own": Flag(),
         "scoring_over_generating": AMOUNT,
         "footnotes": Items(Text(), 200),
+        "skipped": Items(_SKIPPED),
     },
     _once("rows", "seconds", "method"),
 )
