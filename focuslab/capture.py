@@ -19,9 +19,9 @@ from focuslab.grid import Grid
 from focuslab.instrument.call_records import attention_record
 from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.denoising import denoise
-from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
+from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
-from focuslab.instrument.memory import DoesNotFit, PeakMemory, check_fits, naming_what_did_not_fit
+from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
 from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import LiteFocus
@@ -237,14 +237,14 @@ def _expect(
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
     expected, skipped, refusals = {}, [], []
     for seconds in lengths:
-        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names))
+        inputs, what = unet_inputs(pipe, conditioning, seconds), f"recording at {seconds:g} s"
         try:
-            check_fits(pipe, run.peak_bytes, f"recording at {seconds:g} s", "leave out this length")
+            expected[seconds] = dry_run_that_fits(
+                pipe, twin, inputs, lambda unet: recorder.attach(unet, names), what, "leave out this length"
+            )
         except DoesNotFit as error:
             refusals.append(error)
             skipped.append(error.record(seconds, prompt=None))
-        else:
-            expected[seconds] = run
     if not expected:
         raise refusals[0]
     return expected, skipped

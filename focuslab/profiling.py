@@ -15,8 +15,8 @@ from focuslab.errors import InputError
 from focuslab.instrument.attach import Handle
 from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_compiled
 from focuslab.instrument.denoising import denoise
-from focuslab.instrument.dry_run import DryRun, dry_run, meta_unet
-from focuslab.instrument.memory import DoesNotFit, PeakMemory, check_fits, naming_what_did_not_fit
+from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
+from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import AnyMethod, Attachable, Bound, Method, as_methods
@@ -191,14 +191,12 @@ def _expect(pipe, conditioning, subjects: Subjects, asked_for) -> tuple[dict[tup
     for seconds, at_length in subjects.items():
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, subject in at_length.items():
-            run = dry_run(twin, inputs, subject.method)
+            what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
             try:
-                check_fits(pipe, run.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method")
+                expected[seconds, label] = dry_run_that_fits(pipe, twin, inputs, subject.method, what, instead)
             except DoesNotFit as error:
                 refusals.append(error)
                 skipped.append(error.record(seconds, method=label, repeat=0))
-            else:
-                expected[seconds, label] = run
     if not any(label in asked_for for _, label in expected):
         raise refusals[0]
     return expected, skipped

@@ -235,7 +235,7 @@ def recommend(
     measured_here = sensitivity is None
     if measured_here:
         sensitivity = measure({}, "sensitivity pass")
-    measured, notes = _measured(lengths, profile, sensitivity)
+    measured, notes = measured_lengths(lengths, profile, sensitivity)
     selection = choose()
     # Only what this choice asks for counts, so that other plans' confirmations beside it do not change it.
     asked_for: dict[float, list[Choice]] = {at: [] for at in measured}
@@ -291,7 +291,7 @@ def recommend(
     return Recommendation(plan, path, selection, proof, selection.notes)
 
 
-def _measured(
+def measured_lengths(
     lengths: Sequence[float], profile: ProfileRun, sensitivity: SensitivityRun
 ) -> tuple[list[float], list[str]]:
     """The lengths at which neither dense nor the sensitivity pass was skipped for want of memory, and what was skipped

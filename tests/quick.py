@@ -31,7 +31,7 @@ def remember_dry_runs(patch):
 
     Captures that go through it have to ask for the same.
     """
-    for module in ("capture", "profiling", "sensitivity"):
+    for module in ("instrument.dry_run", "sensitivity"):
         patch.setattr(f"focuslab.{module}.dry_run", _remembered)
 
 

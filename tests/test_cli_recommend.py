@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from focuslab import Plan, evaluate
+from focuslab.errors import InputError
 from focuslab.instrument.probe import Probe
-from focuslab.recommendation import TIMED_CHOICES, TIMED_REPEATS, recommend
+from focuslab.recommendation import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
 from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
 from focuslab.report.choice_table import choice_markdown
 from focuslab.scoring.launch import Share
@@ -90,6 +92,20 @@ def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_
         progress=lambda *_: pytest.fail("nothing was left to do"),
     )
     assert again.path.read_bytes() == before
+
+
+def test_a_length_that_does_not_fit_is_left_out_and_named():
+    def run(*skipped):
+        records = [
+            {"kind": "skipped", "seconds": s, "method": m, "needed_bytes": 9e9, "free_bytes": 1e9} for s, m in skipped
+        ]
+        return SimpleNamespace(records=records)
+
+    left, notes = measured_lengths([10.0, 20.0, 40.0], run((20.0, "tome"), (40.0, "dense")), run())
+    assert left == [10.0, 20.0] and len(notes) == 1 and "40 s" in notes[0] and "9.00 GB" in notes[0]
+    assert measured_lengths([10.0, 20.0], run(), run((20.0, None)))[0] == [10.0]
+    with pytest.raises(InputError, match="10 s"):
+        measured_lengths([10.0], run((10.0, "dense")), run())
 
 
 @pytest.mark.parametrize("min_speedup, rounds", [("paper", 1), (1.2, TIMED_CHOICES)])

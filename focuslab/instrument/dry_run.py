@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle
+from focuslab.instrument.memory import check_fits, refuse_beyond_free
 from focuslab.models.kinds import KINDS, module_kinds
 from focuslab.models.sites import unet_of
 
@@ -57,6 +58,23 @@ def dry_run(unet: nn.Module, inputs: dict[str, torch.Tensor], attach: Callable[[
         unet(**inputs)
     module_flops = _flops_by_module(unet, counter)
     return DryRun(_flops_by_kind(unet, module_flops), module_flops, weights + memory.peak, dict(handle.grids))
+
+
+def dry_run_that_fits(
+    pipe,
+    twin: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    attach: Callable[[nn.Module], Handle],
+    what: str,
+    instead: str,
+) -> DryRun:
+    """A `dry_run` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
+    sample = inputs["sample"]
+    # Drawn keys are no meta tensors, so a length whose latents alone do not fit is not tried.
+    refuse_beyond_free(pipe, sample.numel() * sample.element_size(), what, instead)
+    run = dry_run(twin, inputs, attach)
+    check_fits(pipe, run.peak_bytes, what, instead)
+    return run
 
 
 def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:

@@ -64,8 +64,13 @@ class DoesNotFit(InputError):
 def check_fits(pipe, peak_bytes: int, what: str, instead: str) -> None:
     """Raise `DoesNotFit` where `what` needs more than is free on the pipeline's device. peak_bytes: predicted by a dry
     run, the UNet's weights included, which are there already."""
+    weights = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
+    refuse_beyond_free(pipe, peak_bytes - weights, what, instead)
+
+
+def refuse_beyond_free(pipe, needed: int, what: str, instead: str) -> None:
+    """Raise `DoesNotFit` where so many bytes are more than is free on the pipeline's device."""
     device = device_of(pipe)
-    needed = peak_bytes - sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
     free = available_bytes(device)
     if needed > free:
         raise DoesNotFit(

@@ -9,8 +9,8 @@ from focuslab.arguments import several, switch, text
 from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
 from focuslab.instrument.compiled import is_compiled
-from focuslab.instrument.dry_run import dry_run, meta_unet
-from focuslab.instrument.memory import DoesNotFit, check_fits
+from focuslab.instrument.dry_run import dry_run_that_fits, meta_unet
+from focuslab.instrument.memory import DoesNotFit
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
@@ -170,15 +170,13 @@ def _expect(pipe, lengths, methods, prompt: str) -> tuple[dict[tuple[float, str]
     for seconds in lengths:
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, method in methods.items():
-            expected = dry_run(twin, inputs, method.at_every_step())
+            what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
             try:
-                check_fits(
-                    pipe, expected.peak_bytes, f"{label} at {seconds:g} s", "leave out this length or this method"
-                )
+                run = dry_run_that_fits(pipe, twin, inputs, method.at_every_step(), what, instead)
+                flops[seconds, label] = run.total_flops
             except DoesNotFit as error:
                 refusals.append(error)
                 refused.append(error.record(seconds, method=label))
-            flops[seconds, label] = expected.total_flops
     if {record["seconds"] for record in refused} == set(lengths):
         raise refusals[0]
     return flops, skipped_rows(refused)
