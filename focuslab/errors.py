@@ -7,11 +7,24 @@ needs one `except`. `InputError` is for what can be refused before any work star
 import difflib
 from collections.abc import Iterable
 
+MOST_CHARACTERS = 1000
+"""Of a message."""
+
+
+def one_line(text: str) -> str:
+    """A text as one line of bounded length that a terminal shows and nothing in it can steer."""
+    text = " ".join(text[: 4 * MOST_CHARACTERS].split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+
 
 class FocuslabError(Exception):
     """Base of all errors of focuslab. Exit code 1: the work was started and failed."""
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(message))
 
 
 class InputError(FocuslabError, ValueError):

@@ -1,10 +1,15 @@
 """Checks of the fields of a file that someone else may have written; each error names the field."""
 
+import reprlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from focuslab.errors import InputError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxother = 4, 60
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 30
 
 
 def check_fields(content: Any, where: str, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
@@ -45,6 +50,6 @@ def is_number(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value in one short line."""
-    text = repr(value)
+    """A value in one short line, however large it is."""
+    text = repr(value[:60]) if isinstance(value, str) else _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

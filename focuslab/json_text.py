@@ -11,15 +11,36 @@ DEEPEST = 60
 """Levels of nesting."""
 
 
-def parse_json(content: bytes, source: str) -> Any:
+class Room:
+    """What may still be read: bytes of memory that it takes as Python objects, in one file or in several together."""
+
+    def __init__(self, most: int = MOST_MEMORY):
+        self.left = most
+
+    def take(self, content: bytes, source: str) -> None:
+        """Take what a JSON text, or many lines of it, will need. Raises `InputError` where that is too much."""
+        # Measured with CPython: an empty list takes 64 bytes, an object of a few fields 230, a field or an item about
+        # 70. A text with one rare character takes four bytes for each of them, as a whole and in its parts.
+        a_character = 2 if content.isascii() else 8
+        items = content.count(b",") + content.count(b":")
+        memory = a_character * len(content) + 70 * items + 64 * content.count(b"[") + 230 * content.count(b"{")
+        if memory > self.left:
+            raise InputError(
+                f"{source} holds too much: it would take about {memory >> 20} MB of memory, and {self.left >> 20} MB "
+                "are left for it"
+            )
+        self.left -= memory
+
+
+def parse_json(content: bytes, source: str, room: Room | None = None) -> Any:
     """The value of a JSON text; NaN and infinity, which are no JSON, become text, so that no check takes them for
     numbers. Raises `InputError` naming `source` for a damaged, too deep or too large one."""
-    check_size(content, source)
+    (room or Room()).take(content, source)
     return parse_part(content, source)
 
 
 def parse_part(content: bytes, source: str) -> Any:
-    """`parse_json` of a part of a text whose size was checked as a whole."""
+    """`parse_json` of a part of a text for which room was taken as a whole."""
     try:
         value = json.loads(content, parse_constant=str)
     except RecursionError:
@@ -29,20 +50,6 @@ def parse_part(content: bytes, source: str) -> Any:
     if value is content or _is_too_deep(value):
         raise InputError(f"{source} is nested too deep: expected at most {DEEPEST} levels")
     return value
-
-
-def check_size(content: bytes, source: str) -> None:
-    """Raise `InputError` where the values of a JSON text, or of many lines of it, would take too much memory."""
-    # Measured with CPython: an empty list takes 64 bytes and the place in its parent 8, an object of a few fields 230,
-    # a field or item about 70. A text with one rare character takes four bytes for each, as a whole and in its parts.
-    a_character = 2 if content.isascii() else 8
-    items = content.count(b",") + content.count(b":")
-    memory = a_character * len(content) + 70 * items + 64 * content.count(b"[") + 230 * content.count(b"{")
-    if memory > MOST_MEMORY:
-        raise InputError(
-            f"{source} holds too much: it would take about {memory >> 20} MB of memory, and {MOST_MEMORY >> 20} MB are "
-            "the most"
-        )
 
 
 def _is_too_deep(value: Any) -> bool:

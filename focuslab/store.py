@@ -22,7 +22,7 @@ from focuslab.files import (
     sweep,
     write_atomically,
 )
-from focuslab.json_text import check_size, parse_json, parse_part
+from focuslab.json_text import Room, parse_json, parse_part
 from focuslab.records import RunInfo, differences
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
@@ -294,7 +294,7 @@ def _check_links(directory: Path) -> None:
 
 def parse_records(content: bytes, source: str) -> list[dict[str, Any]]:
     """The records in the content of a records.jsonl. Raises `InputError` naming the line that is none."""
-    check_size(content, source)
+    Room().take(content, source)
     return [parse_record(line, source, number) for number, line in enumerate(content.splitlines(), start=1)]
 
 

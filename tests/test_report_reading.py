@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from focuslab.errors import InputError
 from focuslab.records import AttentionRun, ProfileRun
+from focuslab.records.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
 from focuslab.report.page.build import build
 from focuslab.report.page.drawing import Drawer
-from focuslab.report.page.folder import Folder, clean_text, parse_json
+from focuslab.report.page.folder import Folder, clean_text, parse_clean_json
 from focuslab.report.page.html import render, write_report
-from focuslab.report.page.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
 from focuslab.report.page.sources import find
 from tests import report_runs
 
@@ -270,10 +270,10 @@ def test_folder_gives_only_what_lies_inside(tmp_path):
 
 def test_text_can_always_be_written_and_numbers_are_numbers():
     assert clean_text("a\0\ud800b\x1b\ttab") == "a\ufffd\ufffdb\ufffd\ttab"
-    assert parse_json(b'{"a": NaN, "b": [-Infinity]}', "x") == {"a": "NaN", "b": ["-Infinity"]}
+    assert parse_clean_json(b'{"a": NaN, "b": [-Infinity]}', "x") == {"a": "NaN", "b": ["-Infinity"]}
     for content, words in ((b"[" * 200_000, "nested too deep"), (b"{", "cannot be read"), (b"\xff", "cannot be read")):
         with pytest.raises(InputError, match=words):
-            parse_json(content, "x")
+            parse_clean_json(content, "x")
 
 
 def test_shapes_keep_what_is_right():

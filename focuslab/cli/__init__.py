@@ -1,12 +1,17 @@
 """The command line. Commands are imported when they are called, so that help is instant."""
 
+import _thread
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import click
 
 from focuslab.cli.process import flush_output, prepare_process
+from focuslab.errors import one_line
 
 COMMANDS = {
     "demo": "Go through all of it on the bundled model, in minutes, and end in one page.",
@@ -45,19 +50,41 @@ def main(arguments: list[str] | None = None) -> None:
     prepare_process()
     color = None if _has_colors() else False
     try:
-        code = cli.main(arguments, prog_name="focuslab", standalone_mode=False, color=color)
+        with _no_stop_dropped():
+            code = cli.main(arguments, prog_name="focuslab", standalone_mode=False, color=color)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         code = error.exit_code
     except click.ClickException as error:
-        click.echo(f"focuslab: {error.format_message()}", err=True, color=color)
+        message = error.format_message()
+        # It repeats what was given, which may be anything; other messages are lines of our own, with colours.
+        message = one_line(message) if isinstance(error, click.UsageError) else message
+        click.echo(f"focuslab: {message}", err=True, color=color)
         code = error.exit_code
-    except click.Abort as stopped:
+    except (click.Abort, KeyboardInterrupt) as stopped:
         click.echo("; ".join(["focuslab: stopped", *stopped.args]), err=True)
         code = 130
     code = code if isinstance(code, int) else 0
     # click too exits with 1 where nobody reads its output any more.
     sys.exit(code if flush_output() else 1)
+
+
+@contextmanager
+def _no_stop_dropped() -> Iterator[None]:
+    """Python drops what is raised in a finalizer or a callback of C code: a Ctrl-C that fell there comes once more."""
+
+    def hook(unraisable) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # Not from here, where it would be dropped again.
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            before(unraisable)
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _has_colors() -> bool:

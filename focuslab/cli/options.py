@@ -1,5 +1,6 @@
 """What all commands share: options for the model and the run, and how an error is shown."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from focuslab.errors import FocuslabError
+from focuslab.errors import FocuslabError, one_line
 from focuslab.fields import printable
 
 
@@ -112,6 +113,10 @@ def shared_options(function: Callable) -> Callable:
     return function
 
 
+_WRONG_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
+"""What the system says of names that nothing can have."""
+
+
 def report_errors(function: Callable) -> Callable:
     """One line for every error; the function's own `debug` shows the traceback."""
 
@@ -126,11 +131,12 @@ def report_errors(function: Callable) -> Callable:
                 raise
             if isinstance(error, FocuslabError):
                 raise _failure(str(error), error.exit_code) from error
-            message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+            message, exit_code = f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1
             if isinstance(error, OSError) and error.strerror:
                 # Of a full disk or a missing right there is nothing to be debugged.
                 message = f"{error.filename or 'a file'} cannot be used ({error.strerror})"
-            raise _failure(" ".join(message.split()), 1) from error
+                exit_code = 2 if error.errno in _WRONG_NAME else 1
+            raise _failure(one_line(message), exit_code) from error
 
     return run
 

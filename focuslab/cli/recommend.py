@@ -8,7 +8,7 @@ from focuslab.analyzers.verdict import counted
 from focuslab.captions import read_prompts
 from focuslab.cli.options import Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
 
 RUN_DIRECTORY = click.Path(path_type=Path)
 
@@ -144,7 +144,7 @@ def command(
     show(made.path, made.selection, made.plan, made.proof)
     if made.missed:
         missed = f"{made.path} is written, but its proof missed what was predicted: {'; '.join(made.missed)}"
-        raise FocuslabError(click.style(missed, fg="red"))
+        raise click.ClickException(click.style(missed, fg="red"))
 
 
 def split_prompts(given: tuple[str, ...], file: Path | None) -> dict[str, list[str]]:

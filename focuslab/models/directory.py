@@ -4,13 +4,15 @@ The libraries fill in what a directory lacks (new random weights, an empty vocab
 files are looked at before, and what was read into it is looked at after.
 """
 
-import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focuslab.errors import InputError
+from focuslab.fields import shown
+from focuslab.models.checks import WEIGHTS, check_configuration, check_folder, first_line, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,7 @@ _CLASSES = {
     "tokenizer": ("RobertaTokenizer", "RobertaTokenizerFast"),
     "tokenizer_2": ("T5Tokenizer", "T5TokenizerFast"),
     "feature_extractor": ("ClapFeatureExtractor",),
-    "scheduler": (),  # any of diffusers
+    "scheduler": (),  # any scheduler of diffusers
 }
 
 # Components without weights, and the sets of files of which one must be there.
@@ -78,30 +80,14 @@ def read_index(file: Path, given: str) -> dict[str, Any]:
             "AudioLDM2Pipeline.save_pretrained)"
         )
     index = read_json(file)
+    check_configuration(file, index)
     found = index.get("_class_name")
     if found != "AudioLDM2Pipeline":
         raise InputError(
-            f"{given} is no AudioLDM2 pipeline: its model_index.json says {found!r}, not AudioLDM2Pipeline, whose "
+            f"{given} is no AudioLDM2 pipeline: its model_index.json says {shown(found)}, not AudioLDM2Pipeline, whose "
             "latents have the mel-frequency axis that focuslab needs"
         )
     return index
-
-
-def first_line(error: Exception) -> str:
-    """What an error of a library says, cut to one line."""
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file` of a model. Raises `InputError` if it is damaged."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is damaged ({first_line(error)}): copy or download it again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} is damaged (it holds no JSON object): copy or download it again")
-    return content
 
 
 def _class_named(path: Path, index: dict[str, Any], name: str) -> str:
@@ -112,26 +98,36 @@ def _class_named(path: Path, index: dict[str, Any], name: str) -> str:
     expected = _CLASSES[name]
     if expected and entry[1] not in expected:
         raise InputError(
-            f"{path} has a {name} of class {entry[1]}, expected {expected[0]}: of AudioLDM2's checkpoints those for "
-            "text to audio or music can be loaded"
+            f"{path} has a {name} of class {shown(entry[1])}, expected {expected[0]}: of AudioLDM2's checkpoints those "
+            "for text to audio or music can be loaded"
         )
+    if not expected and not _is_scheduler(entry[1]):
+        raise InputError(f"{path} has a {name} of class {shown(entry[1])}, expected one of the schedulers of diffusers")
     return entry[1]
 
 
+def _is_scheduler(name: str) -> bool:
+    import diffusers
+
+    found = getattr(diffusers, name, None)
+    return isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)
+
+
 def check_files(folder: Path, name: str, given: Path) -> None:
-    """Raises `InputError` if `folder` lacks the files of `name`, a component without weights of `given`."""
+    """Raises `InputError` if `folder` lacks the files of `name`, a component without weights of `given`, or holds
+    what none may have."""
     if not any(all((folder / file).is_file() for file in files) for files in _FILES[name]):
         wanted = " or ".join(" and ".join(files) for files in _FILES[name])
         raise InputError(f"{given} lacks its {name}: expected {wanted} in {folder}")
-    for file in folder.glob("*.json"):
-        read_json(file)
+    check_folder(folder)
 
 
 def check_weights(folder: Path, name: str, given: Path) -> None:
-    """Raises `InputError` if `folder` lacks the configuration or whole weights of `name`, a model in `given`."""
+    """Raises `InputError` if `folder` lacks the configuration or whole weights of `name`, a model in `given`, or holds
+    what none may have."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{given} lacks its {name}: expected config.json and weights in {folder}")
-    read_json(folder / "config.json")
+    check_folder(folder)
     present = [folder / file for file in _WEIGHTS if (folder / file).is_file()]
     if not present:
         stem = "diffusion_pytorch_model" if name in ("vae", "unet", "projection_model") else "model"
@@ -142,7 +138,7 @@ def check_weights(folder: Path, name: str, given: Path) -> None:
 
 def _check_weight_file(file: Path) -> None:
     if file.name.endswith(".index.json"):
-        for shard in sorted(set(read_json(file).get("weight_map", {}).values())):
+        for shard in _shards(file):
             if not (file.parent / shard).is_file():
                 raise InputError(f"{file.parent / shard} is missing: {file.name} says that it holds weights")
             _check_weight_file(file.parent / shard)
@@ -157,6 +153,19 @@ def _check_weight_file(file: Path) -> None:
             raise InputError(f"{file} is damaged ({first_line(error)}): copy or download it again") from None
 
 
+def _shards(index: Path) -> list[str]:
+    """The files that an index of weights names. Raises `InputError` for one that names something else."""
+    named = read_json(index).get("weight_map")
+    shards = set(named.values()) if isinstance(named, dict) and all(map(_is_name, named.values())) else ()
+    if not shards or not all(shard.endswith(WEIGHTS) for shard in shards):
+        raise InputError(f"{index} is damaged (it names no files of weights beside it): copy or download it again")
+    return sorted(shards)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None
+
+
 def load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
     """One component, of class `named`; `dtype` None for those without weights. Raises `InputError`."""
     import diffusers
@@ -166,8 +175,10 @@ def load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
     # Not every release of diffusers that we support knows `dtype`; transformers is giving up `torch_dtype`.
     spelling = "dtype" if library is transformers else "torch_dtype"
     with_weights = {} if dtype is None else {spelling: dtype, "output_loading_info": True}
+    # Diffusers' own classes never load any code, and do not know the option.
+    no_code = {"trust_remote_code": False} if library is transformers else {}
     try:
-        loaded = getattr(library, named).from_pretrained(folder, local_files_only=True, **with_weights)
+        loaded = getattr(library, named).from_pretrained(folder, local_files_only=True, **no_code, **with_weights)
     except Exception as error:
         raise InputError(
             f"{folder} cannot be loaded as {named} ({first_line(error)}): copy or download it again"

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from focuslab.errors import InputError
-from focuslab.models.directory import first_line, read_index
+from focuslab.models.checks import first_line
+from focuslab.models.directory import read_index
 
 
 def is_hub_id(model: str) -> bool:
@@ -31,7 +32,7 @@ def fetch(model: str, offline: bool = False) -> Path:
             return index.parent
         from diffusers import AudioLDM2Pipeline
 
-        return Path(AudioLDM2Pipeline.download(model))
+        return Path(AudioLDM2Pipeline.download(model, trust_remote_code=False))
 
 
 def fetch_checkpoint(model: str, check: Callable[[Path], None], expected: str, offline: bool = False) -> Path:

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from focuslab.errors import InputError
-from focuslab.models.directory import read_json
+from focuslab.fields import shown
+from focuslab.models.checks import check_configuration, read_json
 from focuslab.models.hub import fetch_checkpoint, is_hub_id
 
 
@@ -17,9 +18,11 @@ def locate(checkpoint: "str | os.PathLike[str]", model_type: str, expected: str,
     given = os.fspath(checkpoint)
 
     def check(config: Path) -> None:
-        found = read_json(config).get("model_type")
+        content = read_json(config)
+        check_configuration(config, content)
+        found = content.get("model_type")
         if found != model_type:
-            raise InputError(f"{given} is of model type {found!r} by its config.json: expected {expected}")
+            raise InputError(f"{given} is of model type {shown(found)} by its config.json: expected {expected}")
 
     path = Path(given).expanduser()
     if given and path.is_dir():

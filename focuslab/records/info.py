@@ -48,13 +48,14 @@ class RunInfo:
     @property
     def made_on(self) -> str:
         """The model, its dtype and the machine, in words."""
-        place = self.machine.get("accelerator") or f"{self.machine['processor']}, {self.machine['threads']} threads"
+        machine = self.machine
+        place = machine.get("accelerator") or f"{machine.get('processor')}, {machine.get('threads')} threads"
         return f"{self.model['name']}, {self.dtype} on {place}"
 
     @property
     def made_with(self) -> str:
         """The versions that numbers depend on, in words."""
-        return ", ".join(f"{name} {self.versions[name]}" for name in ("torch", "diffusers", "focuslab"))
+        return ", ".join(f"{name} {self.versions.get(name)}" for name in ("torch", "diffusers", "focuslab"))
 
     def identity(self) -> dict[str, Any]:
         """All that must be equal for a run to be gone on with, in JSON's types."""
@@ -107,7 +108,7 @@ def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:
     """`content` if it is an object of this schema. Raises `InputError` that says what it is instead."""
     found = content.get("schema") if isinstance(content, dict) else type(content).__name__
     if found != schema:
-        raise InputError(f"{source} holds {found!r}, expected {schema!r}: is it from another command or version?")
+        raise InputError(f"{source} holds {shown(found)}, expected {schema!r}: is it from another command or version?")
     return content
 
 
@@ -115,4 +116,4 @@ def check_summary(summary: Mapping, schema: str, what: str) -> None:
     """Raises `InputError` for the summary of something else than `what`, whose schema this is; any version passes."""
     found = summary.get("schema")
     if not str(found).startswith(schema.rpartition("/")[0] + "/"):
-        raise InputError(f"expected the summary of {what} (schema {schema}), got schema {found!r}")
+        raise InputError(f"expected the summary of {what} (schema {schema}), got schema {shown(found)}")

@@ -14,6 +14,8 @@ from focuslab.records.info import (
     RunInfo,
     check_schema,
 )
+from focuslab.records.schemas import INFO, SUMMARIES
+from focuslab.records.shapes import checked
 from focuslab.records.tabular import Tabular
 
 OneRun = TypeVar("OneRun", bound="Run")
@@ -169,7 +171,10 @@ class ProofRun(RowsRun):
 def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:
     from focuslab.store import RECORDS, RUN, SUMMARY, parse_records, read_bytes, read_json
 
-    info = RunInfo.from_json(read_json(directory / RUN), str(directory / RUN))
-    summary = check_schema(read_json(directory / SUMMARY), schema, str(directory / SUMMARY))
+    content = read_json(directory / RUN)
+    info = RunInfo.from_json(content, str(directory / RUN))
+    checked(content, INFO, str(directory / RUN))
+    source = str(directory / SUMMARY)
+    summary = checked(check_schema(read_json(directory / SUMMARY), schema, source), SUMMARIES[schema], source)
     records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
     return info, summary, tuple(records)

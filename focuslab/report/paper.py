@@ -86,7 +86,8 @@ def differences(metric: str, summary: Mapping[str, Any], info: Any) -> list[str]
             (f"the machine is {machine} and not an A6000", "A6000" not in machine),
         ]
         return [reason for reason, differs in made if differs]
-    steps, captions, seeds = info.parameters["steps"], len(info.prompts), len(info.parameters["seeds"])
+    steps, captions, seeds = info.parameters.get("steps"), len(info.prompts), info.parameters.get("seeds")
+    seeds = len(seeds) if isinstance(seeds, list) else "an unknown number of"
     about = summary["metrics"].get(metric, {})
     made += [
         (f"it has {steps} denoising steps and not {STEPS}", steps != STEPS),

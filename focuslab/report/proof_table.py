@@ -74,7 +74,7 @@ def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
     kept = [f"{row['method']} at {row['seconds']:g} s ({row['dense_steps']})" for row in rows if row["dense_steps"]]
     if kept:
         notes.append(f"Steps kept dense, which count in `faster` and not in `step`: {', '.join(kept)}.")
-    silent = sum(row["silent"] for row in rows)
+    silent = sum(row["silent"] or 0 for row in rows)
     if silent:
         notes.append(f"{silent} sounds were left out: they or their dense sound are all zeros.")
     return [*notes, *skipped_in_words(summary.get("skipped") or ())]

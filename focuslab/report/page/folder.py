@@ -1,17 +1,17 @@
 """A directory that somebody else may have written: nothing outside of it is read, whatever its files and names say."""
 
-import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
+from focuslab.files import MOST_BYTES, read_bytes
+from focuslab.json_text import Room, parse_json
 
-MOST_BYTES = 2**28
-"""Of one file; a larger one is refused before it is read."""
+MOST_JSON = 2**30
+"""Bytes of memory that all JSON of a page may take, one file after another; what comes after is a gap."""
 _ENTRIES = 20_000
 # On Windows a backslash divides a path, and what stands before a colon is a drive or a file with streams of its own.
 _DIVIDERS, _NOT_IN_NAMES = (r"[/\\]", frozenset("\0:")) if os.name == "nt" else ("/", frozenset("\0"))
@@ -21,12 +21,15 @@ _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uff
 class Folder:
     """Access to what lies in `root`, by names relative to it. `root` itself may be a link, nothing inside may.
 
+    room: for JSON, shared by all that lies in here.
+
     Every method raises `InputError` that names the file and says what is wrong with it.
     """
 
-    def __init__(self, root: str | Path, shown: str | None = None):
+    def __init__(self, root: str | Path, room: Room | None = None):
         self.root = Path(root)
-        self.shown = clean_text(str(root) if shown is None else shown)
+        self.shown = clean_text(str(root))
+        self.room = room or Room(MOST_JSON)
 
     def name(self, relative: str) -> str:
         """What a file is called in messages."""
@@ -38,23 +41,10 @@ class Folder:
 
     def read(self, relative: str, most: int = MOST_BYTES) -> bytes:
         """The content of a regular file of at most so many bytes."""
-        path = self._inside(relative)
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        try:
-            with open(os.open(path, flags), "rb") as file:
-                found = os.fstat(file.fileno())
-                if not stat.S_ISREG(found.st_mode):
-                    raise InputError(f"{self.name(relative)} is no regular file: not read")
-                if found.st_size > most:
-                    raise InputError(f"{self.name(relative)} has {found.st_size} bytes: expected at most {most}")
-                return file.read(most)
-        except FileNotFoundError:
-            raise InputError(f"{self.name(relative)} does not exist") from None
-        except OSError as error:
-            raise InputError(f"{self.name(relative)} cannot be read ({error.strerror})") from None
+        return read_bytes(self._inside(relative), "it among the files of a run", most=most)
 
     def read_json(self, relative: str, most: int = MOST_BYTES) -> Any:
-        return parse_json(self.read(relative, most), self.name(relative))
+        return parse_clean_json(self.read(relative, most), self.name(relative), self.room)
 
     def entries(self) -> Iterator[tuple[str, bool]]:
         """(name, whether it is a directory) of what lies in here, sorted; links and hidden names are left out."""
@@ -68,7 +58,7 @@ class Folder:
 
     def within(self, name: str) -> "Folder":
         self._inside(name)
-        return Folder(self.root / name, self.name(name))
+        return Folder(self.root / name, self.room)
 
     def _inside(self, relative: str) -> Path:
         path = self.root
@@ -82,14 +72,9 @@ class Folder:
         return path
 
 
-def parse_json(content: bytes, source: str) -> Any:
-    """JSON with text that can be shown; NaN and infinity are text, so that no check takes them for numbers."""
-    try:
-        return _cleaned(json.loads(content, parse_constant=str))
-    except RecursionError:
-        raise InputError(f"{source} is nested too deep") from None
-    except ValueError as error:
-        raise InputError(f"{source} cannot be read ({clean_text(str(error).splitlines()[0])})") from None
+def parse_clean_json(content: bytes, source: str, room: Room | None = None) -> Any:
+    """JSON with text that can be shown."""
+    return _cleaned(parse_json(content, source, room))
 
 
 def clean_text(text: str) -> str:

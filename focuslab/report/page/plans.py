@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.records import CHOICE_SCHEMA, PROOF_SCHEMA
+from focuslab.records import CHOICE_SCHEMA, PROOF_SCHEMA, schemas
+from focuslab.records.shapes import Fields, Wrong, conform
 from focuslab.report.choice_table import choice_tables
 from focuslab.report.frontier import plot_frontier
-from focuslab.report.page import schemas
 from focuslab.report.page.drawing import Drawer
 from focuslab.report.page.made import facts_of_evidence, machine_of, made_of
 from focuslab.report.page.parts import Group, Made, from_text
-from focuslab.report.page.shapes import Fields, Wrong, conform
 from focuslab.report.page.sources import PlanFile, Run
 from focuslab.report.plan_table import plan_tables
 from focuslab.report.proof_table import measured_of, table_of_proof

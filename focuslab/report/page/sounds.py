@@ -16,11 +16,11 @@ from focuslab.analyzers.labels import brief
 from focuslab.analyzers.spectrogram import HIGHEST, WINDOW, log_mel
 from focuslab.audio import decode_audio, encode_wav
 from focuslab.errors import InputError
+from focuslab.records.schemas import ITEM
 from focuslab.report.page.drawing import Drawer
 from focuslab.report.page.folder import Folder
 from focuslab.report.page.made import facts_of, facts_of_settings
 from focuslab.report.page.parts import Clip, Comparison, Group, Made
-from focuslab.report.page.schemas import ITEM
 from focuslab.report.page.sources import Run, SoundFile, read_records
 from focuslab.report.spectrogram import plot_spectrogram
 from focuslab.report.style import new_figure, style

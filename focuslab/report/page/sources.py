@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.fields import is_number
+from focuslab.fields import is_number, shown
+from focuslab.json_text import Room
 from focuslab.records import (
     ATTENTION_SCHEMA,
     EVALUATION_SCHEMA,
@@ -23,11 +24,11 @@ from focuslab.records import (
     SENSITIVITY_SCHEMA,
     Plan,
     RunInfo,
+    schemas,
 )
-from focuslab.report.page import schemas
-from focuslab.report.page.folder import Folder, clean_text, parse_json
-from focuslab.report.page.shapes import Anything, Fields, Named, Wrong, conform
-from focuslab.store import ARRAYS, RECORDS, RUN, SUMMARY
+from focuslab.records.shapes import Anything, Fields, Named, Wrong, conform
+from focuslab.report.page.folder import MOST_JSON, Folder, parse_clean_json
+from focuslab.store import ARRAYS, MOST_ARRAY_BYTES, RECORDS, RUN, SUMMARY, parse_arrays
 
 DEPTH = 5
 MOST_FOLDERS = 2_000
@@ -87,13 +88,13 @@ class Found:
         return bool(self.runs or self.plans or self.sounds)
 
 
-_KINDS: dict[str, tuple[str, Fields]] = {
-    PROFILE_SCHEMA: ("profile", schemas.PROFILE),
-    ATTENTION_SCHEMA: ("attention", schemas.ATTENTION),
-    EVALUATION_SCHEMA: ("evaluation", schemas.EVALUATION),
-    RECOMMENDATION_SCHEMA: ("recommendation", schemas.RECOMMENDATION),
-    PROOF_SCHEMA: ("proof", schemas.PROOF),
-    SENSITIVITY_SCHEMA: ("sensitivity", Fields()),
+_KINDS = {
+    PROFILE_SCHEMA: "profile",
+    ATTENTION_SCHEMA: "attention",
+    EVALUATION_SCHEMA: "evaluation",
+    RECOMMENDATION_SCHEMA: "recommendation",
+    PROOF_SCHEMA: "proof",
+    SENSITIVITY_SCHEMA: "sensitivity",
 }
 """What a sensitivity pass found is shown by the choice that is made of it; the page says how the pass was made."""
 
@@ -105,11 +106,12 @@ def find(paths: Iterable[str | Path]) -> Found:
     """
     found = Found()
     paths = [Path(path) for path in paths]
+    room = Room(MOST_JSON)
     for path in paths:
         if path.is_dir():
-            _walk(Folder(path), found, DEPTH, [0])
+            _walk(Folder(path, room), found, DEPTH, [0])
         elif path.is_file():
-            _add_plan(Folder(path.parent), path.name, found, asked=True)
+            _add_plan(Folder(path.parent, room), path.name, found, asked=True)
         else:
             raise InputError(f"{path} does not exist: expected a run directory of focuslab, or a plan")
     found.runs = _without_parts(found.runs)
@@ -160,13 +162,14 @@ def _read_run(folder: Folder) -> Run:
     content = folder.read_json(SUMMARY)
     schema = content.get("schema") if isinstance(content, dict) else None
     if not isinstance(schema, str) or schema not in _KINDS:
-        raise InputError(f"{folder.name(SUMMARY)} is of no kind that can be shown (schema {_short(schema)})")
-    kind, shape = _KINDS[schema]
+        raise InputError(f"{folder.name(SUMMARY)} is of no kind that can be shown (schema {shown(schema)})")
     try:
-        summary = {"schema": schema, **conform(content, shape, SUMMARY, gaps)}
+        summary = {"schema": schema, **conform(content, schemas.SUMMARIES[schema], SUMMARY, gaps)}
     except Wrong as wrong:
         raise InputError(f"{folder.shown}: {wrong}") from None
-    return Run(kind, folder, info, summary, gaps)
+    if [] in (summary.get("rows"), summary.get("blocks")):
+        raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")
+    return Run(_KINDS[schema], folder, info, summary, gaps)
 
 
 def _info(folder: Folder, gaps: list[str]) -> RunInfo:
@@ -190,8 +193,6 @@ def _add_plan(folder: Folder, name: str, found: Found, asked: bool = False) -> N
         if asked or (isinstance(content, dict) and content.get("schema") == PLAN_SCHEMA):
             found.plans.append(PlanFile(folder.name(name), _checked_plan(content, folder.name(name))))
     except InputError as error:
-        if asked or folder.has(RUN):
-            raise
         found.gaps.append(str(error))
 
 
@@ -223,9 +224,6 @@ def _add_sound(folder: Folder, wav: str, name: str, found: Found) -> None:
 
 def read_arrays(run: Run) -> dict[str, Any]:
     """The arrays of a capture by name, as numpy; a file that is damaged is a gap of the run."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     arrays: dict[str, Any] = {}
     if not run.folder.has(ARRAYS):
         return arrays
@@ -235,12 +233,14 @@ def read_arrays(run: Run) -> dict[str, Any]:
     except InputError as error:
         run.gaps.append(str(error))
         return arrays
+    left = MOST_ARRAY_BYTES
     for name in names:
         try:
-            arrays |= load(folder.read(name))
-        # Of a type that numpy has not it raises KeyError or TypeError.
-        except (InputError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            run.gaps.append(f"{folder.name(name)} cannot be read ({clean_text(str(error).splitlines()[0])})")
+            content = folder.read(name, left)
+            left -= len(content)
+            arrays |= parse_arrays(content, folder.name(name))
+        except InputError as error:
+            run.gaps.append(str(error))
     return arrays
 
 
@@ -248,6 +248,7 @@ def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
     """The records of a run that have this shape; a line that is no JSON, or was cut off, is a gap of the run."""
     try:
         content = run.folder.read(RECORDS)
+        run.folder.room.take(content, run.folder.name(RECORDS))
     except InputError as error:
         run.gaps.append(str(error))
         return []
@@ -256,7 +257,7 @@ def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
         if not line:
             continue
         try:
-            records.append(conform(parse_json(line, "a line"), shape, RECORDS, []))
+            records.append(conform(parse_clean_json(line, "a line"), shape, RECORDS, []))
         except InputError:
             damaged.append(number)
         except Wrong:
@@ -276,7 +277,3 @@ def _without_parts(runs: list[Run]) -> list[Run]:
         return any(all(row in other.summary["rows"] for row in run.summary["rows"]) for other in around)
 
     return [run for run in runs if not (run.kind == "evaluation" and is_part(run))]
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:60]

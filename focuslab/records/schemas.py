@@ -1,6 +1,7 @@
 """The shapes of the files of each kind of run; what they hold is said in the design and where they are written."""
 
-from focuslab.report.page.shapes import (
+from focuslab.records import info
+from focuslab.records.shapes import (
     LABEL,
     LARGEST,
     Anything,
@@ -64,6 +65,15 @@ def _once(what: str, *key: str):
     return check
 
 
+def _both_ends(found: dict, where: str, gaps: list[str]) -> None:
+    """Of an interval both ends are there, or neither."""
+    for name in found:
+        other = f"{name[:-3]}high"
+        if name.endswith("low") and other in found and (found[name] is None) != (found[other] is None):
+            gaps.append(f"{where} has only one of {name} and {other}; taken as not measured")
+            found[name] = found[other] = None
+
+
 PROFILE = Fields(
     {
         "rows": Items(
@@ -89,7 +99,6 @@ PROFILE = Fields(
                 },
             ),
             5_000,
-            least=1,
         )
     },
     {
@@ -112,6 +121,7 @@ def _fits_its_grid(row: dict, where: str, gaps: list[str]) -> None:
     if lag and len({len(values) for values in lag.values()}) != 1:
         gaps.append(f"{where}.lag has lists of different lengths; taken as not measured")
         row["lag"] = None
+    _both_ends(row, where, gaps)
 
 
 _BY_FRACTION = Named(Maybe(AMOUNT), 50, NumberText())
@@ -119,6 +129,7 @@ _LAG = Fields({name: Items(Maybe(AMOUNT), SIDE, whole=True) for name in ("middle
 _STEP = Fields(
     {"step": COUNT, "lift": RATIO},
     {"timestep": VALUE, "lift_low": AMOUNT, "lift_high": AMOUNT, "entropy": VALUE},
+    _both_ends,
 )
 _PLACE = Fields(
     {"name": Text(1000, least=1), "seconds": LENGTH, "time": COUNT, "mel_rows": Number(1, SIDE, whole=True)},
@@ -147,7 +158,7 @@ _PLACE = Fields(
     _fits_its_grid,
 )
 ATTENTION = Fields(
-    {"blocks": Items(_PLACE, 5_000, least=1), "training_seconds": LENGTH},
+    {"blocks": Items(_PLACE, 5_000), "training_seconds": LENGTH},
     {
         "sites": Items(_PLACE, 20_000),
         "interval": Fields({}, {"level": SHARE, "over": NAME, "resamples": COUNT, "note": Text()}),
@@ -162,7 +173,11 @@ ATTENTION = Fields(
 
 _MEASURED = {"value": VALUE, "low": VALUE, "high": VALUE, "n": COUNT}
 _METRIC_OF = {"embedder": NAME, "checkpoint": Text(1000), "protocol": Text(), "reference": NAME}
-_METRIC = Fields({}, {**_MEASURED, **_METRIC_OF, "minus_dense": Fields({}, _MEASURED), "reason": Text(1000)})
+_METRIC = Fields(
+    {},
+    {**_MEASURED, **_METRIC_OF, "minus_dense": Fields({}, _MEASURED, _both_ends), "reason": Text(1000)},
+    _both_ends,
+)
 EVALUATION = Fields(
     {
         "rows": Items(
@@ -179,9 +194,9 @@ EVALUATION = Fields(
                     **dict.fromkeys(("speedup_vs_dense", "speedup_low", "speedup_high"), RATIO),
                     **dict.fromkeys(("generation_seconds", "scoring_seconds"), AMOUNT),
                 },
+                _both_ends,
             ),
             5_000,
-            least=1,
         )
     },
     {
@@ -308,15 +323,15 @@ PROOF = Fields(
                     "error_off": VALUE,
                     "missed": Items(Text(1000), 20),
                 },
+                _both_ends,
             ),
             5_000,
-            least=1,
         )
     },
     {"steps": COUNT, "missed": Items(Text(1000), 200)},
     _once("rows", "seconds", "method"),
 )
-_MEASURED = Fields({"value": VALUE}, {"low": VALUE, "high": VALUE})
+_MEASURED = Fields({"value": VALUE}, {"low": VALUE, "high": VALUE}, _both_ends)
 QUALITY = Fields(
     {},
     {
@@ -344,3 +359,13 @@ QUALITY = Fields(
     },
 )
 RECOMMENDATION = Fields({"choice": CHOICE}, {"proof": PROOF, "notes": Items(Text(2000), 200), **QUALITY.optional})
+
+SUMMARIES = {
+    info.PROFILE_SCHEMA: PROFILE,
+    info.ATTENTION_SCHEMA: ATTENTION,
+    info.EVALUATION_SCHEMA: EVALUATION,
+    info.RECOMMENDATION_SCHEMA: RECOMMENDATION,
+    info.PROOF_SCHEMA: PROOF,
+    info.SENSITIVITY_SCHEMA: Fields(),
+}
+"""The shape of each kind of summary."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from focuslab.errors import InputError
 from focuslab.fields import is_number, shown
 
 LARGEST = 1e24
@@ -199,3 +200,27 @@ class Anything:
 def conform(value: Any, shape: Any, source: str, gaps: list[str]) -> Any:
     """`value` as `shape` wants it. Raises `Wrong` where too little is left of it."""
     return shape.check(value, source, gaps)
+
+
+def checked(value: Any, shape: Any, source: str) -> Any:
+    """`value` with what an older version did not write yet. Raises `InputError` for whatever `shape` finds wrong."""
+    gaps: list[str] = []
+    try:
+        found = shape.check(value, source, gaps)
+    except Wrong as wrong:
+        raise InputError(str(wrong)) from None
+    if gaps:
+        raise InputError(gaps[0].partition(";")[0])
+    return _filled(value, found)
+
+
+def _filled(value: Any, found: Any) -> Any:
+    """`value`, also where the shape does not know it, with what only the shape has of it."""
+    if value is None:
+        return found
+    if isinstance(value, dict) and isinstance(found, dict):
+        both = {key: _filled(item, found[key]) if key in found else item for key, item in value.items()}
+        return both | {key: item for key, item in found.items() if key not in value}
+    if isinstance(value, list) and isinstance(found, list) and len(value) == len(found):
+        return [_filled(item, other) for item, other in zip(value, found, strict=True)]
+    return value
