@@ -14,7 +14,7 @@ from focuslab.arguments import text
 from focuslab.errors import InputError
 from focuslab.fields import shown
 from focuslab.files import read_bytes
-from focuslab.json_text import check_size
+from focuslab.json_text import Room
 
 COLUMNS = ("caption", "text", "prompt")
 """Names of the column that holds the captions, the first that is there."""
@@ -168,7 +168,7 @@ def _json(content: str, file: Path) -> Iterator[Caption]:
 
 def _parsed(content: str, source: Path | str) -> Any:
     """The value of a JSON text, None where it is none. Raises `InputError` where it would take too much memory."""
-    check_size(content.encode(), str(source))
+    Room().take(content.encode(), str(source))
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from focuslab.candidates import with_paper
 from focuslab.capture import capture_attention
 from focuslab.errors import InputError
+from focuslab.files import check_place
 from focuslab.generation import check_free, generate, what_makes
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.latents import check_mel_latents
@@ -184,6 +185,7 @@ class Demonstration:
 
 def _check_place(out: Path) -> None:
     """Raises `InputError` for a file, and for a directory with something in it that is of no demonstration."""
+    check_place(out, "give another --out")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: expected a directory to write everything to")
     others = [path.name for path in out.iterdir() if path.name not in PARTS] if out.exists() else []

@@ -29,6 +29,8 @@ def pooled_attention(
     check_qkv(q, k, v)
     grid = Grid.of_tokens(q.shape[2], mel_rows)
     stretch = whole("stretch", stretch, "a whole number of time steps of at least 1", 1)
+    # A stretch longer than the row is the row: padded to its length, the keys could take all memory.
+    stretch = min(stretch, grid.time)
     sizes = stretch_sizes(grid, stretch, q)
     keys, values = (_own_and_pooled(x, mel_rows, stretch, sizes) for x in (k, v))
     # One key of weight w is w keys of weight 1: log w on its score.

@@ -27,6 +27,7 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
     if out is None:
         out = default_directory("demo", model, [settings, device, dtype])
     from focuslab.demonstration import Demonstration
+    from focuslab.files import DirectoryLock
     from focuslab.models.specs import load
     from focuslab.report.style import check_maps_can_be_drawn
 
@@ -35,7 +36,8 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
     pipe.set_progress_bar_config(disable=True)
     demo = Demonstration(pipe, out, **settings, force=force)
     stages = demo.stages
-    with going_on_from(out):
+    out.mkdir(parents=True, exist_ok=True)
+    with going_on_from(out), DirectoryLock(out):
         for number, stage in enumerate(stages, start=1):
             click.echo(f"{number}/{len(stages)} {stage.name}: {stage.does}")
             with Reporter(quiet) as reporter:

@@ -14,8 +14,9 @@ from focuslab.json_text import Room, parse_json
 WEIGHTS = (".safetensors", ".bin")
 """How the names of files of weights end; all other files of a model are small."""
 _MOST_FILES = 1_000
-_MOST_LAYERS = 1_000
-"""Of a kind in a model: what is built from a configuration takes time and memory for each of them."""
+_MOST_LAYERS = 200
+"""Of a kind in a model, and of items in a list: each takes time and memory as soon as it is built."""
+_MOST = {"extra_ids": 1_000, "num_train_timesteps": 100_000, "feature_size": 1_024, "fft_window_size": 2**14}
 _CODE = ("auto_map", "custom_pipelines", "fast_tokenizer_files", "quantization_config")
 """Fields of a configuration by which the libraries find classes, files or kernels elsewhere."""
 _KERNELS = ("attn_implementation", "experts_implementation")
@@ -73,9 +74,12 @@ def check_configuration(file: Path, content: dict[str, Any]) -> None:
             raise InputError(f"{file} asks for code or files of its own ({name}), which are never used: remove it")
         if name.removeprefix("_").removesuffix("_internal") in _KERNELS and value not in _KNOWN_KERNELS:
             raise InputError(f"{file} asks for the kernel {shown(value)} ({name}): expected eager or sdpa")
-        counted = sum(_whole_numbers(value)) if "layer" in name or "depth" in name else 0
-        if file.name == "config.json" and max(counted, len(value) if isinstance(value, list) else 0) > _MOST_LAYERS:
-            raise InputError(f"{file} asks for too many layers ({name}: {shown(value)}): at most {_MOST_LAYERS}")
+        most = _MOST.get(name, _MOST_LAYERS)
+        asked = sum(_whole_numbers(value)) if name in _MOST or "layer" in name or "depth" in name else 0
+        if file.name == "config.json" and isinstance(value, list):
+            asked = max(asked, len(value))
+        if asked > most:
+            raise InputError(f"{file} asks for too much ({name}: {shown(value)}): expected at most {most}")
 
 
 def _fields(content: Any) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ files are looked at before, and what was read into it is looked at after.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,9 @@ _FILES = {
     "feature_extractor": (("preprocessor_config.json",), ("processor_config.json",)),
     "scheduler": (("scheduler_config.json",),),
 }
+
+_COMPUTED = 2**25
+"""Numbers that a model may have beside its weights: positions, masks."""
 
 _WEIGHTS = tuple(
     name + ending
@@ -177,8 +181,13 @@ def load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
     with_weights = {} if dtype is None else {spelling: dtype, "output_loading_info": True}
     # Diffusers' own classes never load any code, and do not know the option.
     no_code = {"trust_remote_code": False} if library is transformers else {}
+    cls = getattr(library, named)
     try:
-        loaded = getattr(library, named).from_pretrained(folder, local_files_only=True, **no_code, **with_weights)
+        if dtype is not None:
+            _check_extent(folder, cls)
+        loaded = cls.from_pretrained(folder, local_files_only=True, **no_code, **with_weights)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"{folder} cannot be loaded as {named} ({first_line(error)}): copy or download it again"
@@ -193,6 +202,24 @@ def load_part(folder: Path, named: str, dtype: "torch.dtype | None") -> Any:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise InputError(f"the weights in {folder} are not whole: {lost[0]}{more} missing, expected all of a {named}'s")
     return part
+
+
+def _check_extent(folder: Path, cls: Any) -> None:
+    """Raises `InputError` where the configuration describes a model that the files of weights cannot hold: made in
+    full before it is compared with them, it could take all memory."""
+    import torch
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if hasattr(cls, "config_class") and cls.config_class is not None:
+            model = cls(cls.config_class.from_pretrained(folder, local_files_only=True))
+        else:
+            model = cls.from_config(cls.load_config(folder, local_files_only=True))
+    described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    # A number takes a byte or more; buffers may be computed.
+    held = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS) + _COMPUTED
+    if described > held:
+        raise InputError(f"{folder} describes {described} numbers, and its weights are {held} bytes: copy it again")
 
 
 @contextmanager

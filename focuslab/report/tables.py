@@ -243,8 +243,8 @@ def attention_tables(summary: Mapping) -> list[Table]:
         return _number(row["lift"], 2) + ("" if low is None else f" ({low:.2f}..{high:.2f})")
 
     def growth(row: Mapping) -> str:
-        uniform = row.get("uniform_growth")
-        return NOTHING if uniform is None else f"{row['entropy_growth']:+.2f}/{uniform:+.2f}"
+        own, uniform = row.get("entropy_growth"), row.get("uniform_growth")
+        return NOTHING if None in (own, uniform) else f"{own:+.2f}/{uniform:+.2f}"
 
     columns = [
         length,
