@@ -68,3 +68,9 @@ def test_shapes_are_checked():
     q, k, v = qkv(4, 2)
     with pytest.raises(InputError):
         pooled_attention(q, k, v, 3, 2)
+
+
+@pytest.mark.parametrize("stretch", [10**4, 10**30])
+def test_a_stretch_longer_than_the_row_is_the_row(stretch):
+    q, k, v = (torch.randn(1, 2, 12, 8) for _ in range(3))
+    assert torch.equal(pooled_attention(q, k, v, 4, stretch), pooled_attention(q, k, v, 4, 3))

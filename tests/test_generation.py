@@ -1,4 +1,5 @@
 import json
+import os
 import wave
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from focuslab import generate
 from focuslab.errors import FocuslabError, InputError
-from focuslab.generation import Sound
+from focuslab.generation import Sound, check_free
 from focuslab.methods import LiteFocus
 
 
@@ -84,3 +85,28 @@ def test_samples_that_are_not_finite_are_an_error(pipe, monkeypatch):
 def test_wrong_arguments_are_refused(pipe, arguments):
     with pytest.raises(InputError):
         generate(pipe, "rain", **{"seconds": 0.64, **arguments})
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_full_disk_leaves_neither_clip_nor_settings(tmp_path, monkeypatch, after):
+    synced = []
+
+    def full(_):
+        synced.append(1)
+        if len(synced) > after:
+            raise OSError(28, "No space left on device")
+
+    sound = Sound(np.zeros(100, np.float32), 16_000, {"schema": "x"})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FocuslabError, match="No space left"):
+        sound.write(tmp_path / "x.wav")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    sound.write(tmp_path / "x.wav")
+    assert {path.name for path in tmp_path.iterdir()} == {"x.wav", "x.json"}
+
+
+def test_a_name_too_long_for_the_settings_is_refused_before(tmp_path):
+    check_free(tmp_path / ("n" * 249 + ".wav"), False)
+    with pytest.raises(InputError):
+        check_free(tmp_path / ("n" * 251 + ".wav"), False)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from focuslab.errors import InputError
 from focuslab.records import AttentionRun, ProfileRun
 from focuslab.records.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
+from focuslab.report.page import sources
 from focuslab.report.page.build import build
 from focuslab.report.page.drawing import Drawer
 from focuslab.report.page.folder import Folder, clean_text, parse_clean_json
 from focuslab.report.page.html import render, write_report
-from focuslab.report.page.sources import find
+from focuslab.report.page.sources import MOST_LENGTHS, find
 from tests import report_runs
 
 SECRET = "what only the owner may read"
@@ -299,3 +300,30 @@ def test_the_runs_in_this_repository_are_read_without_a_gap():
     assert [gap for gap in found.gaps if "was not finished" not in gap] == []
     assert [gap for run in found.runs for gap in run.gaps] == []
     assert {"profile", "attention"} <= {run.kind for run in found.runs}
+
+
+def test_an_unreadable_file_beside_a_run_is_a_gap(tmp_path):
+    run = report_runs.write_profile(tmp_path / "run")
+    (run / "notes.json").write_bytes(b"\xff")
+    os.mkfifo(run / "pipe.json")
+    found = find([tmp_path])
+    assert len(found.runs) == 1 and len(found.gaps) == 2
+
+
+def test_of_more_than_can_be_shown_the_rest_is_a_gap(tmp_path):
+    run = report_runs.write_profile(tmp_path / "run")
+    summary = json.loads((run / "summary.json").read_text())
+    row = summary["rows"][0]
+    summary["rows"] = [{**row, "seconds": 1.0 + i} for i in range(3_000)]
+    (run / "summary.json").write_text(json.dumps(summary))
+    (found,) = find([tmp_path]).runs
+    assert 0 < len(found.summary["rows"]) <= MOST_LENGTHS and any("3000" in gap for gap in found.gaps)
+
+
+def test_all_that_is_read_for_a_page_has_one_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_JSON", 2_000_000)
+    run = report_runs.write_profile(tmp_path / "run")
+    for i in range(9):
+        (run / f"{i}.json").write_text(json.dumps(list(range(5_000))))
+    found = find([tmp_path])
+    assert len(found.runs) == 1 and 0 < len(found.gaps) < 9

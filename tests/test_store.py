@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import FocuslabError, InputError
+from focuslab.files import PARTIAL
 from focuslab.records import RunInfo
-from focuslab.store import RECORDS, RUN, SUMMARY, RunDirectory, parse_records, read_json, write_atomically
+from focuslab.store import (
+    RECORDS,
+    RUN,
+    SUMMARY,
+    RunDirectory,
+    parse_records,
+    read_arrays,
+    read_json,
+    write_atomically,
+)
 
 INFO = RunInfo(
     command="profile",
@@ -194,3 +204,42 @@ def test_a_file_where_a_folder_of_the_run_belongs_is_refused(tmp_path, name):
     with pytest.raises(InputError, match=name):
         RunDirectory(tmp_path, INFO, force=True)
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_second_process_in_a_run_is_refused(tmp_path):
+    with RunDirectory(tmp_path, INFO) as run:
+        run.append({"a": 1})
+        for force in (False, True):
+            with pytest.raises(InputError, match="another process"):
+                RunDirectory(tmp_path, INFO, force=force)
+    assert RunDirectory(tmp_path, INFO).records == [{"a": 1}]
+    assert {path.name for path in tmp_path.iterdir()} == {RUN, RECORDS}
+
+
+@pytest.mark.parametrize("name", [RECORDS, SUMMARY, "arrays", "figures"])
+def test_a_run_with_a_planted_link_is_refused(tmp_path, name):
+    (tmp_path / "outside").mkdir()
+    with RunDirectory(tmp_path / "run", INFO):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="link"):
+        RunDirectory(tmp_path / "run", INFO)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_what_a_kill_left_half_written_is_swept_up(tmp_path):
+    with RunDirectory(tmp_path, INFO):
+        (tmp_path / "arrays").mkdir()
+        for rest in (f"{PARTIAL}abc", f"arrays/{PARTIAL}abc", f".run.json{PARTIAL}host-1"):
+            (tmp_path / rest).write_bytes(b"half")
+    RunDirectory(tmp_path, INFO)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays", RUN]
+    assert list((tmp_path / "arrays").iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
+def test_arrays_of_types_that_numpy_lacks_are_named(tmp_path, dtype):
+    header = json.dumps({"x": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "arrays").mkdir()
+    (tmp_path / "arrays" / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InputError, match="x.safetensors"):
+        read_arrays(tmp_path)

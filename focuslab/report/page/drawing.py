@@ -13,6 +13,10 @@ from focuslab.report.page.svg import inline_svg
 T = TypeVar("T")
 
 
+MOST_FIGURES = 60
+"""Of a page."""
+
+
 class Drawer:
     """Numbers the figures of a page, and keeps in `gaps` what could not be drawn or put into a table."""
 
@@ -35,6 +39,9 @@ class Drawer:
 
         caption: what is seen, in words. numbers: the most important ones, for those who do not see it.
         """
+        if self._drawn >= MOST_FIGURES:
+            self.gaps.append(f"“{title}” of {group.title} was not drawn: a page has at most {MOST_FIGURES} figures.")
+            return
         alternative = f"{caption} {numbers}".strip()
 
         def drawn() -> Figure:

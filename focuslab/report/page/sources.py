@@ -6,6 +6,7 @@ What is damaged is named in `gaps` and left out; the rest is shown.
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from focuslab.store import ARRAYS, MOST_ARRAY_BYTES, RECORDS, RUN, SUMMARY, pars
 DEPTH = 5
 MOST_FOLDERS = 2_000
 MOST_RUNS = 500
+MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 150_000
+"""Of a run: lengths, rows of one kind, and single values in all of them."""
 _CLOSED = {ARRAYS, "figures", "trace", "embeddings", "audio"}
 """Folders of a run that hold no runs."""
 _SMALL = 2**24
@@ -167,9 +170,31 @@ def _read_run(folder: Folder) -> Run:
         summary = {"schema": schema, **conform(content, schemas.SUMMARIES[schema], SUMMARY, gaps)}
     except Wrong as wrong:
         raise InputError(f"{folder.shown}: {wrong}") from None
+    _keep_what_fits(summary, gaps)
     if [] in (summary.get("rows"), summary.get("blocks")):
         raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")
     return Run(_KINDS[schema], folder, info, summary, gaps)
+
+
+def _keep_what_fits(summary: dict[str, Any], gaps: list[str]) -> None:
+    """Leave out the rows of a summary that are of too many lengths, or more than can be drawn; a gap for each."""
+    left = MOST_CELLS
+    for what in ("rows", "blocks", "lengths", "stages", "sites"):
+        rows = summary.get(what) or []
+        lengths = list(dict.fromkeys(row.get("seconds") for row in rows))[:MOST_LENGTHS]
+        kept = [row for row in rows if row.get("seconds") in lengths][:MOST_ROWS]
+        sizes = list(accumulate(_cells(row) for row in kept))
+        kept = kept[: sum(size <= left for size in sizes)]
+        left -= sizes[len(kept) - 1] if kept else 0
+        if len(kept) < len(rows):
+            gaps.append(f"{SUMMARY}.{what}: only {len(kept)} of {len(rows)} are shown, they are too many")
+            summary[what] = kept
+
+
+def _cells(value: Any) -> int:
+    if isinstance(value, (list, dict)):
+        return sum(map(_cells, value.values() if isinstance(value, dict) else value))
+    return 1
 
 
 def _info(folder: Folder, gaps: list[str]) -> RunInfo:
