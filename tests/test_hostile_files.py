@@ -10,7 +10,6 @@ from focuslab.captions import read_captions
 from focuslab.errors import MOST_CHARACTERS, InputError
 from focuslab.models.specs import load
 from focuslab.records import AttentionRun, EvaluationRun, Plan, ProfileRun, ProofRun
-from focuslab.report.page.html import write_report
 from tests.mutations import changed, damaged
 from tests.report_runs import write_all
 
@@ -41,7 +40,7 @@ def one_line(error) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_run_is_refused_when_loaded_or_can_be_shown(runs, tmp_path, kind):
     refused = 0
-    for seed in range(50):
+    for seed in range(40):
         random = Random(f"{kind}{seed}")
         directory = shutil.copytree(runs / kind, tmp_path / str(seed))
         spoil(directory / random.choice(["summary.json", "summary.json", "run.json", "records.jsonl"]), random)
@@ -52,22 +51,7 @@ def test_a_damaged_run_is_refused_when_loaded_or_can_be_shown(runs, tmp_path, ki
             assert one_line(error)
             continue
         assert repr(run) and run._repr_html_() and run.to_pandas() is not None and run.info.made_on
-    assert 10 < refused < 50
-
-
-def test_a_damaged_directory_is_a_page_with_gaps_or_refused(runs, tmp_path):
-    for seed in range(4):
-        random = Random(seed)
-        directory = shutil.copytree(runs, tmp_path / str(seed))
-        for file in sorted(path for path in directory.rglob("*") if path.is_file()):
-            if random.random() < 0.5:
-                spoil(file, random)
-        try:
-            page = write_report([directory], tmp_path / f"{seed}.html")[1]
-        except InputError as error:
-            assert one_line(error)
-        else:
-            assert page.sections[-1].gaps
+    assert 10 < refused < 40
 
 
 def test_a_damaged_plan_is_refused_or_written_again(runs, tmp_path):
@@ -104,7 +88,7 @@ def test_a_damaged_file_of_captions_is_refused_or_read(tmp_path, name):
 def test_a_damaged_model_is_refused_or_loaded(session_pipe, tmp_path):
     session_pipe.save_pretrained(tmp_path / "whole")
     files = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.json"))
-    for seed in range(12):
+    for seed in range(8):
         random = Random(seed)
         directory = shutil.copytree(tmp_path / "whole", tmp_path / str(seed))
         spoil(directory / random.choice(files), random)

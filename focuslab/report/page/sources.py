@@ -34,7 +34,7 @@ from focuslab.store import ARRAYS, MOST_ARRAY_BYTES, RECORDS, RUN, SUMMARY, pars
 DEPTH = 5
 MOST_FOLDERS = 2_000
 MOST_RUNS = 500
-MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 150_000
+MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 200_000
 """Of a run: lengths, rows of one kind, and single values in all of them."""
 _CLOSED = {ARRAYS, "figures", "trace", "embeddings", "audio"}
 """Folders of a run that hold no runs."""
@@ -183,7 +183,8 @@ def _keep_what_fits(summary: dict[str, Any], gaps: list[str]) -> None:
         rows = summary.get(what) or []
         lengths = list(dict.fromkeys(row.get("seconds") for row in rows))[:MOST_LENGTHS]
         kept = [row for row in rows if row.get("seconds") in lengths][:MOST_ROWS]
-        sizes = list(accumulate(_cells(row) for row in kept))
+        # Each value of a step is drawn, at several times the cost of one in a table.
+        sizes = list(accumulate(_cells(row) + 3 * _cells(row.get("by_step", [])) for row in kept))
         kept = kept[: sum(size <= left for size in sizes)]
         left -= sizes[len(kept) - 1] if kept else 0
         if len(kept) < len(rows):
