@@ -201,3 +201,57 @@ def test_ctrl_c_where_nothing_can_be_gone_on_with_is_one_line(focuslab, monkeypa
     monkeypatch.setattr("focuslab.models.specs.load", stop)
     code, out, err = focuslab("generate", "--model", "random:tiny", "--prompt", "rain")
     assert code == 130 and out == "" and err.strip() == "focuslab: stopped"
+
+
+def test_the_same_profile_twice_at_once_is_measured_once(focuslab, tmp_path):
+    command = [*PROFILE, "--seconds", "0.64,1.28", "--repeats", "20", "--out", "here"]
+    first = start(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in first.stderr:
+        if "steps" in line:
+            break
+    code, out, err = focuslab(*command)
+    assert (code, out) == (2, "") and "another process" in err and err.count("\n") == 1
+    first.communicate(timeout=120)
+    records = [json.loads(line) for line in (tmp_path / "here" / "records.jsonl").read_text().splitlines()]
+    keys = [(r["kind"], r["seconds"], r.get("method", r.get("stage")), r["repeat"]) for r in records]
+    assert first.returncode == 0 and len(set(keys)) == len(keys)
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*PROFILE, "--seconds", "0.64", "--out", LONG],
+        ["generate", "-m", "random:tiny", "--prompt", "x", "--out", f"{LONG}.wav"],
+        ["generate", "-m", LONG, "--prompt", "x"],
+        ["report", ".", "--out", LONG],
+        ["report", LONG],
+        ["evaluate", "-m", "random:tiny", "--prompts", LONG],
+        ["recommend", "-m", "random:tiny", "--out", f"{LONG}.json"],
+        ["demo", "-m", "random:tiny", "--out", LONG],
+        [*PROFILE, "--methods", "a\nb" + "c" * 100_000],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_a_name_that_is_too_long_is_one_short_line_exit_two(focuslab, tmp_path, arguments):
+    code, out, err = focuslab(*arguments)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and len(err) < 1100
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_a_finalizer_stops_the_command(monkeypatch, capfd):
+    class Fragile:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work(*_, **__):
+        Fragile()
+        for _ in range(100):
+            time.sleep(0.1)
+
+    monkeypatch.setattr("focuslab.cli.cli.main", work)
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 130 and capfd.readouterr().err == "focuslab: stopped\n"

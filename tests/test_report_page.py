@@ -423,3 +423,13 @@ def test_the_words_on_pieces_of_maps_are_of_the_pieces_that_were_kept(kinds, tmp
     page = write_report([run], tmp_path / "page.html")[0].read_text()
     assert ("(a) Where single tokens attend" in page) == ("query" in kinds)
     assert ("(b) Crops of the maps" in page) == ("crop" in kinds)
+
+
+def test_sounds_beyond_what_a_page_holds_are_a_gap(tmp_path, monkeypatch):
+    monkeypatch.setattr("focuslab.report.page.sounds.MOST_SAMPLES", 5 * report_runs.RATE)
+    report_runs.write_sounds(tmp_path, ("rain", "a siren"))
+    heard = write_report([tmp_path], tmp_path / "report.html")[1]
+    clips = [
+        clip for group in heard.sections[-2].groups for comparison in group.comparisons for clip in comparison.clips
+    ]
+    assert len(clips) == 2 and any("samples" in gap for gap in heard.sections[-1].gaps)

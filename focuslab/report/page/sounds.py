@@ -33,6 +33,8 @@ LONGEST = 600.0
 """Of a sound in seconds; what is longer is not read."""
 MOST_BYTES = 2**26
 """Of a file."""
+MOST_SAMPLES = 50_000_000
+"""Of all sounds of a page: they are held at once."""
 SHORTEST = 2.0
 """Of an excerpt in seconds; with room for less, sounds are left out."""
 COLUMNS = 480
@@ -84,11 +86,18 @@ def comparisons_of(sounds: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[li
 
 def sound_group(chosen: Sequence[Sequence[Sound]], budget: int, drawer: Drawer, gaps: list[str]) -> Group | None:
     """The sounds within `budget` bytes of the page, with a spectrogram each."""
-    read = []
+    read, left = [], MOST_SAMPLES
     for group in chosen:
-        clips = [(sound, *found) for sound in group if (found := _samples(sound, gaps)) is not None]
+        clips = []
+        for sound in group if left > 0 else ():
+            found = _samples(sound, gaps)
+            left -= len(found[0]) if found else 0
+            if found and left >= 0:
+                clips.append((sound, *found))
         if clips:
             read.append(clips)
+    if left <= 0:
+        gaps.append(f"Some sounds were not read: a page takes at most {MOST_SAMPLES:.0e} samples of all together.")
     if not read:
         return None
     seconds, kept = _excerpt([[len(samples) / rate for _, samples, rate in clips] for clips in read], budget, read)
