@@ -34,6 +34,8 @@ from focuslab.store import ARRAYS, MOST_ARRAY_BYTES, RECORDS, RUN, SUMMARY, pars
 DEPTH = 5
 MOST_FOLDERS = 2_000
 MOST_RUNS = 500
+MOST_RECORDS = 50_000
+"""Lines of a run's records that are looked through for sounds."""
 MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 200_000
 """Of a run: lengths, rows of one kind, and single values in all of them."""
 _CLOSED = {ARRAYS, "figures", "trace", "embeddings", "audio"}
@@ -279,7 +281,10 @@ def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
         run.gaps.append(str(error))
         return []
     records, damaged = [], []
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    lines = content.split(b"\n", MOST_RECORDS)
+    if len(lines) > MOST_RECORDS and lines.pop():
+        run.gaps.append(f"{run.folder.name(RECORDS)} has more than {MOST_RECORDS} lines, and only those were read")
+    for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
