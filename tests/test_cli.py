@@ -256,3 +256,12 @@ def test_ctrl_c_in_a_finalizer_stops_the_command(monkeypatch, capfd):
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 130 and capfd.readouterr().err == "focuslab: stopped\n"
+
+
+def test_ctrl_c_that_python_wrapped_stops_the_command(focuslab, monkeypatch):
+    def wrapped(*_, **__):
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("focuslab.models.specs.load", wrapped)
+    code, out, err = focuslab("generate", "--prompt", "x")
+    assert (code, out, err) == (130, "", "focuslab: stopped\n")

@@ -113,6 +113,11 @@ def shared_options(function: Callable) -> Callable:
     return function
 
 
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is what an error comes from: Python 3.11 wraps one that falls while a class is made."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__))
+
+
 _WRONG_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 """What the system says of names that nothing can have."""
 
@@ -127,6 +132,8 @@ def report_errors(function: Callable) -> Callable:
         except (click.ClickException, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if _is_interrupt(error):
+                raise click.Abort from None
             if debug:
                 raise
             if isinstance(error, FocuslabError):
