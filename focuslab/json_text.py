@@ -1,6 +1,8 @@
-"""JSON that somebody else may have written: neither so much of it nor so deep that it could not be held and shown."""
+"""JSON as it is written, small, and as it is read: somebody else may have written it, so neither so much of it nor so
+deep that it could not be held and shown."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from focuslab.errors import InputError
@@ -9,6 +11,23 @@ MOST_MEMORY = 2**29
 """Bytes that a text may take as Python objects; many small lists take thirty times the bytes of the text."""
 DEEPEST = 60
 """Levels of nesting."""
+
+
+def compact(value: Any) -> str:
+    """JSON on one line without spaces. Raises `ValueError` for NaN and infinity, which other readers refuse."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def to_summary_bytes(summary: Mapping[str, Any]) -> bytes:
+    """JSON with a line for each field and for each row of a table: small, and a diff shows which rows changed."""
+
+    def written(value: Any) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n" + ",\n".join(map(compact, value)) + "\n]"
+        return compact(value)
+
+    fields = ",\n".join(f"{compact(name)}:{written(value)}" for name, value in summary.items())
+    return f"{{\n{fields}\n}}\n".encode()
 
 
 class Room:

@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
 from focuslab.records import SKIPPED, ProfileRun, Progress
+from focuslab.records.modules import UNITS, columns, units_record
 from focuslab.store import RunDirectory, now, place_of
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
@@ -270,6 +271,9 @@ class _Profiler:
         total = sum(item.weight for item in items)
         done = sum(item.weight for item in items if item.key in done_before)
         todo = [item for item in items if item.key not in done_before]
+        named = any(record["kind"] == UNITS for record in self.run.records)
+        if not named and any(item.kind in ("flops", "modules") for item in todo):
+            self.run.append(units_record(self.units, self.kinds))
         try:
             for item in todo:
                 self._guarded(item)
@@ -345,7 +349,7 @@ class _Profiler:
 
     def _measure_flops(self, item: _Item) -> None:
         counted = self.expected[item.seconds, item.label].module_flops
-        self._record(item, modules=[[name or "unet", counted[name]] for name in self.units if name in counted])
+        self._record(item, flops=[counted.get(name, 0) for name in self.units])
 
     def _measure_steps(self, item: _Item) -> None:
         self._ensure_warm(item)
@@ -359,11 +363,7 @@ class _Profiler:
         # The modules of a compiled UNet are no longer called one by one.
         with eagerly(self.pipe.unet), self._attached(item), timer:
             step_seconds = self._denoise(item, self.steps)
-        modules = [
-            [t.name or "unet", self.kinds[t.name], t.calls, t.inclusive_seconds, t.exclusive_seconds]
-            for t in timer.times()
-        ]
-        self._record(item, step_seconds=step_seconds, modules=modules)
+        self._record(item, step_seconds=step_seconds, modules=columns(map(astuple, timer.times()), self.units))
 
     def _measure_stage(self, item: _Item) -> None:
         seconds, peak, note = [], None, None

@@ -22,7 +22,7 @@ from focuslab.files import (
     sweep,
     write_atomically,
 )
-from focuslab.json_text import Room, parse_json, parse_part
+from focuslab.json_text import Room, compact, parse_json, parse_part, to_summary_bytes
 from focuslab.records import RunInfo, differences
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
@@ -121,7 +121,7 @@ def cut_broken_line(path: Path) -> None:
 
 
 def to_lines(records: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records).encode()
+    return "".join(f"{compact(record)}\n" for record in records).encode()
 
 
 def now() -> str:
@@ -220,7 +220,7 @@ class RunDirectory:
         return f"{len(self.records)} records are kept in {self.path}"
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        _write(self.path / SUMMARY, to_json_bytes(summary))
+        _write(self.path / SUMMARY, to_summary_bytes(summary))
 
     def _identity(self, info: RunInfo) -> dict[str, Any]:
         return info.identity()

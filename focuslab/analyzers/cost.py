@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from focuslab.records import PROFILE_SCHEMA, skipped_rows
+from focuslab.records.modules import module_rows
 
 PROJECTED_STEPS = 200
 """Steps of the whole generation that is projected: AudioLDM2's own default, and the paper's."""
@@ -18,19 +19,16 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
     """The summary of whatever has been recorded; what has not been measured is None.
 
     Records are those of `focuslab.profiling`: "expected" and "flops" (a dry run), "memory", "steps" (plain, timed),
-    "modules" (with the instrument), "stage". Of two records of the same thing
-    (`record_key`) the later one counts. Speed-ups and ideals compare medians of the same run and length.
+    "units" and "modules" (with the instrument), "stage". Of two records of the same thing
+    (`record_key`) the later one counts. Speed-ups and ideals compare medians of the same run and length. The modules
+    themselves stay in the records: `focuslab.records.ProfileRun` puts them into its rows.
     """
     records = list({record_key(r): r for r in records}.values())
     expected = {_key(r): r for r in records if r["kind"] == "expected"}
     memory = {_key(r): r["peak_bytes"] for r in records if r["kind"] == "memory"}
-    flops = {_key(r): dict(r["modules"]) for r in records if r["kind"] == "flops"}
     plain = _step_seconds(records, "steps")
     medians = {key: float(np.median(values)) for key, values in plain.items()}
-    modules = defaultdict(list)
-    for r in records:
-        if r["kind"] == "modules":
-            modules[_key(r)].append(r)
+    modules = module_rows(records)
     stages = _stages(records)
     compiled = any(r.get("compiled") for r in expected.values())
     rows = []
@@ -39,10 +37,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         row = _row(key, expected[key], values, medians)
         row["peak_bytes"] = memory.get(key)
         row["generation_seconds_projected"] = _projection(row, medians.get((seconds, "dense")), stages)
-        row["kind_share"], row["modules"] = _shares(modules.get(key, ()), expected[key]["flops"])
-        for module in row["modules"]:
-            name = "unet" if module["name"] == "step" else module["name"]
-            module["flops"] = flops[key].get(name, 0) if key in flops else None
+        row["kind_share"] = _shares(modules.get(key, ()), expected[key]["flops"])
         rows.append(row)
     return {
         "schema": PROFILE_SCHEMA,
@@ -51,7 +46,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         "skipped": skipped_rows(records),
         "shares_of_eager": compiled,
         # Most of the difference between an eager step and a compiled one is not the instrument's.
-        "instrumented_over_plain": None if compiled else _instrument_cost(modules, plain),
+        "instrumented_over_plain": None if compiled else _instrument_cost(_step_seconds(records, "modules"), plain),
         "projected_steps": PROJECTED_STEPS,
     }
 
@@ -69,9 +64,9 @@ def merge_summaries(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def record_key(record: Record) -> tuple[str, float, str, int]:
+def record_key(record: Record) -> tuple[str, float | None, str | None, int]:
     """What a record is of: kind, length, method or stage, and which repeat."""
-    return record["kind"], record["seconds"], record.get("stage") or record["method"], record["repeat"]
+    return record["kind"], record["seconds"], record.get("stage") or record.get("method"), record.get("repeat", 0)
 
 
 def _key(record: Record) -> tuple[float, str]:
@@ -115,34 +110,14 @@ def _row(key, expected: Record, values: Sequence[float], medians: dict) -> Recor
     }
 
 
-def _shares(recorded: Sequence[Record], kinds: Iterable[str]) -> tuple[dict[str, float] | None, list[Record]]:
-    """Share of each kind in the time of a step, and every module with its time a step. Mean over the records.
-
-    The first row of the modules is the step itself: its exclusive time is what is spent outside of the UNet.
-    """
-    if not recorded:
-        return None, []
-    steps = sum(len(r["step_seconds"]) for r in recorded)
-    whole = sum(sum(r["step_seconds"]) for r in recorded)
-    names = [(name, kind) for name, kind, *_ in recorded[0]["modules"]]
-    totals = np.sum([[times for _, _, *times in r["modules"]] for r in recorded], axis=0)
-    unet = totals[names.index(("unet", "other"))][1]
-    rows = [_module("step", "other", steps, whole, whole - unet, steps)]
-    rows += [_module(*name, *times, steps) for name, times in zip(names, totals, strict=True)]
+def _shares(modules: Sequence[Record], kinds: Iterable[str]) -> dict[str, float] | None:
+    """Share of each kind in the time of a step; None where it was not timed module by module."""
+    if not modules:
+        return None
     share = dict.fromkeys(kinds, 0.0)
-    for row in rows:
-        share[row["kind"]] += row["exclusive_seconds"] * steps / whole
-    return share, rows
-
-
-def _module(name: str, kind: str, calls: float, inclusive: float, exclusive: float, steps: int) -> Record:
-    return {
-        "name": name,
-        "kind": kind,
-        "calls": round(calls / steps),
-        "inclusive_seconds": float(f"{inclusive / steps:.6g}"),
-        "exclusive_seconds": float(f"{exclusive / steps:.6g}"),
-    }
+    for module in modules:
+        share[module["kind"]] += module["exclusive_seconds"] / modules[0]["inclusive_seconds"]
+    return share
 
 
 def _stages(records: Iterable[Record]) -> list[Record]:
@@ -178,10 +153,10 @@ def _projection(row: Record, dense_step_seconds: float | None, stages: Sequence[
     return steps + sum(s for s in here if s is not None)
 
 
-def _instrument_cost(modules: dict, plain: dict) -> float | None:
+def _instrument_cost(instrumented: dict, plain: dict) -> float | None:
     """Median instrumented over median plain step, where the two were interleaved most often."""
-    pairs = {key: len(recorded) for key, recorded in modules.items() if key in plain}
-    if not pairs:
+    counts = {key: len(values) for key, values in instrumented.items() if key in plain}
+    if not counts:
         return None
-    key = max(pairs, key=pairs.get)
-    return float(np.median([s for r in modules[key] for s in r["step_seconds"]]) / np.median(plain[key]))
+    key = max(counts, key=counts.get)
+    return float(np.median(instrumented[key]) / np.median(plain[key]))

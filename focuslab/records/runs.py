@@ -1,6 +1,7 @@
 """What a command measured, as its run directory holds it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +15,7 @@ from focuslab.records.info import (
     RunInfo,
     check_schema,
 )
+from focuslab.records.modules import module_rows
 from focuslab.records.schemas import INFO, SUMMARIES
 from focuslab.records.shapes import checked
 from focuslab.records.tabular import Tabular
@@ -62,9 +64,19 @@ class RowsRun(Run, Tabular):
 
 
 class ProfileRun(RowsRun):
-    """A profile; `records` are in the order in which they were made."""
+    """A profile; `records` are in the order in which they were made.
+
+    `rows` are those of the summary, each with "modules": the time and FLOPs of every module in a step, made from the
+    records, since `summary.json` does not repeat them. The list is empty where modules were not timed.
+    """
 
     SCHEMA, KIND = PROFILE_SCHEMA, "profile"
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        modules = module_rows(self.records)
+        # A summary that focuslab 0.1 wrote has them.
+        return [{"modules": modules.get((row["seconds"], row["method"]), []), **row} for row in self.summary["rows"]]
 
     def __repr__(self) -> str:
         from focuslab.report.tables import profile_table

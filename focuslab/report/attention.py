@@ -139,7 +139,7 @@ def write_attention_figures(
     directory: str | os.PathLike,
     caption: str | None = None,
 ) -> list[Path]:
-    """Write every figure that the capture holds records for, as DIRECTORY/NAME.svg and .png, and return the paths.
+    """Write every figure that the capture holds records for, as DIRECTORY/NAME.svg, and return the paths.
 
     Names are those of `FIGURES`, and figure2 where pieces of maps were kept. Raises `InputError` for no capture.
     """

@@ -245,7 +245,7 @@ def figure1(summary: Mapping, caption: str | None = None) -> Figure:
 
 
 def write_figure1(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
-    """Writes DIRECTORY/figure1.svg and .png and returns their paths; nothing is written for a wrong summary."""
+    """Write DIRECTORY/figure1.svg and return its path; nothing is written for a wrong summary."""
     return save(figure1(summary, caption), Path(directory) / "figure1")
 
 

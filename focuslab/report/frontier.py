@@ -134,7 +134,7 @@ def write_frontier(
     *,
     measured: Mapping[float, Mapping[str, Mapping]] | None = None,
 ) -> list[Path]:
-    """Writes DIRECTORY/frontier.svg and .png and returns their paths."""
+    """Write DIRECTORY/frontier.svg and return its path."""
     return save(frontier_figure(summary, caption, measured=measured), Path(directory) / "frontier")
 
 

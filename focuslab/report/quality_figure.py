@@ -150,7 +150,7 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
 
 
 def write_quality_figures(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
-    """Write DIRECTORY/speed_against_quality_010s.svg and .png and so on, one a length that has something to draw."""
+    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw."""
     rows = evaluation_rows(summary)
     paths = []
     for seconds in lengths_of(rows):

@@ -110,7 +110,7 @@ def site_map_figure(summary: Mapping, caption: str | None = None) -> Figure:
 
 
 def write_site_map(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
-    """Writes DIRECTORY/site_map.svg and .png and returns their paths."""
+    """Write DIRECTORY/site_map.svg and return its path."""
     return save(site_map_figure(summary, caption), Path(directory) / "site_map")
 
 
