@@ -4,7 +4,8 @@
 
 One run directory a length below --out, so that short lengths can be repeated more often than long ones; a run that was
 stopped goes on. Then figures over all lengths (figure1, and speed_against_ideal), the table behind them (table.md),
-and what this project promises of speed and memory beside what was measured (bars.md).
+and what this project promises of speed and memory beside what was measured (bars.md). With --draw the figures and the
+table are made again from the run directories, and nothing is measured.
 """
 
 import statistics
@@ -25,7 +26,7 @@ from focuslab.grid import Grid
 from focuslab.instrument.processors import SiteCall
 from focuslab.methods import LiteFocus, Method, Naive, TokenMerging
 from focuslab.methods.references import Dense
-from focuslab.report.figure1 import plot_speed_against_ideal, write_figure1
+from focuslab.report.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.provenance import provenance
 from focuslab.report.style import save
 from focuslab.report.tables import profile_markdown
@@ -79,7 +80,11 @@ REPEATS = {10.0: 9, 20.0: 5, 40.0: 3, 80.0: 3, 160.0: 2}
 @click.command()
 @click.option("--model", default="random:audioldm2", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/01_cost_against_length"))
-def main(model: str, out: Path) -> None:
+@click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+def main(model: str, out: Path, draw: bool) -> None:
+    if draw:
+        write_figures([focuslab.ProfileRun.load(directory_of(out, seconds)) for seconds in REPEATS], out)
+        return
     pipe = focuslab.load(model, "cpu", "float32")
     runs = []
     for seconds, repeats in REPEATS.items():
@@ -90,20 +95,30 @@ def main(model: str, out: Path) -> None:
                     (seconds,),
                     METHODS[seconds],
                     repeats=repeats,
-                    out=out / f"{seconds:03.0f}s",
+                    out=directory_of(out, seconds),
                     progress=progress,
                 )
             )
-        summary = merge_summaries([run.summary for run in runs])
-        # The published formula, at one length, is a row of the table and no line.
-        drawn = [row for row in summary["rows"] if row["method"] != PUBLISHED]
-        write_figure1({**summary, "rows": drawn}, out, how_it_was_made(runs))
-        ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
-        save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal")
-        write_atomically(out / "table.md", f"{how_it_was_made(runs)}\n\n{profile_markdown(summary)}\n".encode())
-    bars = bars_markdown({(row["seconds"], row["method"]): row for row in summary["rows"]}, runs[0])
+        write_figures(runs, out)
+    rows = {(row["seconds"], row["method"]): row for run in runs for row in run.rows}
+    bars = bars_markdown(rows, runs[0])
     write_atomically(out / "bars.md", f"{how_it_was_made(runs)}\n\n{bars}".encode())
     click.echo(bars)
+
+
+def directory_of(out: Path, seconds: float) -> Path:
+    return out / f"{seconds:03.0f}s"
+
+
+def write_figures(runs: list[focuslab.ProfileRun], out: Path) -> None:
+    """The figures over all lengths, figure1 also as the picture that the README shows, and the table behind them."""
+    summary, made = merge_summaries([run.summary for run in runs]), how_it_was_made(runs)
+    # The published formula, at one length, is a row of the table and no line.
+    drawn = [row for row in summary["rows"] if row["method"] != PUBLISHED]
+    save(figure1({**summary, "rows": drawn}, made), out / "figure1", ("svg", "png"))
+    ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
+    save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal")
+    write_atomically(out / "table.md", f"{made}\n\n{profile_markdown(summary)}\n".encode())
 
 
 def how_it_was_made(runs: list[focuslab.ProfileRun]) -> str:

@@ -6,7 +6,7 @@
 The first captures statistics at every site for several prompts and lengths (the run directory statistics/), then keeps
 exact pieces of maps at the strongest site of each block (maps/), and draws everything. The second measures what
 capturing costs on the full-size UNet, beside what this project promises of it (bars.md); it takes an hour on two cores.
-Whatever was stopped goes on.
+Whatever was stopped goes on. With --draw everything is drawn again from what is in --out, and nothing is measured.
 """
 
 from pathlib import Path
@@ -22,10 +22,12 @@ from focuslab.cli.progress import Reporter
 from focuslab.grid import Grid
 from focuslab.report.attention import write_attention_figures
 from focuslab.report.attention_rows import at_length, attention_rows
+from focuslab.report.figure2 import figure2
 from focuslab.report.provenance import provenance
+from focuslab.report.style import save
 from focuslab.report.tables import attention_markdown
 from focuslab.report.text import promises
-from focuslab.store import write_atomically
+from focuslab.store import to_summary_bytes, write_atomically
 
 PROMPTS = (
     "falling rain",
@@ -57,8 +59,12 @@ ONE_FRACTION = (0.1,)
 @click.option("--seconds", default="10,20,40,80", show_default=True, help="Lengths, separated by commas.")
 @click.option("--steps", default=STEPS, show_default=True, help="Denoising steps.")
 @click.option("--bars", is_flag=True, help=f"Measure the cost of capturing on {BARS_MODEL} instead.")
-def main(model: str, out: Path, prompts: int, seconds: str, steps: int, bars: bool) -> None:
+@click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+def main(model: str, out: Path, prompts: int, seconds: str, steps: int, bars: bool, draw: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    if draw:
+        write(*(focuslab.AttentionRun.load(out / name) for name in ("statistics", "maps")), out)
+        return
     if bars:
         write_bars(out)
         return
@@ -66,9 +72,14 @@ def main(model: str, out: Path, prompts: int, seconds: str, steps: int, bars: bo
     pipe = focuslab.load(model, "cpu", "float32")
     pipe.set_progress_bar_config(disable=True)
     run = capture(pipe, out / "statistics", prompts=PROMPTS[:prompts], seconds=lengths, steps=steps)
-    maps = capture_maps(pipe, run, out / "maps")
+    write(run, capture_maps(pipe, run, out / "maps"), out)
+
+
+def write(run: focuslab.AttentionRun, maps: focuslab.AttentionRun, out: Path) -> None:
+    """Figures, figure2 also as the picture that the README shows, and tables."""
     made = how_it_was_made(run)
     write_attention_figures(maps.info, run.summary, maps.arrays, out, made)
+    save(figure2(maps.info, run.summary, maps.arrays, made), out / "figure2", ("png",))
     write_atomically(out / "table.md", f"{made}\n\n{attention_markdown(run.summary)}\n".encode())
     write_atomically(out / "README.md", readme(run, maps).encode())
     click.echo(attention_markdown(run.summary))
@@ -144,7 +155,7 @@ Prompts: {"; ".join(run.info.prompts)}. Lengths: {lengths} s.
 * `table.md`: all blocks and lengths in numbers, and a verdict in words for each.
 * `statistics`, `maps`: the run directories. `summary.json` also has a row for every site.
 * `bars.md`, where it is there: what was promised of the cost of capturing beside what was measured
-  (`python analyses/02_attention_patterns.py --bars`).
+  (`python analyses/02_attention_patterns.py --bars`). `bars.json` has the numbers behind it.
 
 Lift is the share of attention that stays in the query's own mel row over the share that uniform attention has there.
 Intervals are over prompts; with another seed, model or choice of steps the numbers are others.
@@ -169,9 +180,16 @@ def write_bars(out: Path) -> None:
         "default": capture(pipe, out / "bars" / "default", prompts=PROMPTS[0]),
     }
     size = sum(file.stat().st_size for file in (out / "bars" / "default").rglob("*") if file.is_file())
-    table = bars_markdown({name: run.summary["cost"][0] for name, run in runs.items()}, size, brute_force_difference())
-    made = provenance("python analyses/02_attention_patterns.py --bars", runs["three"].info, runs["default"].info)
-    write_atomically(out / "bars.md", f"{made}\n\n{table}".encode())
+    measured = {
+        "made": provenance("python analyses/02_attention_patterns.py --bars", runs["three"].info, runs["default"].info),
+        "costs": {name: run.summary["cost"][0] for name, run in runs.items()},
+        "default_bytes": size,
+        "differences": brute_force_difference(),
+    }
+    # The captures themselves, of a random model, say nothing else and are not kept in the repository.
+    write_atomically(out / "bars.json", to_summary_bytes(measured))
+    table = bars_markdown(measured["costs"], size, measured["differences"])
+    write_atomically(out / "bars.md", f"{measured['made']}\n\n{table}".encode())
     click.echo(table)
 
 

@@ -5,7 +5,8 @@
 Three plans from the same records: the knee of the frontier (plan.json), the one closest to dense that is as fast as
 the paper's choice (as-fast-as-paper.json), and the fastest that is as close to dense as it (as-close-as-paper.json).
 Each is proved on prompts and seeds that its choice has not seen. Then figures, tables, and what this project promises
-of the choice beside what was measured (bars.md). Whatever was stopped goes on.
+of the choice beside what was measured (bars.md). Whatever was stopped goes on. With --draw figures and tables are made
+again from what is in --out, and nothing is measured.
 """
 
 import time
@@ -16,17 +17,19 @@ import click
 
 import focuslab
 from focuslab.cli.progress import Reporter
+from focuslab.plan_files import plan_directory
 from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
-from focuslab.recommendation import RECORDS, Recommendation, recommend
-from focuslab.records import AttentionRun, ProfileRun, SensitivityRun
+from focuslab.recommendation import PROOF, RECORDS, Recommendation, recommend
+from focuslab.records import AttentionRun, Plan, ProfileRun, ProofRun, SensitivityRun
 from focuslab.report.choice_table import choice_markdown
-from focuslab.report.frontier import write_frontier
+from focuslab.report.frontier import frontier_figure, write_frontier
 from focuslab.report.proof_table import measured_of, proof_markdown
 from focuslab.report.provenance import provenance
 from focuslab.report.site_map import write_site_map
+from focuslab.report.style import save
 from focuslab.report.text import promises
-from focuslab.selection import select
-from focuslab.store import write_atomically
+from focuslab.selection import Selection, select
+from focuslab.store import SUMMARY, read_json, write_atomically
 from focuslab.trials import Group, choice_key, joint_choices
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
@@ -44,7 +47,11 @@ SHORTEST_PROMISED = 20.0
 )
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @click.option("--per-site", is_flag=True, help="Choose for sites of large blocks, not for blocks.")
-def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site: bool) -> None:
+@click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site: bool, draw: bool) -> None:
+    if draw:
+        write({name: loaded(out / f"{name}.json") for name in BUDGETS}, out)
+        return
     lengths = [float(part) for part in seconds.split(",")]
     pipe = focuslab.load(model, "cpu", "float32")
     pipe.set_progress_bar_config(disable=True)
@@ -62,18 +69,40 @@ def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site
                 out=out / f"{name}.json",
                 progress=progress,
             )
-        write_plan(made[name], how_it_was_made(made[name]))
-    how = how_it_was_made(last_proved(made))
-    write_atomically(out / "README.md", readme(made, how).encode())
+    how = write(made, out)
     bars = bars_markdown(made, pass_seconds(out), choice_seconds(out))
     write_atomically(out / "bars.md", f"{how}\n\n{bars}\n".encode())
     click.echo(bars)
 
 
+def loaded(path: Path) -> Recommendation:
+    """What was made of a plan, from its files: all but points and frontiers of the choice."""
+    directory, plan = plan_directory(path), Plan.load(path)
+    summary = read_json(directory / SUMMARY)
+    proof = ProofRun.load(directory / PROOF) if summary["proof"] else None
+    return Recommendation(plan, path, Selection({}, {}, summary["choice"], plan), proof, tuple(summary["notes"]))
+
+
+def write(made: Mapping[str, Recommendation], out: Path) -> str:
+    """Figures and tables of all plans, and the README. Returns how they were made, in words."""
+    for one in made.values():
+        write_plan(one, how_it_was_made(one))
+    knee = made[KNEE]
+    figure = frontier_figure(knee.selection.summary, how_it_was_made(knee), measured=measured_by(knee))
+    # The picture that the README shows.
+    save(figure, knee.directory / "frontier", ("png",))
+    how = how_it_was_made(last_proved(made))
+    write_atomically(out / "README.md", readme(made, how).encode())
+    return how
+
+
+def measured_by(made: Recommendation) -> Mapping | None:
+    return measured_of(made.proof.summary) if made.proof else None
+
+
 def write_plan(made: Recommendation, how: str) -> None:
     """Figures and tables of one plan, in its directory."""
-    measured = measured_of(made.proof.summary) if made.proof else None
-    write_frontier(made.selection.summary, made.directory, how, measured=measured)
+    write_frontier(made.selection.summary, made.directory, how, measured=measured_by(made))
     write_site_map(made.selection.summary, made.directory, how)
     tables = [choice_markdown(made.selection.summary)]
     if made.proof:
@@ -118,7 +147,7 @@ Errors of blocks add up as (sum of error^p)^(1/p) with p = {combination["exponen
 * `NAME.json`: the plan; `with focuslab.Plan.load("NAME.json")(pipe): ...` applies it.
 * `NAME/frontier`, `NAME/site_map`, `NAME/table.md`: the frontier with the paper's choice on it, predicted and measured;
   the sites on a map of the UNet; every block with its lift, recall, error, milliseconds saved, and the reason in words.
-* `NAME/proof`, `records`: run directories; every raw value is in them.
+* `NAME/proof`, `records`: run directories of what was measured.
 * `bars.md`: what was promised beside what was measured.
 
 Intervals are over prompts. Another machine has other times, and so another plan: run `focuslab recommend` there.

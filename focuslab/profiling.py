@@ -63,6 +63,7 @@ def profile(
     module_repeats: int = 1,
     seed: int = 0,
     trace: bool = False,
+    only_steps: bool = False,
     out: str | os.PathLike | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -79,6 +80,7 @@ def profile(
     `trace/` in `out`.
     A compiled UNet is timed as it runs, after it was compiled for each length and method; its modules are timed, and
     traced, while it runs eagerly, and the summary says so.
+    only_steps: take the timings and the peak memory alone, without bounds, modules and other stages.
     out: a run directory; one that holds the same run is gone on with. None keeps the records in memory only.
 
     A method whose predicted memory is not free at a length is skipped there; the summary names it with the bytes.
@@ -93,7 +95,7 @@ def profile(
     trace = switch("trace", trace)
     if trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
-    subjects = {s: _subjects(pipe, s, methods) for s in lengths}
+    subjects = {s: _subjects(pipe, s, methods, with_bounds=not only_steps) for s in lengths}
     clock_for(device_of(pipe))
 
     conditioning = encode_prompt(pipe, prompt)
@@ -113,6 +115,7 @@ def profile(
             "module_repeats": module_repeats,
             "trace": trace,
             "compiled": is_compiled(pipe.unet),
+            **({"only_steps": True} if only_steps else {}),
         },
         seed=seed,
         prompts=(prompt,),
@@ -128,7 +131,7 @@ def profile(
         subjects = {s: {label: own[label] for label in own if (s, label) in expected} for s, own in subjects.items()}
         subjects = {s: own for s, own in subjects.items() if not methods.keys().isdisjoint(own)}
         _Profiler(pipe, conditioning, subjects, expected, run, prompt, steps, seed).measure(
-            _items(subjects, expected, steps, repeats, module_repeats, trace), progress or (lambda *_: None)
+            _items(subjects, expected, steps, repeats, module_repeats, trace, only_steps), progress or (lambda *_: None)
         )
         return ProfileRun(run.info, profile_summary(run.records), tuple(run.records), run.path if out else None)
 
@@ -155,12 +158,14 @@ Subjects = dict[float, dict[str, _Subject]]
 """By length and label."""
 
 
-def _subjects(pipe, seconds: float, methods: dict[str, Attachable]) -> dict[str, _Subject]:
-    """The methods at one length, with a bound for every choice of sites among the sparse ones."""
+def _subjects(pipe, seconds: float, methods: dict[str, Attachable], with_bounds: bool) -> dict[str, _Subject]:
+    """The methods at one length, and a bound for every choice of sites among the sparse ones."""
     subjects = {
         label: _Subject(method.at_every_step(), method.sites_at(pipe, seconds), method.dense_steps_at(pipe, seconds))
         for label, method in methods.items()
     }
+    if not with_bounds:
+        return subjects
     bounds = {frozenset(s.sites): label for label, s in subjects.items() if isinstance(s.method, Bound)}
     for label, subject in list(subjects.items()):
         if not subject.sparse:
@@ -203,15 +208,17 @@ def _expect(pipe, conditioning, subjects: Subjects, asked_for) -> tuple[dict[tup
     return expected, skipped
 
 
-def _items(subjects: Subjects, expected, steps, repeats, module_repeats, trace) -> list[_Item]:
+def _items(subjects: Subjects, expected, steps, repeats, module_repeats, trace, only_steps) -> list[_Item]:
     """Everything to measure, in order."""
+    wanted = {"memory", "steps", "trace"} | (set() if only_steps else {"flops", "modules", "stage"})
     items = []
     for seconds, labels in subjects.items():
         first = next(iter(labels))
 
         def item(kind: str, label: str, repeat: int = 0, seconds=seconds, first=first, count: int = steps) -> None:
-            flops = expected[seconds, first if kind == "stage" else label].total_flops
-            items.append(_Item(kind, seconds, label, repeat, flops * count))
+            if kind in wanted:
+                flops = expected[seconds, first if kind == "stage" else label].total_flops
+                items.append(_Item(kind, seconds, label, repeat, flops * count))
 
         for label in labels:
             item("memory", label, count=1)

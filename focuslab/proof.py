@@ -103,6 +103,7 @@ def prove(
             prompt=prompts[0],
             repeats=repeats,
             seed=seed,
+            only_steps=True,
             out=run.path / TIMED,
             force=force,
             progress=lambda done, total, text: progress(TIMING_SHARE * done / total, 1.0, text),

@@ -258,6 +258,7 @@ def recommend(
                 prompt=prompts[0],
                 repeats=TIMED_REPEATS,
                 seed=seed,
+                only_steps=True,
                 out=run.path / TIMINGS / f"{count + 1}",
                 progress=parts.part("timing"),
             )

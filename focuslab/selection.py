@@ -88,7 +88,7 @@ def select(
     timings = timings or Timings({})
     infos |= {f"timing {count}": info for count, info in enumerate(timings.infos, start=1)}
     check_comparable(infos)
-    records = sensitivity.records
+    records = sensitivity.records_with_sites
     if seconds is not None:
         seconds = [number("a length", at) for at in several(seconds)]
         _check_lengths(seconds, {r["seconds"] for r in records if r["kind"] == "sensitivity"})

@@ -173,7 +173,7 @@ class _Latents:
         for group in self.groups:
             for label in group.methods:
                 what = {"kind": "sensitivity", **self.place, "group": group.name, "method": label}
-                found[_key(what)] = {**what, "sites": list(group.sites)}, [method_at(label, group.sites)]
+                found[_key(what)] = what, [method_at(label, group.sites)]
         sites = {group.name: group.sites for group in self.groups}
         for choice in self.joint:
             what = {"kind": "joint", **self.place, "choice": dict(choice)}

@@ -77,7 +77,7 @@ class RunInfo:
         names = {f.name for f in fields(cls)}
         missing = sorted(names - content.keys())
         if missing:
-            raise InputError(f"{source} lacks the field {missing[0]!r}: it was not written by this version of focuslab")
+            raise InputError(f"{source}, written by {_writer(content)}, lacks {missing[0]!r}: make the run anew")
         for name in ("model", "parameters", "machine", "versions", "grids"):
             if not isinstance(content[name], dict):
                 raise InputError(f"{source}: {name} must be an object, not {shown(content[name])}")
@@ -102,6 +102,13 @@ def differences(found: Any, asked: Any, name: str = "") -> list[str]:
     if max(map(len, texts)) > LONGEST_SHOWN:
         return [name]
     return [f"{name}: {texts[0]} there, {texts[1]} here"]
+
+
+def _writer(content: Mapping[str, Any]) -> str:
+    """The version of focuslab that wrote a run.json, in words."""
+    versions = content.get("versions")
+    version = versions.get("focuslab") if isinstance(versions, dict) else None
+    return f"focuslab {version}" if isinstance(version, str) and version.isprintable() else "an unknown focuslab"
 
 
 def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The record "units" has "names" and "kinds" of the modules that are timed. In a record "modules" (with a clock on each)
 "modules" is an object of the columns `COLUMNS`, and in a record "flops" the list "flops"; their entries follow the
-names. Profiles of focuslab 0.1 repeated the names in every record, as rows; `with_rows` reads both.
+names, and where a module has nothing timed within it, its exclusive time is None: it is the inclusive one. Older
+profiles repeat the names in every record, as rows; `with_rows` reads both.
 """
 
 from collections import defaultdict
@@ -36,12 +37,12 @@ def columns(rows: Iterable[tuple[str, int, float, float]], names: Iterable[str])
 
     A module that was not called has zeros.
     """
-    by_name = {name: values for name, *values in rows}
-    table = [by_name.get(name, (0, 0.0, 0.0)) for name in names]
-    return {
-        column: [value if column == "calls" else rounded(value) for value in values]
-        for column, values in zip(COLUMNS, zip(*table, strict=True), strict=True)
+    by_name = {
+        name: (calls, rounded(inclusive), None if exclusive == inclusive else rounded(exclusive))
+        for name, calls, inclusive, exclusive in rows
     }
+    table = [by_name.get(name, (0, 0.0, None)) for name in names]
+    return dict(zip(COLUMNS, map(list, zip(*table, strict=True)), strict=True))
 
 
 def rounded(value: float) -> float:
@@ -66,9 +67,12 @@ def _rows(record: Record, units: Record) -> list[list]:
     try:
         if record["kind"] == "flops":
             return [list(row) for row in zip(units["names"], record["flops"], strict=True)]
-        values = [record["modules"][column] for column in COLUMNS]
-        rows = zip(units["names"], units["kinds"], *values, strict=True)
-        return [list(row) for row in rows if row[2]]
+        rows = zip(units["names"], units["kinds"], *(record["modules"][column] for column in COLUMNS), strict=True)
+        return [
+            [name, kind, calls, inclusive, inclusive if exclusive is None else exclusive]
+            for name, kind, calls, inclusive, exclusive in rows
+            if calls
+        ]
     except (ValueError, TypeError, KeyError):
         raise InputError(f"the record {record['kind']!r} of a profile does not fit the modules that it names") from None
 

@@ -136,6 +136,18 @@ class SensitivityRun(Run):
 
     SCHEMA = SENSITIVITY_SCHEMA
 
+    @cached_property
+    def records_with_sites(self) -> tuple[dict[str, Any], ...]:
+        """The records, those of a group with the names of its sites as "sites", which stand once in the run's info."""
+        groups = self.info.parameters.get("groups", {})
+        sites = {(length, group["name"]): group["sites"] for length, own in groups.items() for group in own}
+        return tuple(
+            {"sites": sites[f"{record['seconds']:g}", record["group"]], **record}
+            if record["kind"] == "sensitivity" and "sites" not in record
+            else record
+            for record in self.records
+        )
+
 
 class EvaluationRun(RowsRun):
     """An evaluation; `records` are what was measured of each item, in the order of the items."""
@@ -188,5 +200,8 @@ def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[
     checked(content, INFO, str(directory / RUN))
     source = str(directory / SUMMARY)
     summary = checked(check_schema(read_json(directory / SUMMARY), schema, source), SUMMARIES[schema], source)
+    if info.ended and not (directory / RECORDS).exists():
+        # A finished run may be kept without its raw records: the summary has all that tables and figures show.
+        return info, summary, ()
     records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
     return info, summary, tuple(records)

@@ -7,7 +7,6 @@ colour that means a method in one panel must not mean a kind in the next.
 
 import io
 import os
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from focuslab.report.compact import smaller_png, smaller_svg
 from focuslab.store import write_atomically
 
 COLUMN_INCHES = 3.4
@@ -220,12 +220,7 @@ def _drawn(figure: Figure, name: str) -> bytes:
     with style():
         figure.savefig(buffer, format=name, metadata=_METADATA[name])
     content = buffer.getvalue()
-    return short_paths(content.decode()).encode() if name == "svg" else content
-
-
-def short_paths(svg: str) -> str:
-    """The SVG with the coordinates of its paths in hundredths of a point, which takes a third off most figures."""
-    return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
+    return smaller_svg(content.decode()).encode() if name == "svg" else smaller_png(content)
 
 
 def _pick(text: str, choices: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from focuslab.report.style import short_paths, style
+from focuslab.report.compact import smaller_svg
+from focuslab.report.style import style
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
@@ -43,7 +44,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Marku
         words = ElementTree.Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'about'}"})
         words.text = text
         root.insert(0, words)
-    return Markup(short_paths(ElementTree.tostring(root, encoding="unicode")))
+    return Markup(smaller_svg(ElementTree.tostring(root, encoding="unicode")))
 
 
 def _renamed(key: str, value: str, name: str) -> str:
