@@ -49,8 +49,9 @@ def evaluate(
     checkpoint that scores, "own" for the one that conditions the pipeline; None is LAION's 630k-audioset-best, for
     bundled and random models "own". tagger: the AST, or an embedder whose rows are logits. offline: no checkpoint
     is downloaded.
-    out: a run directory; one that holds the same run is gone on with, without what is finished, and so is one of fewer
-    captions (the first of these), lengths or seeds. None keeps nothing but the table and the records. keep_audio: WAVs
+    out: a run directory. It may hold a run that was stopped, or one of other lengths, methods and seeds, or of more or
+    fewer captions of the same list: only what is missing is made, and the result is the table of what is asked for
+    here, while the directory's own is of everything in it. None keeps nothing but the result. keep_audio: WAVs
     as `audio/` in it. share: which of several processes this is; None is what the launcher says. They meet in `out`
     alone: each does its share, and the one that finds everything done makes the table. The others return None.
 
@@ -89,4 +90,4 @@ def evaluate(
         if finished is None:
             return None
         summary, records = finished
-        return EvaluationRun(run.info, summary, tuple(records), run.path if out is not None else None)
+        return EvaluationRun(run.asked, summary, tuple(records), run.path if out is not None else None)

@@ -92,7 +92,7 @@ def job(
         model={"name": "noise"},
         parameters={
             "seconds": list(seconds),
-            "methods": {label: label for label in methods},
+            "methods": dict(methods) if isinstance(methods, dict) else {label: label for label in methods},
             "seeds": list(seeds),
             "steps": 2,
             "metrics": list(scorer.metrics),
@@ -121,7 +121,7 @@ def run(given, out, share=None, progress=None, **sounds):
         if finished is None:
             return None, maker.made
     summary, records = finished
-    return EvaluationRun(directory.info, summary, tuple(records), out), maker.made
+    return EvaluationRun(directory.asked, summary, tuple(records), out), maker.made
 
 
 class Stop(BaseException):

@@ -18,6 +18,9 @@ def footnotes(info: RunInfo, summary: dict[str, Any]) -> list[str]:
         f"{info.made_on}.",
         f"low and high: {LEVEL:.0%} bootstrap interval over captions; none with fewer than {FEWEST} captions.",
     ]
+    clips = {row["n"] + sum(row["excluded"].values()) for row in summary["rows"]}
+    if len(clips) > 1:
+        notes.append("A row with a smaller number of clips is of the first captions alone.")
     for about in parameters["embedders"].values():
         notes.append(f"{about['name']}: {about['checkpoint']}; {about['protocol']}.")
     if summary["scorer_is_own"]:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from focuslab.captions import Caption
+from focuslab.records import RunInfo
 
 DENSE = "dense"
 """The label of the method that others are compared with."""
@@ -29,8 +30,7 @@ class Group:
 class Work:
     """All items in order: by length, seed and caption, and within a group by method, dense first.
 
-    An item has a number and is never held: what is known of it are entries of arrays at its number. On disk it goes by
-    its name.
+    An item has a number and is never held: what is known of it are entries of arrays at its number.
     """
 
     captions: tuple[Caption, ...]
@@ -54,11 +54,11 @@ class Work:
     def number(self, group: Group, method: str) -> int:
         return group.number * len(self.methods) + self.methods.index(method)
 
-    def name(self, number: int) -> str:
-        """What the arrays of an item are called on disk: the same in every work that holds it, unlike its number."""
-        place, method = divmod(number, len(self.methods))
-        group = self.groups[place]
-        return f"{self.methods[method]}/{group.seconds}s-seed{group.seed}-{group.prompt:05d}"
+    @classmethod
+    def of(cls, info: RunInfo) -> "Work":
+        """The work that a run describes; its captions name no recordings."""
+        of = info.parameters
+        return cls(tuple(map(Caption, info.prompts)), tuple(of["seconds"]), tuple(of["methods"]), tuple(of["seeds"]))
 
     def number_of(self, record: dict[str, Any]) -> int:
         """The item that a record is of; it must be of this work."""
@@ -66,6 +66,16 @@ class Work:
         block = at * len(self.seeds) + self.seeds.index(record["seed"])
         group = block * len(self.captions) + record["prompt"]
         return group * len(self.methods) + self.methods.index(record["method"])
+
+    def holds(self, record: dict[str, Any], noise: Mapping[int, Sequence[int]]) -> bool:
+        """Whether a record is of an item of this work. noise: seed -> `noise_seeds` of the captions."""
+        return (
+            record["seconds"] in self.seconds
+            and record["method"] in self.methods
+            and record["prompt"] < len(self.captions)
+            # It is made of the caption's text.
+            and record["noise_seed"] in noise.get(record["seed"], ())[record["prompt"] :][:1]
+        )
 
     def numbers(self, seconds: float, method: str) -> np.ndarray:
         """The items of one length and method, `[seeds * captions]`, by seed and caption."""
@@ -110,3 +120,11 @@ def noise_seeds(captions: Sequence[Caption], seed: int) -> list[int]:
         seeds.append(int.from_bytes(hashlib.blake2b(content, digest_size=6).digest(), "big"))
         before[caption.text] += 1
     return seeds
+
+
+def sitting_of(methods: Mapping[str, str]) -> str:
+    """A name for the methods of one call, which are timed one after the other; by their content, not by their labels.
+
+    Only times of one sitting are divided by each other: a machine is not equally fast every day.
+    """
+    return hashlib.blake2b(json.dumps(sorted(methods.values())).encode(), digest_size=4).hexdigest()

@@ -16,8 +16,9 @@ import numpy as np
 from focuslab.analyzers.intervals import FEWEST, bootstrap_interval
 from focuslab.quality import Moments, frechet_by_group, kernel_by_row, kl_by_pair, paired_kernel_by_row, posteriors
 from focuslab.records import EVALUATION_SCHEMA, RunInfo
+from focuslab.scoring.columns import TIMES, Columns
 from focuslab.scoring.footnotes import footnotes
-from focuslab.scoring.items import DENSE, Work
+from focuslab.scoring.items import DENSE, Work, sitting_of
 from focuslab.scoring.metrics import FEWEST as FEWEST_CLIPS
 from focuslab.scoring.metrics import METRICS
 from focuslab.scoring.scorer import NAN, SCORED, SILENT
@@ -29,64 +30,28 @@ KERNEL_GAMMA = 1.0
 """For rows of length 1, as CLAP's are."""
 _ROWS = 256
 """Rows that are added to running moments at a time."""
-_STATUSES = (None, SCORED, NAN, SILENT)
 _RATIOS = ("rms_ratio", "centroid_ratio")
 _BACK = {**dict.fromkeys(_RATIOS, math.exp), "frechet": lambda distance: max(distance, 0.0)}
 """Of a squared distance an interval that is symmetrical may begin below the least there can be."""
-_TIMES = ("step_seconds", "generation_seconds", "scoring_seconds")
-
-
-class Columns:
-    """What the records say, an entry an item: filled record by record, in any order."""
-
-    def __init__(self, work: Work):
-        self.work = work
-        self.status = np.zeros(work.total, np.int8)
-        self.shard = np.full(work.total, -1, np.int32)
-        self.times = {name: np.full(work.total, np.nan) for name in _TIMES}
-        self.values = {name: np.full(work.total, np.nan) for name, m in METRICS.items()}
-        self.shards: dict[str, int] = {}
-        self.reference: dict[int, dict[str, Any]] = {}
-
-    def add(self, record: dict[str, Any]) -> None:
-        if record["kind"] == "reference":
-            self.reference[record["index"]] = record
-            return
-        item = self.work.number_of(record)
-        self.status[item] = _STATUSES.index(record["status"])
-        if record["shard"] is not None:
-            self.shard[item] = self.shards.setdefault(record["shard"], len(self.shards))
-        for name in _TIMES:
-            self.times[name][item] = record[name]
-        for name, value in record["values"].items():
-            self.values[name][item] = value
-
-    def scored(self, items: np.ndarray) -> np.ndarray:
-        """Those of the items that were scored."""
-        return items[self.status[items] == _STATUSES.index(SCORED)]
-
-    def count(self, status: str, items: np.ndarray | slice = slice(None)) -> int:
-        return int((self.status[items] == _STATUSES.index(status)).sum())
-
-
-def reference_name(index: int) -> str:
-    """What the arrays of a recording are called in its shard."""
-    return f"reference-{index}"
 
 
 def evaluation_summary(info: RunInfo, records: Iterable[dict[str, Any]], work: Work, stored: ShardReader) -> dict:
-    """The content of summary.json (see the design) of a run whose items are all done."""
-    columns = Columns(work)
+    """The content of summary.json (see the design); rows of fewer captions than others have a smaller `n`."""
+    columns = Columns(work, sitting_of(info.parameters["methods"]))
     for record in records:
         columns.add(record)
     table = _Table(info, columns, stored)
-    rows = [table.row(seconds, method) for seconds in work.seconds for method in work.methods]
+    cells = [(seconds, method) for seconds in work.seconds for method in work.methods]
+    rows = [table.row(*cell) for cell in cells if len(columns.made(work.numbers(*cell)))]
     summary = {
         "schema": EVALUATION_SCHEMA,
         "rows": rows,
         "metrics": {name: table.description(name) for name in table.metrics},
         "reference": table.reference_facts(),
-        "items": {"total": work.total, **{s: columns.count(s) for s in (SCORED, NAN, SILENT)}},
+        "items": {
+            "total": len(columns.made()),
+            **{status: columns.count(status) for status in (SCORED, NAN, SILENT)},
+        },
         "scorer_is_own": bool(info.parameters["embedders"].get("clap", {}).get("own")),
         "scoring_over_generating": float(
             np.nansum(columns.times["scoring_seconds"]) / np.nansum(columns.times["generation_seconds"])
@@ -183,15 +148,15 @@ class _Table:
         }
 
     def row(self, seconds: float, method: str) -> dict[str, Any]:
-        items = self.work.numbers(seconds, method)
+        items = self.columns.made(self.work.numbers(seconds, method))
         scored = self.columns.scored(items)
         return {
             "seconds": seconds,
             "method": method,
             "n": len(scored),
             "excluded": {status: self.columns.count(status, items) for status in (NAN, SILENT)},
-            **self._speed(items, seconds),
-            **{name: float(np.nansum(self.columns.times[name][items])) for name in _TIMES[1:]},
+            **self._speed(items),
+            **{name: float(np.nansum(self.columns.times[name][items])) for name in TIMES[1:]},
             "metrics": {name: self._metric(name, scored, seconds, method) for name in self.metrics},
         }
 
@@ -211,7 +176,7 @@ class _Table:
             "paired": sum(index is not None for index in self.paired),
         }
 
-    def _speed(self, items: np.ndarray, seconds: float) -> dict[str, float | None]:
+    def _speed(self, items: np.ndarray) -> dict[str, float | None]:
         taken = self.columns.times["step_seconds"][items]
         row = {
             "step_seconds_median": float(np.median(taken)),
@@ -219,12 +184,12 @@ class _Table:
             "step_seconds_p90": float(np.percentile(taken, 90)),
             **dict.fromkeys(("speedup_vs_dense", "speedup_low", "speedup_high")),
         }
-        if DENSE in self.work.methods:
-            # Both numbers of a pair were taken one after the other, by the same process.
-            ratios = self.columns.times["step_seconds"][self.work.numbers(seconds, DENSE)] / taken
+        # Both numbers of a pair were taken one after the other, by the same process.
+        ratios = self.columns.speedups(items)
+        if len(ratios):
             row["speedup_vs_dense"] = float(np.median(ratios))
-            if len(ratios) >= FEWEST:
-                row["speedup_low"], row["speedup_high"] = bootstrap_interval(ratios, np.median)
+        if len(ratios) >= FEWEST:
+            row["speedup_low"], row["speedup_high"] = bootstrap_interval(ratios, np.median)
         return row
 
     def _metric(self, name: str, scored: np.ndarray, seconds: float, method: str) -> dict[str, Any]:
@@ -282,7 +247,7 @@ class _Table:
         return items // len(self.work.methods) % len(self.work.captions)
 
     def _windows(self, item: int, kind: str = "clap") -> np.ndarray:
-        return self.stored.read(self.shard_names[self.columns.shard[item]], kind, self.work.name(item))
+        return self.stored.read(self.shard_names[self.columns.shard[item]], int(self.columns.place[item]), kind)
 
     def _window(self, item: int, turn: int) -> np.ndarray:
         """One window of a clip; in turn all of them, and at any turn other ones in neighbouring clips."""
@@ -350,7 +315,8 @@ class _Table:
         return items // methods * methods + self.work.methods.index(DENSE)
 
     def _recording(self, index: int, kind: str) -> np.ndarray:
-        return self.stored.read(self.columns.reference[index]["shard"], kind, reference_name(index))
+        record = self.columns.reference[index]
+        return self.stored.read(record["shard"], record["place"], kind)
 
     def _divergence(self, items: np.ndarray, seconds: float, convention: str) -> _Values:
         values = np.full(len(items), np.nan)

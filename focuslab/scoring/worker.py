@@ -1,6 +1,6 @@
 """One process at its share of an evaluation."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -13,17 +13,19 @@ from focuslab.errors import InputError
 from focuslab.files import failed, write_atomically
 from focuslab.quality.embedders import resample
 from focuslab.records import Progress
-from focuslab.scoring.items import DENSE, Group, noise_seeds
+from focuslab.scoring.finish import finish, usable
+from focuslab.scoring.items import DENSE, Group, noise_seeds, sitting_of
 from focuslab.scoring.job import Job
 from focuslab.scoring.launch import Share
 from focuslab.scoring.scorer import SCORED
 from focuslab.scoring.shards import ShardReader, ShardWriter
 from focuslab.scoring.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.scoring.sounds import Made, Sounds
-from focuslab.scoring.summary import evaluation_summary, reference_name
 from focuslab.store import now, read_safetensors, write_arrays
 
 _REPORT_SECONDS = 5.0
+_NOWHERE = {"shard": None, "place": None}
+"""Of a record without embeddings."""
 
 
 class Worker:
@@ -40,6 +42,8 @@ class Worker:
         self.noise = {seed: noise_seeds(job.work.captions, seed) for seed in job.work.seeds}
         self.done = np.zeros(job.work.total, dtype=bool)
         self.scored = np.zeros(job.work.total, dtype=bool)
+        self.sitting = sitting_of(job.info.parameters["methods"])
+        self.dense_timed = np.zeros(len(job.work.groups), dtype=bool)
         self.recordings_done = np.zeros(len(job.reference.files) if job.reference else 0, dtype=bool)
         self.weight = np.array(
             [job.flops[s, label] for s in job.work.seconds for label in job.work.methods], dtype=float
@@ -64,56 +68,28 @@ class Worker:
         return self._all_done()
 
     def finish(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """Once all is done: the summary and all records, both on disk; None where another process makes them."""
+        """Once all is done: the summary and the records of what was asked for; None where another process makes them.
+
+        On disk there are then those of everything that was ever asked for.
+        """
         with self.run.turn(self._found_done) as ours:
-            if not ours:
-                return None
-            work = self.job.work
-            records = {}
-            for record in self._valid(self.run.all_records()):
-                if record["kind"] == "reference":
-                    records[-1, record["index"]] = record
-                else:
-                    records[0, work.number_of(record)] = record
-            merged = [records[key] for key in sorted(records)]
-            summary = evaluation_summary(self.run.info, merged, work, self.reader)
-            summary["skipped"] = list(self.job.skipped)
-            self.run.merge(merged)
-            self.run.write_summary(summary)
-            self.run.note(ended=self.run.info.ended or now())
-            return summary, merged
-
-    def _valid(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Those whose embeddings are there, of this job's own work: the directory may hold that of a longer list of
-        captions, or of another one that began in the same way, which was stopped."""
-        there = self.reader.names()
-        for record in records:
-            if record["shard"] is not None and record["shard"] not in there:
-                continue
-            if record["kind"] == "reference" or self._is_of_work(record):
-                yield record
-
-    def _is_of_work(self, record: dict[str, Any]) -> bool:
-        noise, prompt = self.noise.get(record["seed"], ()), record["prompt"]
-        return (
-            record["seconds"] in self.job.work.seconds
-            and prompt < len(noise)
-            # It is made of the caption's text.
-            and record["noise_seed"] == noise[prompt]
-        )
+            return finish(self.run, self.job, self.noise, self.reader) if ours else None
 
     def _all_done(self) -> bool:
         return bool(self.done.all() and self.recordings_done.all())
 
     def _look(self) -> None:
         """Take note of what any process has done since the last look."""
-        for record in self._valid(self.run.new_records()):
+        for record in usable(self.run, self.run.new_records(), self.reader):
             if record["kind"] == "reference":
                 self.recordings_done[record["index"]] = True
-            else:
+            elif self.job.work.holds(record, self.noise):
                 item = self.job.work.number_of(record)
-                self.done[item] = True
-                self.scored[item] = record["status"] == SCORED
+                if record["kind"] == "item":
+                    self.done[item] = True
+                    self.scored[item] = record["status"] == SCORED
+                if record["method"] == DENSE and record["sitting"] == self.sitting:
+                    self.dense_timed[item // len(self.job.work.methods)] = True
 
     def _report(self, what: str, always: bool = False) -> None:
         if not always and monotonic() - self.reported < _REPORT_SECONDS:
@@ -137,7 +113,7 @@ class Worker:
             "kind": "reference",
             "index": index,
             "file": name,
-            "shard": None,
+            **_NOWHERE,
             "rank": self.share.rank,
             "at": now(),
         }
@@ -151,7 +127,7 @@ class Worker:
         resampled = resample(samples[None], rate, wanted)[0]
         found = replace(self.job.scorer, metrics=()).score(resampled, wanted)
         if found.status == SCORED and found.arrays:
-            record["shard"] = self.writer.add(reference_name(index), found.arrays)
+            record["shard"], record["place"] = self.writer.add(found.arrays)
         self.run.append({**record, "status": found.status, "resampled": rate != wanted})
 
     def _group(self, group: Group) -> None:
@@ -164,21 +140,33 @@ class Worker:
             text = work.captions[group.prompt].text
             conditioning = self.sounds.encode(text)
             caption = self.job.scorer.caption(text)
-            dense = self._kept_dense(group, pending, conditioning) if DENSE not in todo else None
+            dense = self._dense_beside(group, pending, conditioning) if DENSE not in todo else None
             for label in todo:
                 made = self._item(group, label, conditioning, caption, dense, pending)
                 dense = made if label == DENSE else dense
                 self._report(f"{group.seconds:g} s, {label}")
         pending.unlink(missing_ok=True)
 
-    def _kept_dense(self, group: Group, pending: Path, conditioning) -> np.ndarray | None:
-        """The dense sound of a group that was begun before and stopped, where the others are to stand beside it."""
-        work = self.job.work
-        if not self._waits(group) or not self.scored[work.number(group, DENSE)]:
+    def _dense_beside(self, group: Group, pending: Path, conditioning) -> np.ndarray | None:
+        """The dense clip of a group whose dense item is done, where the others are to stand beside it. It is made again
+        where it is not kept, and where it was timed in another sitting, since a speed-up is of one sitting."""
+        if DENSE not in self.job.work.methods:
             return None
-        if pending.exists():
-            return read_safetensors(pending)["dense"]
-        return self._make(group, DENSE, conditioning).samples
+        scored = self.scored[self.job.work.number(group, DENSE)]
+        if self.dense_timed[group.number]:
+            if not (scored and self.job.scorer.needs_dense):
+                return None
+            if pending.exists():
+                return read_safetensors(pending)["dense"]
+        made = self._make(group, DENSE, conditioning)
+        if not self.dense_timed[group.number]:
+            self.run.append({"kind": "timing", **self._about(group, DENSE), **_NOWHERE, **_times(made)})
+            self.dense_timed[group.number] = True
+        if not scored:
+            return None
+        if self.job.scorer.needs_dense:
+            write_arrays(pending, {"dense": made.samples})
+        return made.samples
 
     def _waits(self, group: Group) -> bool:
         """Whether other items of a group need its dense sound."""
@@ -187,10 +175,12 @@ class Worker:
     def _item(self, group: Group, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
         """Make, score and record one item; its samples if they can be scored."""
         number = self.job.work.number(group, label)
+        shard = place = None
         sound = self._make(group, label, conditioning)
         start = perf_counter()
         found = self.job.scorer.score(sound.samples, self.sounds.sampling_rate, caption, dense)
-        shard = self.writer.add(self.job.work.name(number), found.arrays) if found.arrays else None
+        if found.arrays:
+            shard, place = self.writer.add(found.arrays)
         if label == DENSE and found.status == SCORED and self._waits(group):
             write_arrays(pending, {"dense": sound.samples})
         scoring_seconds = perf_counter() - start
@@ -198,25 +188,32 @@ class Worker:
         self.run.append(
             {
                 "kind": "item",
-                "prompt": group.prompt,
-                "seconds": group.seconds,
-                "method": label,
-                "seed": group.seed,
-                "noise_seed": self.noise[group.seed][group.prompt],
+                **self._about(group, label),
                 "status": found.status,
-                "step_seconds": float(np.mean(sound.step_seconds)),
-                "denoising_seconds": sum(sound.step_seconds),
-                "generation_seconds": sound.generation_seconds,
+                **_times(sound),
                 "scoring_seconds": scoring_seconds,
                 "shard": shard,
+                "place": place,
                 "audio": audio,
                 "values": found.values,
-                "rank": self.share.rank,
-                "at": now(),
             }
         )
         self.done[number], self.scored[number] = True, found.status == SCORED
+        self.dense_timed[group.number] |= label == DENSE
         return sound.samples if found.status == SCORED else None
+
+    def _about(self, group: Group, label: str) -> dict[str, Any]:
+        """What a record of a clip says beside its numbers."""
+        return {
+            "prompt": group.prompt,
+            "seconds": group.seconds,
+            "method": label,
+            "seed": group.seed,
+            "noise_seed": self.noise[group.seed][group.prompt],
+            "sitting": self.sitting,
+            "rank": self.share.rank,
+            "at": now(),
+        }
 
     def _make(self, group: Group, label: str, conditioning: Any) -> Made:
         noise = self.noise[group.seed][group.prompt]
@@ -225,7 +222,9 @@ class Worker:
     def _keep(self, group: Group, label: str, samples: np.ndarray) -> str | None:
         if not np.isfinite(samples).all():
             return None
-        folder = f"{self.job.work.methods.index(label)}-{''.join(c if c.isalnum() else '-' for c in label)[:60]}"
+        # Two labels may look the same without what does not go into a name.
+        mark = hashlib.blake2b(label.encode(), digest_size=3).hexdigest()
+        folder = f"{''.join(c if c.isalnum() else '-' for c in label)[:60]}-{mark}"
         name = f"{AUDIO}/{group.seconds:g}s/{folder}/{group.prompt:05d}-seed{group.seed}.wav"
         path = self.run.path / name
         try:
@@ -234,3 +233,11 @@ class Worker:
         except OSError as error:
             raise failed(path, error) from None
         return name
+
+
+def _times(sound: Made) -> dict[str, float]:
+    return {
+        "step_seconds": float(np.mean(sound.step_seconds)),
+        "denoising_seconds": sum(sound.step_seconds),
+        "generation_seconds": sound.generation_seconds,
+    }

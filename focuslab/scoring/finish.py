@@ -1,0 +1,58 @@
+"""From the records of all processes to what a finished evaluation keeps."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from focuslab.errors import InputError
+from focuslab.scoring.items import Work, noise_seeds
+from focuslab.scoring.job import Job
+from focuslab.scoring.shards import ShardReader
+from focuslab.scoring.shared import SharedDirectory, record_key
+from focuslab.scoring.summary import evaluation_summary
+from focuslab.store import now
+
+
+def finish(
+    run: SharedDirectory, job: Job, noise: Mapping[int, Sequence[int]], reader: ShardReader
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Write the records and the summary of everything in the directory, and return those of what the job asked for.
+
+    noise: seed -> `noise_seeds` of the job's captions.
+    """
+    whole = Work.of(run.info)
+    whole_noise = {seed: noise_seeds(whole.captions, seed) for seed in whole.seeds}
+    found: dict[tuple, dict[str, Any]] = {}
+    for record in usable(run, run.all_records(), reader):
+        if record["kind"] == "reference" or whole.holds(record, whole_noise):
+            found[record_key(record)] = record
+    every = sorted(found.values(), key=lambda record: _order(record, whole))
+    asked = [record for record in every if record["kind"] == "reference" or job.work.holds(record, noise)]
+    asked.sort(key=lambda record: _order(record, job.work))
+    skipped = {"skipped": list(job.skipped)}
+    summary = evaluation_summary(run.asked, asked, job.work, reader) | skipped
+    is_whole = len(asked) == len(every)
+    if is_whole or not run.merged:
+        run.merge(every)
+        run.write_summary(summary if is_whole else evaluation_summary(run.info, every, whole, reader) | skipped)
+        run.note(ended=run.info.ended or now())
+    return summary, asked
+
+
+def usable(run: SharedDirectory, records: Iterable[dict[str, Any]], reader: ShardReader) -> Iterator[dict[str, Any]]:
+    """Those whose embeddings are there. Raises `InputError` where they are of an older layout."""
+    there = reader.names()
+    for record in records:
+        if "place" not in record:
+            raise InputError(
+                f"{run.path} was written by focuslab {run.info.versions.get('focuslab', '')} in an older layout, which "
+                "can be shown but not resumed: give another --out"
+            )
+        if record["shard"] is None or record["shard"] in there:
+            yield record
+
+
+def _order(record: dict[str, Any], work: Work) -> tuple[int, ...]:
+    """Recordings first, then clips in the order of the work, and after a clip what else it took."""
+    if record["kind"] == "reference":
+        return 0, record["index"]
+    return 1, work.number_of(record), record["kind"] == "timing"
