@@ -3,8 +3,8 @@
     python analyses/06_table3.py
 
 On the bundled model, its held-out captions and their recordings, unless --model, --prompts and --reference say
-otherwise. A run that was stopped goes on; each length is written as soon as it is done. --cost says beforehand how much
-work it is.
+otherwise. It resumes, and only clips that no other table of 04 to 07 has made are made; each length is written as soon
+as it is done. --cost says beforehand how much work it is at most.
 """
 
 import sys

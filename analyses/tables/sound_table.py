@@ -1,4 +1,4 @@
-"""What 04 to 07 have in common: a run a length, one table and figures over all of them, and what they show in words."""
+"""What 04 to 07 have in common: the evaluation that all of them draw from, a table, figures, and words about them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,19 +16,23 @@ from focuslab.methods import parse_methods
 from focuslab.records import EvaluationRun
 from focuslab.report.provenance import provenance
 from focuslab.report.quality_figure import write_quality_figures
-from focuslab.report.quality_rows import length_name, merge_evaluations
+from focuslab.report.quality_rows import merge_evaluations
 from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown
 from focuslab.report.quality_words import findings
-from focuslab.store import RECORDS, RUN, SUMMARY, to_json_bytes, to_lines, write_atomically
+from focuslab.scoring.items import sitting_of
+from focuslab.store import write_atomically
 
 BUNDLED = "tiny"
+EVALUATION = "sound"
+"""Directory of the evaluation below --out: each clip is made and scored once, whichever tables show it."""
 HELD_OUT = Path("runs/held_out")
 
 
 @dataclass(frozen=True)
 class SoundTable:
     """script: its file name without .py. methods: labels. lengths, limit: defaults, as on the command line. metrics:
-    those that the words are about. about: what the table is, in a sentence."""
+    those that the words are about. about: what the table is, in a sentence. png: lengths whose figure is written as PNG
+    too, where a README shows it."""
 
     script: str
     title: str
@@ -37,17 +41,20 @@ class SoundTable:
     lengths: str
     limit: str
     metrics: tuple[str, ...] = ("kernel", "frechet", "kl_softmax", "clap")
-
-    @property
-    def out(self) -> Path:
-        return Path("reports") / self.script
+    png: tuple[float, ...] = ()
 
 
 def options(table: SoundTable) -> Callable[[Callable], Callable]:
     """The options that all four scripts have, with the table's defaults."""
     every = (
         click.option("--model", default=BUNDLED, show_default=True),
-        click.option("--out", type=click.Path(path_type=Path), default=table.out, show_default=True),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=Path("reports"),
+            show_default=True,
+            help=f"Where {table.script}/ is written, and {EVALUATION}/, the evaluation that 04 to 07 share.",
+        ),
         click.option(
             "--prompts",
             type=click.Path(path_type=Path),
@@ -128,7 +135,7 @@ def run(
     more_methods: Callable[[Any], Mapping[str, Any]] = lambda pipe: {},
     more_options: Mapping[str, Any] | None = None,
 ) -> EvaluationRun | None:
-    """Evaluate each length in a run directory of its own below `out`, and write everything that is made of them.
+    """Evaluate what is missing at each length, and write the table with its figures and words.
 
     more_methods: of a pipeline, label -> method for what has no name on the command line. more_options: the
     script's own options as they were given, None for those that were not.
@@ -160,7 +167,7 @@ def run(
                 steps=steps,
                 reference=reference,
                 tagger=tagger,
-                out=out / length_name(length),
+                out=out / EVALUATION,
                 progress=progress,
             )
         if found is None:
@@ -169,39 +176,38 @@ def run(
         runs.append(found)
         # After each length, so that what takes longest is not waited for.
         whole = merged(runs)
-        write(table, whole, out, given)
+        write(table, whole, out / table.script, given)
         # From its own summary: what is noted of other lengths is not of this figure.
-        write_quality_figures(found.summary, out, how_it_was_made(table, found, given))
+        caption = how_it_was_made(table, merged([found]), given)
+        write_quality_figures(found.summary, out / table.script, caption, png=length in table.png)
     return whole if runs else None
 
 
 def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
-    """One evaluation over all lengths. As it has as many captions as the length with the fewest, so does its `info`."""
+    """One evaluation over all lengths. As it has as many captions as the length with the fewest, so does its `info`;
+    it was begun with the first of its records and ended with the last, whatever else is in the directory."""
     fewest = min(runs, key=lambda run: len(run.info.prompts)).info
     lengths = [length for run in runs for length in run.info.parameters["seconds"]]
-    info = replace(
-        fewest,
-        parameters={**fewest.parameters, "seconds": lengths},
-        started=runs[0].info.started,
-        ended=runs[-1].info.ended,
-    )
     records = tuple(record for run in runs for record in run.records)
+    sitting = sitting_of(fewest.parameters["methods"])
+    times = [r["at"] for r in records if r.get("sitting") == sitting] or [r["at"] for r in records]
+    info = replace(
+        fewest, parameters={**fewest.parameters, "seconds": lengths}, started=min(times), ended=max(times)
+    )
     return EvaluationRun(info, merge_evaluations([run.summary for run in runs]), records)
 
 
 def write(table: SoundTable, whole: EvaluationRun, out: Path, given: Mapping[str, Any]) -> None:
-    """The merged run (which `focuslab recommend --evaluation` and `focuslab report` read), the tables, and words."""
+    """The table in three forms, and what it shows in words."""
     made = how_it_was_made(table, whole, given)
     markdown = quality_markdown(whole.summary, whole.info)
     files = {
-        RUN: to_json_bytes(whole.info.to_json()),
-        RECORDS: to_lines(whole.records),
-        SUMMARY: to_json_bytes(whole.summary),
         "table.md": f"{made}\n\n{markdown}\n".encode(),
         "table.csv": quality_csv(whole.summary, whole.info).encode(),
         "table.tex": quality_latex(whole.summary, whole.info).encode() + b"\n",
         "README.md": readme(table, whole, made).encode(),
     }
+    out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_atomically(out / name, content)
     click.echo(markdown)
@@ -238,6 +244,7 @@ comes out so by chance.
 
 * `table.md`, `table.csv` (unrounded), `table.tex`.
 * `speed_against_quality_*`: every method's difference to dense with its intervals, a figure a length.
-* A run directory a length, such as `{length_name(whole.rows[0]["seconds"])}`, and the whole of them as one: `run.json`,
-  `records.jsonl`, `summary.json` (for `focuslab recommend --evaluation` and `focuslab report`).
+* The clips' scores, with those of the other tables, are in the run directory `../{EVALUATION}` (for `focuslab recommend
+  --evaluation` and `focuslab report`). A clip that several tables show is there once, with the times of each table's own
+  run: a speed-up is always of two times of one run.
 """
