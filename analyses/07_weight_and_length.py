@@ -4,8 +4,9 @@
 
 cross_weight from 1 (the paper) over r^-0.5 to 1/r (unbiased) at several r; length-scale, which multiplies scores by
 log N / log N_train, everywhere and where LiteFocus works; and both together. On the bundled model, its held-out
-captions and their recordings, unless --model, --prompts and --reference say otherwise. A run that was stopped goes on;
-each length is written as soon as it is done. --cost says beforehand how much work it is.
+captions and their recordings, unless --model, --prompts and --reference say otherwise. It resumes, and only clips that
+no other table of 04 to 07 has made are made; each length is written as soon as it is done. --cost says beforehand how
+much work it is at most.
 """
 
 import sys
@@ -19,7 +20,8 @@ from focuslab.records import Plan, PlanEntry
 sys.path.insert(0, str(Path(__file__).parent / "tables"))
 from sound_table import SoundTable, command
 
-FRACTIONS = (0.1, 0.02)
+FRACTIONS = {0.1: "", 0.02: ":cross_fraction=0.02"}
+"""r -> how it is named: a method has one label in all tables, that without what is the default."""
 BOTH = "plan:length-scale+litefocus"
 SCALED = {"method": "litefocus", "cross_weight": "unbiased", "length_scale": True}
 TABLE = SoundTable(
@@ -29,9 +31,9 @@ TABLE = SoundTable(
     methods=(
         "dense",
         *(
-            f"litefocus:cross_fraction={r:g}:cross_weight={weight}"
-            for r in FRACTIONS
-            for weight in ("1", f"{r**-0.5:.3g}", "unbiased")
+            f"litefocus{fraction}{weight}"
+            for r, fraction in FRACTIONS.items()
+            for weight in ("", f":cross_weight={r**-0.5:.3g}", ":cross_weight=unbiased")
         ),
         "length-scale",
         "litefocus:length_scale=true",

@@ -179,7 +179,7 @@ def run(
         write(table, whole, out / table.script, given)
         # From its own summary: what is noted of other lengths is not of this figure.
         caption = how_it_was_made(table, merged([found]), given)
-        write_quality_figures(found.summary, out / table.script, caption, png=length in table.png)
+        write_quality_figures(found.summary, out / table.script, caption, ("svg", "png")[: 1 + (length in table.png)])
     return whole if runs else None
 
 
@@ -191,9 +191,7 @@ def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
     records = tuple(record for run in runs for record in run.records)
     sitting = sitting_of(fewest.parameters["methods"])
     times = [r["at"] for r in records if r.get("sitting") == sitting] or [r["at"] for r in records]
-    info = replace(
-        fewest, parameters={**fewest.parameters, "seconds": lengths}, started=min(times), ended=max(times)
-    )
+    info = replace(fewest, parameters={**fewest.parameters, "seconds": lengths}, started=min(times), ended=max(times))
     return EvaluationRun(info, merge_evaluations([run.summary for run in runs]), records)
 
 

@@ -29,7 +29,7 @@ from focuslab.report.quality_rows import (
     metric_of,
     scale_of,
 )
-from focuslab.report.style import INK, MARKERS, PAGE_INCHES, Look, method_look, new_figure, save, shade, style
+from focuslab.report.style import FORMATS, INK, MARKERS, PAGE_INCHES, Look, method_look, new_figure, save, shade, style
 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 DIFFERENCE = "\u0394"
@@ -149,7 +149,12 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
     return figure
 
 
-def write_quality_figures(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
+def write_quality_figures(
+    summary: Mapping,
+    directory: str | os.PathLike,
+    caption: str | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
     """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw."""
     rows = evaluation_rows(summary)
     paths = []
@@ -157,7 +162,7 @@ def write_quality_figures(summary: Mapping, directory: str | os.PathLike, captio
         own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
         if main_metrics(own):
             figure = quality_figure(summary, seconds, caption)
-            paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}")
+            paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}", formats)
     return paths
 
 
