@@ -242,7 +242,7 @@ comes out so by chance.
 
 * `table.md`, `table.csv` (unrounded), `table.tex`.
 * `speed_against_quality_*`: every method's difference to dense with its intervals, a figure a length.
-* The clips' scores, with those of the other tables, are in the run directory `../{EVALUATION}` (for `focuslab recommend
-  --evaluation` and `focuslab report`). A clip that several tables show is there once, with the times of each table's own
-  run: a speed-up is always of two times of one run.
+* The clips' scores, with those of the other tables, are in the run directory `../{EVALUATION}`, for `focuslab recommend
+  --evaluation` and `focuslab report`. A clip that several tables show is there once, with the times of each table's
+  own run: a speed-up is always of two times of one run.
 """
