@@ -214,12 +214,16 @@ def checked(value: Any, shape: Any, source: str) -> Any:
     return _filled(value, found)
 
 
+_SPARSE = ("metrics",)
+"""Fields of a summary in whose objects only what was measured is written."""
+
+
 def _filled(value: Any, found: Any) -> Any:
     """`value`, also where the shape does not know it, with what only the shape has of it."""
     if value is None:
         return found
     if isinstance(value, dict) and isinstance(found, dict):
-        both = {key: _filled(item, found[key]) if key in found else item for key, item in value.items()}
+        both = {k: _filled(v, found[k]) if k in found and k not in _SPARSE else v for k, v in value.items()}
         return both | {key: item for key, item in found.items() if key not in value}
     if isinstance(value, list) and isinstance(found, list) and len(value) == len(found):
         return [_filled(item, other) for item, other in zip(value, found, strict=True)]

@@ -110,7 +110,7 @@ def methods_of(rows: Iterable[Mapping]) -> list[str]:
 
 def metrics_of(rows: Iterable[Mapping]) -> list[str]:
     """The metrics that any row has a value of, those of `SCALES` first and in its order."""
-    found = {name for row in rows for name, metric in row["metrics"].items() if is_number(metric["value"])}
+    found = {name for row in rows for name, metric in row["metrics"].items() if is_number(metric.get("value"))}
     known = [name for name in SCALES if name in found]
     return known + sorted(found - set(known))
 
