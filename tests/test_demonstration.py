@@ -32,7 +32,7 @@ def small():
     patch.setattr("focuslab.demonstration.MODULE_REPEATS", 1)
     patch.setattr("focuslab.demonstration.profile", timed(0.5))
     # Most of what is left to do where everything is there already, and always the same.
-    for name, key in (("capture", lambda *given: given[3]), ("sensitivity", lambda *given: given[2])):
+    for name, key in (("capture", lambda *given: tuple(given[3])), ("sensitivity", lambda *given: tuple(given[2]))):
         patch.setattr(f"focuslab.{name}._expect", remembered(import_module(f"focuslab.{name}")._expect, key))
     patch.setattr("focuslab.profiling._expect", remembered(focuslab.profiling._expect, lambda *given: repr(given[2])))
     yield
