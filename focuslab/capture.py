@@ -18,7 +18,7 @@ from focuslab.errors import InputError
 from focuslab.grid import Grid
 from focuslab.instrument.call_records import attention_record
 from focuslab.instrument.compiled import eagerly
-from focuslab.instrument.denoising import denoise
+from focuslab.instrument.denoising import denoise, first_steps
 from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
 from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
@@ -31,6 +31,7 @@ from focuslab.models.identity import run_info
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, latent_frame_seconds, training_seconds
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule, schedule_of
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.prompts import check_prompts
 from focuslab.records import AttentionRun, Progress
@@ -73,9 +74,9 @@ def capture_attention(
     The sound itself is not decoded. Recording leaves what the pipeline computes as it was: bit for bit where its own
     attention is the kernel that returns a log-sum-exp (as on the CPU), else within that kernel's rounding.
 
-    steps: denoising steps. capture_steps: those recorded, from 0; None is up to 5 of them spread over the run, not more
-    than half. sites: names, blocks or patterns; None is every self-attention. seed: of the first noise, of the drawn
-    keys and of the sampled queries.
+    steps: denoising steps. capture_steps: those recorded, from 0, each in its first UNet call; None is up to 5 of them
+    spread over the run, not more than half. sites: names, blocks or patterns; None is every self-attention. seed: of
+    the first noise, of the drawn keys and of the sampled queries.
     statistics, some of `STATISTICS`, each for every site, head, recorded step and half of the guidance batch:
 
     * "mass", same-frequency mass of every query. Costs 1/F of the site's dense attention.
@@ -105,6 +106,7 @@ def capture_attention(
     lengths = check_lengths(pipe, seconds)
     steps, sampled_times = check_count("steps", steps), check_count("sampled_times", sampled_times)
     array_bytes, seed = check_count("array_bytes", array_bytes), check_seed(seed)
+    schedule = schedule_of(pipe, steps)
     capture_steps = _check_capture_steps(capture_steps, steps)
     chosen = select_sites(find_sites(pipe), "*" if sites is None else sites)
     queries, crops = parse_queries(queries), [parse_crop(crop) for crop in several(crops)]
@@ -156,7 +158,9 @@ def capture_attention(
         eagerly(pipe.unet, "attention is recorded"),
     ):
         run.note(grids={f"{s:g}": _grid_rows(e) for s, e in expected.items()})
-        _Capture(pipe, conditioning, request, pieces, names, run).measure(items, skipped, progress or (lambda *_: None))
+        _Capture(pipe, conditioning, request, pieces, names, run, schedule).measure(
+            items, skipped, progress or (lambda *_: None)
+        )
         summary = attention_summary(run.info, run.records)
         return AttentionRun(run.info, summary, tuple(run.records), read_arrays(run.path), run.path if out else None)
 
@@ -294,13 +298,14 @@ class _Item:
 class _Capture:
     """Denoises items one by one and puts each recorded step on disk when it is over."""
 
-    def __init__(self, pipe, conditioning, request, pieces, names, run: RunDirectory):
+    def __init__(self, pipe, conditioning, request, pieces, names, run: RunDirectory, schedule: Schedule):
         self.pipe = pipe
         self.conditioning: list[dict[str, Tensor]] = conditioning
         self.request: Request = request
         self.pieces: dict[float, dict[str, list[Piece]]] = pieces
         self.names: list[str] = names
         self.run = run
+        self.schedule = schedule
         self.steps: int = run.info.parameters["steps"]
         self.device = device_of(pipe)
         self.clock = clock_for(self.device)
@@ -331,7 +336,7 @@ class _Capture:
         if item.seconds not in self.plain_peaks:
             self.plain_peaks[item.seconds] = self._warm_up(item)
         request = replace(self.request, pieces=self.pieces[item.seconds])
-        recorder = Recorder(request, self.run.info.parameters["capture_steps"])
+        recorder = Recorder(request, map(self.schedule.first_call, self.run.info.parameters["capture_steps"]))
         title = f"{item.seconds:g} s, prompt {item.prompt + 1} of {len(self.conditioning)}"
         report_every = max(1, self.steps // 20)
         recorded = []
@@ -339,13 +344,13 @@ class _Capture:
         def after_step(step: int) -> None:
             if site_records := recorder.take():
                 recorded.append(step)
-                self._keep(item, site_records)
+                self._keep(item, step, site_records)
             if (step + 1) % report_every == 0 or step + 1 == self.steps:
                 progress((step + 1) / self.steps, f"{title}: step {step + 1} of {self.steps}")
 
         start = perf_counter()
         with PeakMemory(self.device) as peak, recorder.attach(self.pipe, self.names):
-            step_seconds = self._denoise(item, self.steps, after_step)
+            step_seconds = denoise(*self._generation(item), self.steps, self.run.info.seed, self.clock, after_step)
         self.run.append(
             {
                 "kind": "pass",
@@ -353,6 +358,7 @@ class _Capture:
                 "seconds": item.seconds,
                 "seconds_elapsed": perf_counter() - start,
                 "recorded_steps": recorded,
+                "unet_calls": self.schedule.calls,
                 "plain_step_seconds": [s for step, s in enumerate(step_seconds) if step not in recorded],
                 "recorded_step_seconds": [step_seconds[step] for step in recorded],
                 "peak_bytes": peak.peak_bytes,
@@ -364,19 +370,18 @@ class _Capture:
     def _warm_up(self, item: _Item) -> int | None:
         """One plain step, untimed; the peak memory of the pipeline as it is."""
         with PeakMemory(self.device) as peak:
-            self._denoise(item, 1)
+            first_steps(*self._generation(item), 1, self.run.info.seed, self.clock)
         return peak.peak_bytes
 
-    def _denoise(self, item: _Item, steps: int, after_step=None) -> list[float]:
-        conditioning = self.conditioning[item.prompt]
-        return denoise(self.pipe, conditioning, item.seconds, steps, self.run.info.seed, self.clock, after_step)
+    def _generation(self, item: _Item) -> tuple:
+        return self.pipe, self.conditioning[item.prompt], item.seconds
 
-    def _keep(self, item: _Item, site_records: list[SiteRecord]) -> None:
+    def _keep(self, item: _Item, step: int, site_records: list[SiteRecord]) -> None:
         lines, arrays, notes = [], {}, {}
         frame_seconds = latent_frame_seconds(self.pipe)
+        timestep = self.pipe.scheduler.timesteps[self.schedule.first_call(step)].item()
         for record in site_records:
-            step, site, grid = record.call.step, record.call.site.name, record.call.grid
-            timestep = self.pipe.scheduler.timesteps[step].item()
+            site, grid = record.call.site.name, record.call.grid
             for i, half in enumerate(HALVES):
                 key = {"prompt": item.prompt, "seconds": item.seconds, "step": step, "timestep": timestep, "half": half}
                 lines.append({"kind": "attention", **key, **attention_record(record, i, frame_seconds)})

@@ -1,5 +1,6 @@
 """One sound from one prompt, by any method, reproducibly."""
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import schedule_of
 from focuslab.records import GENERATION_SCHEMA, Progress
 from focuslab.store import now, to_json_bytes
 
@@ -79,10 +81,15 @@ def generate(
     prompt = text("a prompt", prompt)
     seconds = check_seconds(pipe, seconds)
     steps, seed = check_count("steps", steps), check_seed(seed)
+    schedule_of(pipe, steps)
 
-    def on_step_end(step, _timestep, _latents) -> None:
+    # The pipeline calls back once a step, but some schedulers let it count from another number than 0.
+    done = itertools.count(1)
+
+    def on_step_end(_step, _timestep, _latents) -> None:
         if progress:
-            progress(step + 1, steps, f"step {step + 1} of {steps}")
+            step = next(done)
+            progress(step, steps, f"step {step} of {steps}")
 
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)

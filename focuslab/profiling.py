@@ -14,7 +14,7 @@ from focuslab.arguments import several, switch, text
 from focuslab.errors import InputError
 from focuslab.instrument.attach import Handle
 from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_compiled
-from focuslab.instrument.denoising import denoise
+from focuslab.instrument.denoising import first_steps
 from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
 from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
 from focuslab.instrument.timers import ModuleTimer, clock_for
@@ -26,6 +26,7 @@ from focuslab.models.identity import run_info
 from focuslab.models.kinds import module_kinds, unit_names
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule, projected_schedule, schedule_to_begin
 from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
@@ -73,7 +74,8 @@ def profile(
     methods: names with parameters ("litefocus:cross_fraction=0.2", "plan:plan.json"), or label -> method (or plan) for
     your own. Beside every sparse method its bound is measured too, as a method "bound", and its ideal speed derived
     from it. A plan is measured in the steps that are not dense; those that are count in the projected generation.
-    steps: denoising steps in one timing. repeats: timings of each method at each length; medians are of all steps.
+    steps: denoising steps in one timing, the first ones of a long generation (`first_steps`); a scheduler of second
+    order calls the UNet twice in each. repeats: timings of each method at each length; medians are of all steps.
     For each length: one untimed step of each method (it warms up, and shows the peak memory), then `repeats` rounds in
     which the methods follow each other, then `module_repeats` rounds of one generation of `steps` each with a clock on
     every module, then the other stages of the pipeline. trace: write one more step of each under the torch profiler, as
@@ -97,6 +99,7 @@ def profile(
         raise InputError("a trace is a file: give out, the directory to write it to")
     subjects = {s: _subjects(pipe, s, methods, with_bounds=not only_steps) for s in lengths}
     clock_for(device_of(pipe))
+    schedule_to_begin(pipe, steps)
 
     conditioning = encode_prompt(pipe, prompt)
     expected, skipped = _expect(pipe, conditioning, subjects, methods)
@@ -140,13 +143,13 @@ def profile(
 class _Subject:
     """What is measured under one label at one length.
 
-    sites: what runs at each site. dense_steps: of a whole generation, those that are not measured because all sites
-    stay dense in them. bound: the label of the bound of these sites, where any is sparse.
+    sites: what runs at each site. dense_steps: of a whole generation, the first and last ones that are not measured
+    because all sites stay dense in them. bound: the label of the bound of these sites, where any is sparse.
     """
 
     method: Attachable
     sites: dict[str, Method]
-    dense_steps: int = 0
+    dense_steps: tuple[int, int] = (0, 0)
     bound: str | None = None
 
     @property
@@ -271,6 +274,8 @@ class _Profiler:
         self.units = unit_names(self.unet)
         self.compiled: bool = run.info.parameters["compiled"]
         self.warm: set[tuple[float, str]] = set()
+        self.calls_per_step = schedule_to_begin(pipe, steps).order
+        self.projected: Schedule | None = projected_schedule(pipe)
 
     def measure(self, items: Sequence[_Item], progress: Progress) -> None:
         done_before = {record_key(record) for record in self.run.records}
@@ -304,7 +309,7 @@ class _Profiler:
             yield handle
 
     def _denoise(self, item: _Item, steps: int) -> list[float]:
-        return denoise(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
+        return first_steps(self.pipe, self.conditioning, item.seconds, steps, self.seed, self.clock)
 
     def _ensure_warm(self, item: _Item) -> None:
         # A resumed run is a new process: what it goes on with has to be warm again.
@@ -346,7 +351,10 @@ class _Profiler:
                 "sites": len(run.grids),
                 "sparse": subject.sparse,
                 "bound": subject.bound,
-                "dense_steps": subject.dense_steps,
+                "dense_steps": sum(subject.dense_steps),
+                "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
+                "projected_calls": self.projected.total_calls if self.projected else None,
+                "calls_per_step": self.calls_per_step,
                 "compiled": self.compiled,
                 "kept_pairs": kept_pairs(subject.sites, self.pipe, run),
                 "flops": run.flops,

@@ -23,6 +23,7 @@ from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule, schedule_of
 from focuslab.profiling import profile
 from focuslab.prompts import check_prompts
 from focuslab.quality import log_mel_l1, rms_ratio, spectral_centroid
@@ -75,6 +76,7 @@ def prove(
     lengths = check_lengths(pipe, seconds)
     steps, repeats = check_count("steps", steps), check_count("repeats", repeats)
     seed, keep_audio = check_seed(seed), switch("keep_audio", keep_audio)
+    schedule = schedule_of(pipe, steps)
     if keep_audio and out is None:
         raise InputError("sounds are files: give out, the directory to write them to")
     choices = {"dense": OTHERS["dense"], "plan": as_method(plan), **OTHERS}
@@ -111,20 +113,26 @@ def prove(
         weights = {(row["seconds"], row["method"]): row["flops_per_step"] for row in timings.rows}
         # Where one of the choices did not fit into memory there is nothing to compare.
         compared = [s for s in lengths if all((s, name) in weights for name in choices)]
-        rows = [row for row in timings.rows if row["seconds"] in compared]
+        rows = [row for row in timings.rows if row["seconds"] in compared and row["method"] in choices]
+        timed = [_with_dense_share(row, pipe, choices, schedule) for row in rows]
 
         def summarise() -> dict[str, Any]:
             return {
-                **proof_summary(run.records, rows, predictions or {}, steps),
+                **proof_summary(run.records, timed, predictions or {}, steps),
                 "skipped": timings.summary["skipped"],
             }
 
         items = [_Item(s, p, weights) for s in compared for p in range(len(prompts))]
         with eagerly(pipe.unet, "a plan's errors and clips are made"):
-            _Prover(pipe, choices, run).measure(
+            _Prover(pipe, choices, run, schedule).measure(
                 items, summarise, lambda share, text: progress(TIMING_SHARE + (1 - TIMING_SHARE) * share, 1.0, text)
             )
         return ProofRun(run.info, summarise(), tuple(run.records), run.path if out else None)
+
+
+def _with_dense_share(row: Mapping[str, Any], pipe, choices, schedule: Schedule) -> dict[str, Any]:
+    ends = choices[row["method"]].dense_steps_at(pipe, row["seconds"])
+    return {**row, "dense_share": schedule.calls_at_ends(*ends) / schedule.total_calls}
 
 
 @dataclass(frozen=True)
@@ -158,8 +166,9 @@ class _Dense:
 class _Prover:
     """Compares choice after choice and puts each comparison on disk at once."""
 
-    def __init__(self, pipe, choices: Mapping[str, Attachable], run: RunDirectory):
+    def __init__(self, pipe, choices: Mapping[str, Attachable], run: RunDirectory, schedule: Schedule):
         self.pipe = pipe
+        self.schedule = schedule
         self.choices = choices
         self.others = [name for name in choices if name != "dense"]
         self.run = run
@@ -192,7 +201,8 @@ class _Prover:
                 done += item.weight(name)
 
     def _dense(self, item: _Item, done: float, progress) -> _Dense:
-        with LatentRecorder(self.pipe.unet, self.run.info.parameters["recorded_steps"]) as recorder:
+        recorded_steps = self.run.info.parameters["recorded_steps"]
+        with LatentRecorder(self.pipe.unet, recorded_steps, self.schedule) as recorder:
             sound = self._generate(item, "dense", done, progress)
         return _Dense(sound, recorder.latents)
 

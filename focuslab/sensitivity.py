@@ -25,6 +25,7 @@ from focuslab.models.identity import run_info, unet_layout
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import current_schedule, schedule_of
 from focuslab.models.sites import find_sites
 from focuslab.prompts import check_prompts
 from focuslab.records import SKIPPED, Progress, SensitivityRun
@@ -74,6 +75,7 @@ def measure_sensitivity(
     steps, seed = check_count("steps", steps), check_seed(seed)
     per_site = switch("per_site", per_site)
     methods = None if methods is None else list(parse_methods(methods))
+    schedule_of(pipe, steps)
     conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
     expected, skipped = _expect(pipe, conditioning[0], lengths)
     blocks = {site.name: site.block for site in find_sites(pipe)}
@@ -230,8 +232,9 @@ class _Pass:
         report_every = max(1, len(trials) // 5)
         sample = self._latents_of(latents)
         before = perf_counter()
-        self.pipe.scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
-        timestep = self.pipe.scheduler.timesteps[latents.step].item()
+        scheduler = self.pipe.scheduler
+        scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
+        timestep = scheduler.timesteps[current_schedule(scheduler).first_call(latents.step)].item()
         probe = Probe(self.pipe, self.conditioning[latents.prompt], sample, latents.step)
         for count, (what, methods) in enumerate(trials, start=1):
             error = probe.error(methods)

@@ -11,6 +11,8 @@ from focuslab.instrument.probe import Probe
 from focuslab.methods import LiteFocus, TokenMerging, parse_method
 from focuslab.methods.references import Dense
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
+from focuslab.models.schedule import schedule_of
+from tests.schedulers import with_scheduler
 
 SECONDS, STEPS, STEP = 0.64, 3, 1
 
@@ -31,7 +33,7 @@ def generate(pipe, conditioning, method, record=()):
     outputs = []
     hook = pipe.unet.register_forward_hook(lambda _m, _a, output: outputs.append(output[0].clone()))
     try:
-        with method(pipe), LatentRecorder(pipe.unet, record) as recorder:
+        with method(pipe), LatentRecorder(pipe.unet, record, schedule_of(pipe, STEPS)) as recorder:
             pipe(
                 **conditioning,
                 audio_length_in_s=SECONDS,
@@ -97,6 +99,31 @@ def test_it_draws_what_a_generation_draws_at_that_step(pipe, given):
 
     Probe(pipe, conditioning, latents[STEP], STEP).error(Watching())
     assert set(seen) == {STEP} and len(seen) == 12
+
+
+@pytest.mark.parametrize("name, call", [("HeunDiscreteScheduler", 2), ("PNDMScheduler", 4)])
+def test_a_step_is_met_in_its_first_call(name, call, pipe, given, monkeypatch):
+    with_scheduler(pipe, name, monkeypatch)
+    samples = []
+    hook = pipe.unet.register_forward_pre_hook(lambda _m, args: samples.append(args[0][:1].clone()))
+    latents = latents_at(pipe, given[0], SECONDS, 4, (STEP, 3), seed=5)
+    hook.remove()
+    assert torch.equal(latents[STEP], samples[call]) and torch.equal(latents[3], samples[-1])
+    assert len(samples) == len(pipe.scheduler.timesteps)
+    seen = []
+
+    class Watching(LiteFocus):
+        def core(self, q, k, v, call):
+            seen.append(call.step)
+            return super().core(q, k, v, call)
+
+    timesteps = []
+    hook = pipe.unet.register_forward_pre_hook(
+        lambda _m, _args, kwargs: timesteps.append(kwargs["timestep"].item()), with_kwargs=True
+    )
+    Probe(pipe, given[0], latents[STEP], STEP).error(Watching())
+    hook.remove()
+    assert set(seen) == {call} and set(timesteps) == {pipe.scheduler.timesteps[call].item()}
 
 
 def test_a_block_patched_by_someone_else_is_patched_as_before(pipe, probe):

@@ -212,8 +212,8 @@ def test_a_unet_alone_has_no_first_and_last_steps(pipe, layout, names):
     with plan.at_every_step()(pipe.unet) as handle:
         assert [site.name for site in handle.sites] == names("mid_block")
     planned = as_method(plan)
-    assert (planned.dense_steps_at(pipe, 10), planned.at_every_step().dense_steps_at(pipe, 10)) == (1, 0)
-    assert as_method(Dense()) == Dense() and LiteFocus().dense_steps_at(pipe, 10) == 0
+    assert planned.dense_steps_at(pipe, 10) == (1, 0) and planned.at_every_step().dense_steps_at(pipe, 10) == (0, 0)
+    assert as_method(Dense()) == Dense() and LiteFocus().dense_steps_at(pipe, 10) == (0, 0)
 
 
 def other(layout, site=None, **changes):

@@ -249,12 +249,21 @@ def _cost(passes: Sequence[Record], steps: int) -> dict[str, Any]:
 
 
 def _over_plain(by_length: Sequence[Sequence[Record]], steps: int) -> float | None:
-    """Time of all steps over what it would be if each had taken what the median plain one did at that length."""
+    """Time of all steps over what it would be if each UNet call had taken what the median plain one did there.
+
+    A pass says how many UNet calls each step made; without it each made one.
+    """
     taken = expected = 0.0
     for passes in by_length:
-        if plain := _seconds(passes, "plain"):
-            taken += sum(plain) + sum(_seconds(passes, "recorded"))
-            expected += median(plain) * steps * len(passes)
+        plain, calls = [], 0
+        for p in passes:
+            unet_calls = p.get("unet_calls") or [1] * steps
+            calls += sum(unet_calls)
+            of_plain = [count for step, count in enumerate(unet_calls) if step not in p["recorded_steps"]]
+            plain += [seconds / count for seconds, count in zip(p["plain_step_seconds"], of_plain, strict=False)]
+        if plain:
+            taken += sum(_seconds(passes, "plain")) + sum(_seconds(passes, "recorded"))
+            expected += median(plain) * calls
     return _rounded(taken / expected) if expected else None
 
 

@@ -36,7 +36,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         seconds, _method = key
         row = _row(key, expected[key], values, medians)
         row["peak_bytes"] = memory.get(key)
-        row["generation_seconds_projected"] = _projection(row, medians.get((seconds, "dense")), stages)
+        row["generation_seconds_projected"] = _projection(row, expected[key], medians.get((seconds, "dense")), stages)
         row["kind_share"] = _shares(modules.get(key, ()), expected[key]["flops"])
         rows.append(row)
     return {
@@ -88,7 +88,7 @@ def _row(key, expected: Record, values: Sequence[float], medians: dict) -> Recor
     ideal = None
     if expected["sparse"] and None not in (dense, bound):
         ideal = bound + expected["kept_pairs"] * (dense - bound)
-    flops = expected["flops"]
+    flops = {kind: count * _calls_per_step(expected) for kind, count in expected["flops"].items()}
     total_flops = sum(flops.values())
     return {
         "seconds": seconds,
@@ -140,17 +140,29 @@ def _stages(records: Iterable[Record]) -> list[Record]:
     ]
 
 
-def _projection(row: Record, dense_step_seconds: float | None, stages: Sequence[Record]) -> float | None:
-    """All stages at this length with `PROJECTED_STEPS` steps, dense those that a plan leaves so. A stage that was not
-    measured is left out."""
+def _calls_per_step(expected: Record) -> int:
+    """UNet calls of a timed step. Runs of earlier versions were made of schedulers with one."""
+    return expected.get("calls_per_step", 1)
+
+
+def _projection(
+    row: Record, expected: Record, dense_step_seconds: float | None, stages: Sequence[Record]
+) -> float | None:
+    """All stages at this length with a generation of `PROJECTED_STEPS` steps, by its UNet calls.
+
+    Those of steps that a plan leaves dense take as long as in dense. A stage that was not measured is left out.
+    """
     here = [stage["stage_seconds_median"] for stage in stages if stage["seconds"] == row["seconds"]]
-    dense_steps = min(row["dense_steps"], PROJECTED_STEPS)
-    if not here or (dense_steps and dense_step_seconds is None):
+    calls = expected.get("projected_calls", PROJECTED_STEPS)
+    if not here or calls is None:
         return None
-    steps = (PROJECTED_STEPS - dense_steps) * row["step_seconds_median"]
-    if dense_steps:
-        steps += dense_steps * dense_step_seconds
-    return steps + sum(s for s in here if s is not None)
+    dense_calls = min(expected.get("dense_calls", row["dense_steps"]), calls)
+    if dense_calls and dense_step_seconds is None:
+        return None
+    calls_seconds = (calls - dense_calls) * row["step_seconds_median"]
+    if dense_calls:
+        calls_seconds += dense_calls * dense_step_seconds
+    return calls_seconds / _calls_per_step(expected) + sum(s for s in here if s is not None)
 
 
 def _instrument_cost(instrumented: dict, plain: dict) -> float | None:

@@ -73,11 +73,14 @@ _NO_ERROR = {"error": 0.0, "error_low": 0.0, "error_high": 0.0, "prompts": None,
 
 
 def generation_speedup(timing: Record, dense: float | None, steps: int) -> float | None:
-    """Dense over a choice, of all `steps` of a generation, from its row of a profile and the dense step's median."""
+    """Dense over a choice, of all `steps` of a generation, from its row of a profile and the dense step's median.
+
+    "dense_share" in the row is the share of the UNet calls that stay dense; without it every step is one call.
+    """
     if dense is None:
         return None
-    kept = min(timing.get("dense_steps", 0), steps)
-    return dense * steps / (kept * dense + (steps - kept) * timing["step_seconds_median"])
+    share = timing.get("dense_share", min(timing.get("dense_steps", 0) / steps, 1.0))
+    return dense / (share * dense + (1 - share) * timing["step_seconds_median"])
 
 
 def _distances(sounds: Sequence[Record]) -> dict[str, Any]:

@@ -8,18 +8,20 @@ from torch import Tensor
 from focuslab.instrument.denoising import denoise
 from focuslab.instrument.timers import clock_for
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule, schedule_of
 
 
 class LatentRecorder:
     """While entered, keeps what the UNet is given at some denoising steps: `latents`, step -> CPU `[1, C, T, F]`.
 
-    Both halves of a guided batch are given the same latents, so one is kept.
+    Of a step of several UNet calls it is what the first one is given. Both halves of a guided batch are given the same
+    latents, so one is kept.
     """
 
-    def __init__(self, unet, steps: Iterable[int]):
+    def __init__(self, unet, steps: Iterable[int], schedule: Schedule):
         self.latents: dict[int, Tensor] = {}
         self._unet = unet
-        self._steps = frozenset(steps)
+        self._steps = {schedule.first_call(step): step for step in steps}
         self._call = 0
 
     def __enter__(self) -> "LatentRecorder":
@@ -31,12 +33,12 @@ class LatentRecorder:
 
     @property
     def complete(self) -> bool:
-        return self.latents.keys() == self._steps
+        return len(self.latents) == len(self._steps)
 
     def _keep(self, _unet, args, kwargs) -> None:
         if self._call in self._steps:
             sample = args[0] if args else kwargs["sample"]
-            self.latents[self._call] = sample[:1].detach().to("cpu", copy=True)
+            self.latents[self._steps[self._call]] = sample[:1].detach().to("cpu", copy=True)
         self._call += 1
 
 
@@ -50,7 +52,7 @@ def latents_at(
 ) -> dict[int, Tensor]:
     """Latents of some of the `steps` of one generation, as `LatentRecorder` keeps them; the UNet is not run for
     the last of them, nor for any later one."""
-    recorder = LatentRecorder(pipe.unet, at)
+    recorder = LatentRecorder(pipe.unet, at, schedule_of(pipe, steps))
 
     def stop_when_complete(_unet, _args) -> None:
         if recorder.complete:

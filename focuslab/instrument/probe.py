@@ -11,6 +11,7 @@ from focuslab.errors import FocuslabError
 from focuslab.instrument.attach import Handle
 from focuslab.models.conditioning import GUIDANCE_SCALE, guided_inputs
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import current_schedule
 from focuslab.models.sites import unet_of
 
 Attach = Callable[[Any], AbstractContextManager[Handle]]
@@ -20,9 +21,9 @@ Attach = Callable[[Any], AbstractContextManager[Handle]]
 class Probe:
     """The UNet of a pipeline at fixed latents: its dense output once, and the relative error of anything else.
 
-    latents: `[1, C, T, F]`, what the UNet was given at `step` of a generation; the scheduler's `timesteps` must be
-    those of that generation. What comes before the first block that a method touches is the same as in dense, so it is
-    taken from the dense pass: the error is that of a whole call, bit for bit, for less than one.
+    latents: `[1, C, T, F]`, what the UNet was given in the first call at `step` of a generation; the scheduler's
+    `timesteps` must be those of that generation. What comes before the first block that a method touches is the same as
+    in dense, so it is taken from the dense pass: the error is that of a whole call, bit for bit, for less than one.
     """
 
     @torch.no_grad()
@@ -30,10 +31,11 @@ class Probe:
         self._pipe = pipe
         self._unet: nn.Module = unet_of(pipe)
         self._step = step
+        self._call = current_schedule(pipe.scheduler).first_call(step)
         sample = latents.to(device_of(pipe), self._unet.dtype)
         self._inputs = {
             "sample": torch.cat([sample, sample]),
-            "timestep": pipe.scheduler.timesteps[step],
+            "timestep": pipe.scheduler.timesteps[self._call],
             **guided_inputs(conditioning),
         }
         self._blocks = _blocks_in_order(self._unet)

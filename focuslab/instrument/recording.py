@@ -85,7 +85,7 @@ class SiteRecord:
 
 
 class Recorder:
-    """Records the self-attention calls of the guided batch at the denoising steps `steps` while attached.
+    """Records the self-attention of the guided batch in the UNet calls `steps` of a generation while attached.
 
     `take()` after a step gives what was recorded in it. Nothing waits for the device before that.
     """

@@ -40,9 +40,9 @@ class Attachable:
         """The same without steps in which all sites stay dense, which only a plan has."""
         return self
 
-    def dense_steps_at(self, pipe, seconds: float) -> int:
-        """In how many steps of a generation of this length all sites stay dense."""
-        return 0
+    def dense_steps_at(self, pipe, seconds: float) -> tuple[int, int]:
+        """In how many of the first and of the last steps of a generation of this length all sites stay dense."""
+        return 0, 0
 
 
 @dataclass(frozen=True, kw_only=True)

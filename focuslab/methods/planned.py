@@ -1,7 +1,6 @@
 """A plan at work: at each length and site the method that it names."""
 
 import logging
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from focuslab.methods.names import parse_method, parse_methods, site_method
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames
+from focuslab.models.schedule import current_schedule
 from focuslab.models.sites import unet_of
 from focuslab.records import Plan, PlanEntry
 
@@ -62,8 +62,9 @@ class Planned(Attachable):
     def at_every_step(self) -> "Planned":
         return Planned(self.plan.at_every_step())
 
-    def dense_steps_at(self, pipe, seconds: float) -> int:
-        return sum((self.entry_of(latent_frames(pipe, seconds)).dense_steps or {}).values())
+    def dense_steps_at(self, pipe, seconds: float) -> tuple[int, int]:
+        dense_steps = self.entry_of(latent_frames(pipe, seconds)).dense_steps
+        return (dense_steps["first"], dense_steps["last"]) if dense_steps else (0, 0)
 
     def entry_of(self, frames: int) -> PlanEntry:
         """The entry for latents of `frames` time steps."""
@@ -150,7 +151,6 @@ class _Chooser:
     def _is_dense(self, entry: PlanEntry, unet_call: int) -> bool:
         if entry.dense_steps is None:
             return False
-        # A scheduler of higher order has as many timesteps, and calls of the UNet, to each step.
-        order = self._scheduler.order
-        step, steps = unet_call // order, math.ceil(len(self._scheduler.timesteps) / order)
-        return step < entry.dense_steps["first"] or step >= steps - entry.dense_steps["last"]
+        schedule = current_schedule(self._scheduler)
+        step = schedule.step_of(unet_call)
+        return step < entry.dense_steps["first"] or step >= schedule.steps - entry.dense_steps["last"]

@@ -92,6 +92,11 @@ def module_rows(records: Sequence[Record]) -> dict[Key, list[Record]]:
             timed[record["seconds"], record["method"]][record["repeat"]] = record
         elif record["kind"] == "flops":
             flops[record["seconds"], record["method"]] = dict(record["modules"])
+    for record in records:
+        # They were counted for one UNet call, of which a step may make several.
+        if record["kind"] == "expected" and (key := (record["seconds"], record["method"])) in flops:
+            calls = record.get("calls_per_step", 1)
+            flops[key] = {name: count * calls for name, count in flops[key].items()}
     return {key: _of_one(list(found.values()), flops.get(key)) for key, found in timed.items()}
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from focuslab.audio import HEADER_BYTES
-from focuslab.instrument.denoising import denoise
+from focuslab.instrument.denoising import first_steps
 from focuslab.instrument.timers import Clock, clock_for
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import schedule_of
 from focuslab.models.specs import stand_ins
 from focuslab.models.stages import STAGES, run_stage
 from focuslab.records import Progress
@@ -47,6 +48,7 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
     """Measure a step, the stages after it and the scoring once for each length and method; nothing is written."""
     work, steps = job.work, job.info.parameters["steps"]
     rate = pipe.vocoder.config.sampling_rate
+    schedule = schedule_of(pipe, steps)
     clock = clock_for(device_of(pipe))
     text = work.captions[0].text
     conditioning = encode_prompt(pipe, text)
@@ -67,10 +69,11 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
             method = job.methods[label]
             with method.at_every_step()(pipe):
                 # The first one warms up.
-                step = [denoise(pipe, conditioning, seconds, 1, 0, clock)[0] for _ in range(2)][1]
+                step = [first_steps(pipe, conditioning, seconds, 1, 0, clock)[0] for _ in range(2)][1]
             dense_step = step if label == DENSE else dense_step
-            dense_steps = min(method.dense_steps_at(pipe, seconds), steps)
-            denoising = (steps - dense_steps) * step + dense_steps * (dense_step or step)
+            dense_calls = schedule.calls_at_ends(*method.dense_steps_at(pipe, seconds))
+            calls = (schedule.total_calls - dense_calls) * step + dense_calls * (dense_step or step)
+            denoising = calls / schedule.order
             item = denoising + decoding + scoring + encoding / len(work.methods)
             rows.append(
                 {

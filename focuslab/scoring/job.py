@@ -19,6 +19,7 @@ from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import model_name, run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
+from focuslab.models.schedule import schedule_of
 from focuslab.quality.audioset import CHECKPOINT as TAGGER
 from focuslab.quality.audioset import load_audioset_tagger
 from focuslab.quality.clap import CHECKPOINT, clap_of, load_clap
@@ -71,6 +72,7 @@ def prepare(
     methods = as_methods(methods)
     steps, keep_audio = check_count("steps", steps), switch("keep_audio", keep_audio)
     seeds = [check_seed(seed) for seed in several(seeds)]
+    schedule_of(pipe, steps)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"expected one or more different seeds, not {seeds}")
     name = model_name(pipe)
