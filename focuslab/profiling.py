@@ -17,6 +17,7 @@ from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_co
 from focuslab.instrument.denoising import first_steps
 from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
 from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
+from focuslab.instrument.step_memory import AddedMemory
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import AnyMethod, Attachable, Bound, Method, as_methods
@@ -332,13 +333,13 @@ class _Profiler:
         if self.compiled:
             # The peak is that of a step and not that of the compiler.
             self._warm_up(item)
-        with PeakMemory(self.device) as peak:
+        with AddedMemory(self.device) as memory:
             grids = self._warm_up(item)
         length = f"{item.seconds:g}"
         known = self.run.info.grids
         self.run.note(grids={**known, length: {**known.get(length, {}), **grids}})
         self._record_expected(item)
-        self._record(item, peak_bytes=peak.peak_bytes)
+        self._record(item, peak_bytes=memory.peak_bytes, held_bytes=memory.held_bytes)
 
     def _record_expected(self, item: _Item) -> None:
         subject, run = self.subjects[item.seconds][item.label], self.expected[item.seconds, item.label]

@@ -135,7 +135,7 @@ def _expect(
     width = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
     expected, skipped, refusals = {}, [], []
     for seconds in lengths:
-        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"))
+        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"), device_of(pipe))
         try:
             check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
         except DoesNotFit as error:

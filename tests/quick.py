@@ -35,8 +35,8 @@ def remember_dry_runs(patch):
         patch.setattr(f"focuslab.{module}.dry_run", _remembered)
 
 
-def _remembered(unet, inputs, attach):
+def _remembered(unet, inputs, attach, device="cpu"):
     key = getattr(attach, "__qualname__", repr(attach)), tuple(inputs["sample"].shape)
     if key not in _DRY_RUNS:
-        _DRY_RUNS[key] = dry_run(unet, inputs, attach)
+        _DRY_RUNS[key] = dry_run(unet, inputs, attach, device)
     return _DRY_RUNS[key]

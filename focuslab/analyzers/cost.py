@@ -22,10 +22,14 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
     "units" and "modules" (with the instrument), "stage". Of two records of the same thing
     (`record_key`) the later one counts. Speed-ups and ideals compare medians of the same run and length. The modules
     themselves stay in the records: `focuslab.records.ProfileRun` puts them into its rows.
+
+    In a row, "peak_bytes" is what a step takes at its peak above "held_bytes", which were held before it (by torch's
+    allocator on CUDA, by the process on a CPU, weights included), and "predicted_peak_bytes" is a dry run's prediction
+    of it. In runs of earlier versions, which have no "held_bytes", both include what was held.
     """
     records = list({record_key(r): r for r in records}.values())
     expected = {_key(r): r for r in records if r["kind"] == "expected"}
-    memory = {_key(r): r["peak_bytes"] for r in records if r["kind"] == "memory"}
+    memory = {_key(r): r for r in records if r["kind"] == "memory"}
     plain = _step_seconds(records, "steps")
     medians = {key: float(np.median(values)) for key, values in plain.items()}
     modules = module_rows(records)
@@ -35,7 +39,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
     for key, values in plain.items():
         seconds, _method = key
         row = _row(key, expected[key], values, medians)
-        row["peak_bytes"] = memory.get(key)
+        row |= {name: memory.get(key, {}).get(name) for name in ("peak_bytes", "held_bytes")}
         row["generation_seconds_projected"] = _projection(row, expected[key], medians.get((seconds, "dense")), stages)
         row["kind_share"] = _shares(modules.get(key, ()), expected[key]["flops"])
         rows.append(row)

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from focuslab.grid import Grid
 from focuslab.instrument.attach import Handle
-from focuslab.instrument.memory import check_fits, refuse_beyond_free
+from focuslab.instrument.memory import check_fits
 from focuslab.models.kinds import KINDS, module_kinds
+from focuslab.models.placement import device_of
 from focuslab.models.sites import unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -24,8 +25,8 @@ cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 @dataclass(frozen=True)
 class DryRun:
     """flops: of one step, by kind of module. module_flops: by module ("" is the UNet), inclusive, where there are any.
-    peak_bytes: weights and tensors at the peak, without the scratch memory of kernels. grids: of the sites that the
-    method took over."""
+    peak_bytes: of the tensors at the peak, above what is held before the step (so without weights), as `AddedMemory`
+    measures it. grids: of the sites that the method took over."""
 
     flops: dict[str, int]
     module_flops: dict[str, int]
@@ -47,17 +48,26 @@ def meta_unet(unet: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def dry_run(unet: nn.Module, inputs: dict[str, torch.Tensor], attach: Callable[[nn.Module], Handle]) -> DryRun:
-    """Run a `meta_unet` once on `inputs`, its forward's keyword arguments, with what `attach` (a method) attaches."""
+def dry_run(
+    unet: nn.Module,
+    inputs: dict[str, torch.Tensor],
+    attach: Callable[[nn.Module], Handle],
+    device: torch.device | str = "cpu",
+) -> DryRun:
+    """Run a `meta_unet` once on `inputs`, its forward's keyword arguments, with what `attach` (a method) attaches.
+
+    device: where the step would run; convolutions on a CPU hold copies of their input and weights.
+    """
     inputs = {name: x.to("meta") if isinstance(x, torch.Tensor) else x for name, x in inputs.items()}
-    weights = sum(p.numel() * p.element_size() for p in unet.parameters())
+    # The guided batch is made of the latents in the step.
+    of_latents = inputs["sample"].nbytes * 3 // 2
     # `FlopCounterMode` counts nothing for attention on the CPU unless it is told how.
     counter = FlopCounterMode(display=False, custom_mapping={cpu_flash: _cpu_flash_flops})
-    memory = _LiveBytes()
+    memory = _LiveBytes(convolution_copies=torch.device(device).type == "cpu")
     with attach(unet) as handle, counter, memory, _FusedAttention():
         unet(**inputs)
     module_flops = _flops_by_module(unet, counter)
-    return DryRun(_flops_by_kind(unet, module_flops), module_flops, weights + memory.peak, dict(handle.grids))
+    return DryRun(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
 
 
 def dry_run_that_fits(
@@ -71,8 +81,8 @@ def dry_run_that_fits(
     """A `dry_run` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
     sample = inputs["sample"]
     # Drawn keys are no meta tensors, so a length whose latents alone do not fit is not tried.
-    refuse_beyond_free(pipe, sample.numel() * sample.element_size(), what, instead)
-    run = dry_run(twin, inputs, attach)
+    check_fits(pipe, sample.nbytes, what, instead)
+    run = dry_run(twin, inputs, attach, device_of(pipe))
     check_fits(pipe, run.peak_bytes, what, instead)
     return run
 
@@ -115,8 +125,9 @@ class _FusedAttention(TorchFunctionMode):
 class _LiveBytes(TorchDispatchMode):
     """Bytes of the storages that operations made and that are still referenced, and their peak."""
 
-    def __init__(self):
+    def __init__(self, convolution_copies: bool = False):
         super().__init__()
+        self._convolution_copies = convolution_copies
         self.peak = self._live = 0
         self._known = weakref.WeakSet()
 
@@ -131,7 +142,11 @@ class _LiveBytes(TorchDispatchMode):
                     size = storage.nbytes()
                     self._live += size
                     weakref.finalize(storage, self._release, size)
-        self.peak = max(self.peak, self._live)
+        within = 0
+        if self._convolution_copies and func is torch.ops.aten.convolution.default:
+            # oneDNN reorders its input and weights; its result is reordered too, when these are free again.
+            within = max(args[0].nbytes + args[1].nbytes, out.nbytes)
+        self.peak = max(self.peak, self._live + within)
         return out
 
     def _release(self, size: int) -> None:

@@ -62,21 +62,15 @@ class DoesNotFit(InputError):
 
 
 def check_fits(pipe, peak_bytes: int, what: str, instead: str) -> None:
-    """Raise `DoesNotFit` where `what` needs more than is free on the pipeline's device. peak_bytes: predicted by a dry
-    run, the UNet's weights included, which are there already."""
-    weights = sum(p.numel() * p.element_size() for p in pipe.unet.parameters())
-    refuse_beyond_free(pipe, peak_bytes - weights, what, instead)
-
-
-def refuse_beyond_free(pipe, needed: int, what: str, instead: str) -> None:
-    """Raise `DoesNotFit` where so many bytes are more than is free on the pipeline's device."""
+    """Raise `DoesNotFit` where `what` needs more than is free on the pipeline's device. peak_bytes: above what is held
+    already, predicted by a dry run."""
     device = device_of(pipe)
     free = available_bytes(device)
-    if needed > free:
+    if peak_bytes > free:
         raise DoesNotFit(
-            f"{what} needs {needed / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are free on {device}: "
+            f"{what} needs {peak_bytes / 1e9:.1f} GB beside the weights and {free / 1e9:.1f} GB are free on {device}: "
             f"{instead}",
-            needed,
+            peak_bytes,
             free,
         )
 
@@ -92,6 +86,8 @@ def naming_what_did_not_fit(pipe, what: str, instead: str, kept: Callable[[], st
 
 class PeakMemory:
     """Peak bytes while entered, weights and all else that the process holds included, as `peak_bytes` afterwards.
+
+    It costs nothing, so it goes with work that is timed; `AddedMemory` tells what the work itself needs.
 
     CUDA: the allocator's peak. CPU: the highest resident set of the process, whose mark Linux lets a process reset;
     None where it does not (other systems, some containers).

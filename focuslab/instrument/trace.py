@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from focuslab.errors import InputError
 from focuslab.files import write_atomically
+from focuslab.instrument.step_memory import quieten_profiler
 
 
 @contextmanager
@@ -84,6 +85,7 @@ def write_trace(
         activities.append(ProfilerActivity.CUDA)
         torch.cuda.synchronize()  # kernels launched before would show up without the operators that launched them
 
+    quieten_profiler()
     with (
         module_spans(root, prefix),
         profile(activities=activities, record_shapes=True, profile_memory=True) as profiler,

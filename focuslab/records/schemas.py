@@ -86,6 +86,7 @@ PROFILE = Fields(
                     "step_seconds_p90": DURATION,
                     "speedup_vs_dense": RATIO,
                     "peak_bytes": AMOUNT,
+                    "held_bytes": AMOUNT,
                     "predicted_peak_bytes": AMOUNT,
                     "flops_per_step": AMOUNT,
                     "kept_pairs": SHARE,

@@ -188,6 +188,11 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
     ):
         if where:
             notes.append(f"Not measured, {what}: {where}.")
+    if held := [row["held_bytes"] for row in rows if row.get("held_bytes") is not None]:
+        number, unit = formatter(BYTES, held)
+        notes.append(f"peak: what a step needs above what is held before it, at most {number(max(held))} {unit}.")
+    if any(row.get("peak_bytes") is not None and row.get("held_bytes") is None for row in rows):
+        notes.append("peak: all that the process held, weights included, in runs of earlier versions.")
     unmeasured = [row for row in rows if row.get("peak_bytes") is None]
     if unmeasured:
         predicted = any(row.get("predicted_peak_bytes") is not None for row in unmeasured)
