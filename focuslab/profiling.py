@@ -330,8 +330,8 @@ class _Profiler:
         )
 
     def _measure_memory(self, item: _Item) -> None:
-        if self.compiled:
-            # The peak is that of a step and not that of the compiler.
+        if self.compiled or not self.warm:
+            # What the compiler holds, and what libraries keep from their first step on, is not what a step needs.
             self._warm_up(item)
         with AddedMemory(self.device) as memory:
             grids = self._warm_up(item)

@@ -20,8 +20,11 @@ from focuslab.capture import default_capture_steps
 from focuslab.errors import FocuslabError, InputError
 from focuslab.instrument.call_records import rounded
 from focuslab.instrument.recording import HALVES, STATISTICS
+from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.store import ARRAYS, RECORDS, RUN, SUMMARY
+from tests.quick import CountingClock
+from tests.schedulers import with_scheduler
 
 SHORT = {
     "prompts": ("rain", "a dog barks"),
@@ -146,6 +149,22 @@ def test_the_directory_holds_how_it_was_made(run, session_pipe):
     for row in rows:
         assert row["chance"] == pytest.approx(1 / row["mel_rows"])
         assert row["lift"] == pytest.approx(row["same_frequency_mass"] * row["mel_rows"], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "PNDMScheduler"])
+def test_recorded_timesteps_span_the_whole_schedule(name, pipe, monkeypatch):
+    with_scheduler(pipe, name, monkeypatch)
+    monkeypatch.setattr("focuslab.capture.clock_for", lambda _device: CountingClock())
+    run = capture_attention(pipe, "rain", (0.16,), steps=6, sites="mid_block", statistics="mass")
+    schedule = schedule_of(pipe, 6)
+    expected = [(step, pipe.scheduler.timesteps[schedule.first_call(step)].item()) for step in (0, 2, 5)]
+    assert list(dict.fromkeys((r["step"], r["timestep"]) for r in attention(run))) == expected
+    assert [expected[i][1] for i in (0, -1)] == [pipe.scheduler.timesteps[i].item() for i in (0, -1)]
+    # Each UNet call takes as long by this clock, however many a step has.
+    assert run.summary["capture_over_plain"] == 1
+    p = run.records[-1]
+    assert p["recorded_steps"] == [0, 2, 5] and list(p["unet_calls"]) == list(schedule.calls)
+    assert p["recorded_step_seconds"] == pytest.approx([schedule.calls[step] * 1e-3 for step in (0, 2, 5)])
 
 
 def test_a_run_is_loaded_from_its_directory(run, tmp_path):

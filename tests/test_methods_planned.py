@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import HeunDiscreteScheduler
+from diffusers import HeunDiscreteScheduler, PNDMScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +203,13 @@ def test_a_step_of_a_scheduler_of_second_order_is_two_calls_of_the_unet(pipe, la
     with plan_of({0: everywhere(names("mid_block"))}, layout, dense_steps={"first": 1, "last": 1})(pipe):
         sound(steps=4)
     assert sorted({step for step, *_ in seen}) == [2, 3, 4, 5] and len(pipe.scheduler.timesteps) == 7
+
+
+def test_dense_steps_of_pndm_are_whole_runge_kutta_steps(pipe, layout, names, sound, seen, monkeypatch):
+    monkeypatch.setattr(pipe, "scheduler", PNDMScheduler.from_config(pipe.scheduler.config))
+    with plan_of({0: everywhere(names("mid_block"))}, layout, dense_steps={"first": 2, "last": 1})(pipe):
+        sound(steps=5)
+    assert sorted({step for step, *_ in seen}) == list(range(8, 13)) and len(pipe.scheduler.timesteps) == 14
 
 
 def test_a_unet_alone_has_no_first_and_last_steps(pipe, layout, names):

@@ -10,11 +10,15 @@ import torch
 from focuslab import ProfileRun, profile
 from focuslab.analyzers.cost import record_key
 from focuslab.errors import FocuslabError, InputError
-from focuslab.methods import Bound, LiteFocus
+from focuslab.methods import Bound, Dense, LiteFocus
+from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.report.page.sources import find
 from focuslab.report.tables import profile_table
 from focuslab.store import RECORDS, RUN, SUMMARY
+from tests.plans import everywhere, plan_of
+from tests.quick import CountingClock, remember_dry_runs
+from tests.schedulers import with_scheduler
 
 SHORT = {"seconds": (1.28, 2.56), "methods": ("dense", "litefocus"), "repeats": 2}
 
@@ -36,6 +40,46 @@ def test_every_length_and_method_is_measured_and_the_bound_is_added(run):
     assert 0.2 < run.row(2.56, "litefocus")["kept_pairs"] < 0.22
     with pytest.raises(InputError, match="no tome at 1.28 s, only dense at 1.28 s"):
         run.row(1.28, "tome")
+
+
+def test_predicted_and_measured_memory_are_of_the_same(run):
+    for row in run.rows:
+        assert row["predicted_peak_bytes"] == pytest.approx(row["peak_bytes"], rel=0.2)
+        # torch and the model alone are far more than what a step of a second adds.
+        assert row["held_bytes"] > 20 * row["peak_bytes"] > 0
+
+
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "PNDMScheduler", "PNDMScheduler, PLMS", "LCMScheduler"])
+def test_a_step_of_any_scheduler_is_timed_whole(name, pipe, monkeypatch):
+    with_scheduler(pipe, name, monkeypatch)
+    # By this clock a UNet call takes a millisecond, and so does each of the three stages.
+    monkeypatch.setattr("focuslab.profiling.clock_for", lambda _device: CountingClock())
+    remember_dry_runs(monkeypatch)
+    run = profile(pipe, (0.16,), ("dense",), repeats=1, steps=3)
+    row, order = run.row(0.16, "dense"), pipe.scheduler.order
+    assert row["step_seconds"] == pytest.approx([order * 1e-3] * 3)
+    assert [m["calls"] for m in row["modules"] if m["name"] == "unet"] == [order]
+    of_one_call = next(r["flops"] for r in run.records if r["kind"] == "expected")
+    assert row["flops_per_step"] == order * sum(of_one_call.values())
+    if name == "LCMScheduler":
+        assert row["generation_seconds_projected"] is None
+        return
+    pipe.scheduler.set_timesteps(200)
+    calls = len(pipe.scheduler.timesteps)
+    assert row["generation_seconds_projected"] == pytest.approx((calls + 3) * 1e-3)
+
+
+def test_dense_steps_of_a_plan_are_projected_by_their_calls(pipe, monkeypatch):
+    with_scheduler(pipe, "PNDMScheduler", monkeypatch)
+    remember_dry_runs(monkeypatch)
+    names = [site.name for site in select_sites(find_sites(pipe), "mid_block")]
+    plan = plan_of({0: everywhere(names)}, unet=unet_layout(pipe), dense_steps={"first": 2, "last": 1})
+    run = profile(pipe, (0.16,), {"dense": Dense(), "plan": plan}, repeats=1)
+    row, dense = run.row(0.16, "plan"), run.row(0.16, "dense")
+    stages = sum(stage["stage_seconds_median"] for stage in run.summary["stages"])
+    # The two first steps of PNDM make four calls each; 209 calls make 200 steps.
+    expected = 9 * dense["step_seconds_median"] + 200 * row["step_seconds_median"] + stages
+    assert row["dense_steps"] == 3 and row["generation_seconds_projected"] == pytest.approx(expected)
 
 
 def test_exclusive_times_add_up_to_the_whole_and_shares_to_one(run):

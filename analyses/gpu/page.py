@@ -70,7 +70,7 @@ def _times(value: float | None) -> str:
 
 def _steps(rows: Sequence[Record]) -> str:
     return _table(
-        ("method", "length", "step", "speed-up", "ideal reached", "peak memory"),
+        ("method", "length", "step", "speed-up", "ideal reached", "memory added"),
         (
             (
                 f"`{row['method']}`",

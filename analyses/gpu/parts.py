@@ -16,7 +16,7 @@ import torch
 
 import focuslab
 from focuslab.analyzers.trace import device_activity, read_trace
-from focuslab.instrument.denoising import denoise, timed_call
+from focuslab.instrument.denoising import first_steps, timed_call
 from focuslab.instrument.timers import Clock, clock_for
 from focuslab.instrument.trace import write_trace
 from focuslab.methods import parse_methods
@@ -129,7 +129,7 @@ def trace(work: Work, part: Part) -> dict[str, Any]:
         with torch.no_grad(), method(work.pipe):
 
             def step() -> None:
-                denoise(work.pipe, work.conditioning, part.seconds, 1, 0, work.clock)
+                first_steps(work.pipe, work.conditioning, part.seconds, 1, 0, work.clock)
 
             step()
             path = write_trace(step, work.pipe.unet, work.out / "trace", f"{label}_{part.seconds:g}s")
