@@ -45,7 +45,7 @@ from tests.loading import refusal
         ({"a": 1}, ("a",)),
         ([], ()),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_one_stands_for_several(given, expected):
     assert several(given) == expected
