@@ -157,6 +157,25 @@ def test_the_summary_has_the_fields_of_the_contract():
     assert all(contract <= row.keys() for row in summary["rows"])
 
 
+def test_a_projection_counts_unet_calls():
+    calls = {"calls_per_step": 2, "projected_calls": 399}
+    of_two = [{**r, **calls} if r["kind"] == "expected" else r for r in RECORDS]
+    litefocus = rows(of_two)["litefocus"]
+    assert litefocus["generation_seconds_projected"] == pytest.approx(399 * 6.0 / 2 + 3.0)
+    assert litefocus["flops_per_step"] == 20 and rows(of_two)["dense"]["modules"][2]["flops"] == 12
+    planned = {**expected(80.0, "plan", sparse=True, kept=0.25), **calls, "dense_steps": 50, "dense_calls": 99}
+    row = rows([*of_two, planned, steps(80.0, "plan", 0, 6.0)])["plan"]
+    assert row["generation_seconds_projected"] == pytest.approx((300 * 6 + 99 * 11) / 2 + 3)
+    no_schedule = [{**r, "projected_calls": None} if r["kind"] == "expected" else r for r in of_two]
+    assert rows(no_schedule)["litefocus"]["generation_seconds_projected"] is None
+
+
+def test_what_was_held_stands_beside_the_peak():
+    held = [{**r, "held_bytes": 1000} if r["kind"] == "memory" else r for r in RECORDS]
+    assert (rows(held)["dense"]["peak_bytes"], rows(held)["dense"]["held_bytes"]) == (123, 1000)
+    assert rows()["dense"]["held_bytes"] is None
+
+
 def test_the_dense_steps_of_a_plan_count_in_the_projected_generation():
     planned = {**expected(80.0, "plan", sparse=True, kept=0.25), "dense_steps": 50}
     records = [*RECORDS, planned, steps(80.0, "plan", 0, 6.0)]

@@ -64,6 +64,11 @@ def test_steps_that_stay_dense_count_in_the_speed_of_a_generation():
     assert row(summary(dense_steps=5))["speedup_vs_dense"] == pytest.approx(20 * 2 / (5 * 2 + 15 * 1))
 
 
+def test_dense_steps_count_by_their_unet_calls_where_known():
+    found = row(summary(dense_steps=5, dense_share=0.5))
+    assert found["speedup_vs_dense"] == pytest.approx(2 / (0.5 * 2 + 0.5 * 1)) and found["dense_steps"] == 5
+
+
 def test_a_prediction_that_holds_is_not_missed():
     plan = row(summary(predicted()))
     assert plan["missed"] == [] and plan["time_off"] == pytest.approx(0) and plan["error_off"] == pytest.approx(0)

@@ -18,6 +18,8 @@ from focuslab.scoring.launch import Share
 from tests.embedders import save_ast, save_clap
 from tests.evaluation_jobs import numbers
 from tests.loading import refusal
+from tests.quick import CountingClock
+from tests.schedulers import with_scheduler
 
 PROMPTS = ["rain", "a dog barks", "wind"]
 SHORT = {"seconds": (0.64,), "methods": ("dense", "litefocus"), "steps": 2, "share": Share()}
@@ -127,6 +129,15 @@ def test_the_cost_is_reckoned_from_a_step_of_each(pipe):
     # Two windows of 0.63 s at 0.64 s and three at 1.28 s, of 16 numbers of 4 bytes.
     assert found.kept_bytes == 24 * 900 + 12 * (2 + 3) * 16 * 4
     assert "24 items: " in repr(found) and " on 4; " in repr(found) and "of audio" in repr(found)
+
+
+def test_an_estimate_counts_the_calls_of_the_schedule(pipe, monkeypatch):
+    with_scheduler(pipe, "PNDMScheduler", monkeypatch)
+    monkeypatch.setattr("focuslab.scoring.cost.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.scoring.cost.perf_counter", lambda: 0.0)
+    job = prepare(pipe, ["rain"], (0.64,), ("dense",), steps=5, metrics=("clap",))
+    # By this clock each of 14 UNet calls, two stages and the encoding of the caption takes a millisecond.
+    assert estimate(pipe, job).rows[0]["item_seconds"] == pytest.approx((14 + 2 + 1) * 1e-3)
 
 
 WRONG = {

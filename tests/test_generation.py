@@ -5,10 +5,15 @@ import wave
 import numpy as np
 import pytest
 
-from focuslab import generate
+from focuslab import capture_attention, evaluate, generate
 from focuslab.errors import FocuslabError, InputError
 from focuslab.generation import Sound, check_free
 from focuslab.methods import LiteFocus
+from focuslab.models.identity import unet_layout
+from focuslab.proof import prove
+from focuslab.sensitivity import measure_sensitivity
+from tests.plans import plan_of
+from tests.schedulers import with_scheduler
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_one_others(pipe):
@@ -31,6 +36,29 @@ def test_progress_counts_the_steps(pipe):
     seen = []
     generate(pipe, "rain", 0.64, steps=3, progress=lambda done, total, text: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler"])
+def test_progress_counts_steps_of_several_calls(name, pipe, monkeypatch):
+    with_scheduler(pipe, name, monkeypatch)
+    seen = []
+    generate(pipe, "rain", 0.16, steps=4, progress=lambda done, total, text: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_steps_that_a_scheduler_cannot_make_are_refused(pipe, monkeypatch):
+    with_scheduler(pipe, "PNDMScheduler", monkeypatch)
+    plan = plan_of({0: {}}, unet=unet_layout(pipe))
+    for work in (
+        lambda: generate(pipe, "rain", 0.16, steps=3),
+        lambda: capture_attention(pipe, "rain", (0.16,), steps=3),
+        lambda: measure_sensitivity(pipe, "rain", (0.16,), steps=3),
+        lambda: prove(pipe, plan, "rain", (0.16,), steps=3),
+        lambda: evaluate(pipe, ["rain"], (0.16,), steps=3),
+    ):
+        with pytest.raises(InputError, match="PNDMScheduler has no schedule of 3 steps") as caught:
+            work()
+        assert "\n" not in str(caught.value)
 
 
 def test_a_wav_and_its_settings_are_written_and_never_overwritten_unasked(pipe, tmp_path):

@@ -211,6 +211,14 @@ def test_what_was_not_measured_is_said(summary, write):
     assert cells[80.0, "litefocus"][4:6] == ["-", "-"]
 
 
+def test_the_table_says_what_the_peak_is(summary):
+    assert "peak: all that the process held" in profile_table(summary)
+    for row in summary["rows"]:
+        row["held_bytes"] = 3 * 2**30
+    text = profile_table(summary)
+    assert "all that the process held" not in text and "held before it, at most 3.00 GiB" in text
+
+
 def test_without_dense_nothing_is_divided_by_it(summary):
     summary["rows"] = [r | {"speedup_vs_dense": None} for r in summary["rows"] if r["method"] != "dense"]
     text = profile_table(summary)

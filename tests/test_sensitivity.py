@@ -12,6 +12,7 @@ from focuslab.sensitivity import measure_sensitivity, method_at
 from focuslab.store import RECORDS
 from focuslab.trials import Group, joint_choices
 from tests.quick import remember_dry_runs
+from tests.schedulers import with_scheduler
 
 SECONDS, STEPS = 0.64, 2
 GIVEN = {"seconds": (SECONDS,), "steps": STEPS}
@@ -74,6 +75,16 @@ def test_it_is_loaded_from_its_directory_with_means_and_their_cost(run):
     assert rows["mid_block", "litefocus"]["prompts"] == 2 and rows["mid_block", "litefocus"]["error_low"] is not None
     (cost,) = run.summary["cost"]
     assert cost["errors"] == len(run.records) - 2 and cost["errors_seconds"] > 0 < cost["trajectory_seconds"]
+
+
+def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
+    with_scheduler(pipe, "HeunDiscreteScheduler", monkeypatch)
+    monkeypatch.setattr("focuslab.sensitivity.joint_choices", lambda groups, more: [])
+    monkeypatch.setattr("focuslab.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[0, 1, 3]])
+    run = measure_sensitivity(pipe, "rain", (0.64,), steps=4)
+    timesteps = pipe.scheduler.timesteps.tolist()
+    found = sorted({(r["step"], r["timestep"]) for r in of_kind(run, "sensitivity")})
+    assert found == [(0, timesteps[0]), (1, timesteps[2]), (3, timesteps[-1])]
 
 
 @pytest.mark.parametrize("after", [1, 5])
