@@ -10,6 +10,7 @@ from focuslab import EvaluationRun
 from focuslab.audio import encode_wav
 from focuslab.captions import Caption
 from focuslab.errors import InputError
+from focuslab.report.page.html import write_report
 from focuslab.scoring.launch import Share
 from focuslab.scoring.shared import SharedDirectory
 from tests.evaluation_jobs import METHODS, RATE, job, numbers, run, run_until
@@ -168,6 +169,18 @@ def test_a_run_that_was_stopped_while_it_got_methods_is_resumed(tmp_path):
     assert numbers(grown.summary) == numbers(run(large, tmp_path / "fresh")[0].summary)
 
 
+def test_clips_without_embeddings_are_not_lost_to_another_call(tmp_path):
+    run(job(4, (0.2,), ("dense", "tome")), tmp_path)
+    for shard in (tmp_path / "embeddings").iterdir():
+        shard.unlink()
+    before = (tmp_path / "records.jsonl").read_bytes()
+    with pytest.raises(InputError, match="embeddings .* tome at 0.2 s"):
+        run(job(4, (0.2,), ("dense", "litefocus")), tmp_path)
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+    again, made = run(job(4, (0.2,), ("dense", "tome")), tmp_path)
+    assert len(made) == 8 and again.row(0.2, "tome")["n"] == 4
+
+
 def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
     run(job(**SMALL), tmp_path)
     older = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
@@ -180,5 +193,7 @@ def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
     (tmp_path / "records" / "rank-0.lock").touch()
     found = EvaluationRun.load(tmp_path)
     assert len(found.records) == job(**SMALL).work.total and len(found.rows) == len(METHODS)
+    page, _ = write_report([tmp_path], tmp_path.parent / "page.html")
+    assert "tome" in page.read_text()
     with pytest.raises(InputError, match="older layout"):
         run(job(**SMALL), tmp_path)

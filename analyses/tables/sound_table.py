@@ -179,7 +179,8 @@ def run(
         write(table, whole, out / table.script, given)
         # From its own summary: what is noted of other lengths is not of this figure.
         caption = how_it_was_made(table, merged([found]), given)
-        write_quality_figures(found.summary, out / table.script, caption, ("svg", "png")[: 1 + (length in table.png)])
+        formats = ("svg", "png") if length in table.png else ("svg",)
+        write_quality_figures(found.summary, out / table.script, caption, formats)
     return whole if runs else None
 
 

@@ -22,7 +22,7 @@ def finish(
     whole = Work.of(run.info)
     whole_noise = {seed: noise_seeds(whole.captions, seed) for seed in whole.seeds}
     found: dict[tuple, dict[str, Any]] = {}
-    for record in usable(run, run.all_records(), reader):
+    for record in usable(run, run.all_records(), reader, job.work, noise):
         if record["kind"] == "reference" or whole.holds(record, whole_noise):
             found[record_key(record)] = record
     every = sorted(found.values(), key=lambda record: _order(record, whole))
@@ -38,8 +38,18 @@ def finish(
     return summary, asked
 
 
-def usable(run: SharedDirectory, records: Iterable[dict[str, Any]], reader: ShardReader) -> Iterator[dict[str, Any]]:
-    """Those whose embeddings are there. Raises `InputError` where they are of an older layout."""
+def usable(
+    run: SharedDirectory,
+    records: Iterable[dict[str, Any]],
+    reader: ShardReader,
+    work: Work,
+    noise: Mapping[int, Sequence[int]],
+) -> Iterator[dict[str, Any]]:
+    """Those whose embeddings are there; the others of `work` are made again.
+
+    Raises `InputError` where the records are of an older layout, and where embeddings are missing of clips outside of
+    `work`: nothing would make these again, and the finished run would hold them no longer.
+    """
     there = reader.names()
     for record in records:
         if "place" not in record:
@@ -49,6 +59,12 @@ def usable(run: SharedDirectory, records: Iterable[dict[str, Any]], reader: Shar
             )
         if record["shard"] is None or record["shard"] in there:
             yield record
+        elif record["kind"] == "item" and not work.holds(record, noise):
+            raise InputError(
+                f"{run.path} lacks the embeddings {record['shard']} of clips that are not asked for here, such as "
+                f"{record['method']} at {record['seconds']:g} s: its table can be shown, but other clips need another "
+                "--out"
+            )
 
 
 def _order(record: dict[str, Any], work: Work) -> tuple[int, ...]:

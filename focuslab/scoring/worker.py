@@ -80,7 +80,7 @@ class Worker:
 
     def _look(self) -> None:
         """Take note of what any process has done since the last look."""
-        for record in usable(self.run, self.run.new_records(), self.reader):
+        for record in usable(self.run, self.run.new_records(), self.reader, self.job.work, self.noise):
             if record["kind"] == "reference":
                 self.recordings_done[record["index"]] = True
             elif self.job.work.holds(record, self.noise):
