@@ -1,4 +1,4 @@
-"""Audio files: 16-bit WAV is written; WAV of every kind, RF64, FLAC and OGG are read, by what a file holds."""
+"""Audio files: 16-bit WAV and FLAC are written; WAV of every kind, RF64, FLAC and OGG are read by what they hold."""
 
 import io
 import re
@@ -36,9 +36,18 @@ _MOST_MENDED = 2**26
 
 def encode_wav(samples: np.ndarray, sampling_rate: int) -> bytes:
     """A 16-bit mono WAV file of samples `[n]` with full scale at 1; samples beyond full scale are clipped."""
+    return _encoded(samples, sampling_rate, "WAV")
+
+
+def encode_flac(samples: np.ndarray, sampling_rate: int) -> bytes:
+    """The same samples as `encode_wav` in about half the bytes."""
+    return _encoded(samples, sampling_rate, "FLAC")
+
+
+def _encoded(samples: np.ndarray, sampling_rate: int, kind: str) -> bytes:
     pcm = (np.clip(samples, -1, 1) * 32767).round().astype(np.int16)
     buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, sampling_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, pcm, sampling_rate, format=kind, subtype="PCM_16")
     return buffer.getvalue()
 
 

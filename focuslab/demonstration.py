@@ -6,21 +6,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from focuslab.analyzers.maps import strongest_site
 from focuslab.candidates import with_paper
 from focuslab.capture import capture_attention
 from focuslab.errors import InputError
 from focuslab.files import check_place
 from focuslab.generation import check_free, generate, what_makes
+from focuslab.instrument.recording import STATISTICS
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.latents import check_mel_latents
-from focuslab.models.lengths import check_lengths, latent_frames, latent_mel_rows
+from focuslab.models.lengths import check_lengths
 from focuslab.profiling import profile
 from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
-from focuslab.recommendation import Recommendation, profiled, recommend
+from focuslab.recommendation import RECORDS, Recommendation, profiled, recommend
 from focuslab.records import AttentionRun, Plan, ProfileRun, Progress
 from focuslab.report.page import story
 from focuslab.report.page.html import write_report
-from focuslab.store import read_json
+from focuslab.store import ARRAYS, read_json
 from focuslab.trials import middles
 
 SECONDS = (10.0, 20.0)
@@ -30,8 +32,10 @@ METHODS = ("same-frequency", "litefocus:cross_fraction=0.05:cross_weight=unbiase
 """What is tried beside the paper's method: one of each kind, since every candidate is timed and run."""
 FRACTIONS = (0.0, 0.05, 0.1)
 CAPTURED_STEPS = 2
+MAPS_SHARE = 0.1
+"""About how much of the capture's work the maps are."""
 REPEATS, MODULE_REPEATS = 3, 2
-PARTS = ("attention", "profile", "records", "plan", "plan.json", "sounds", "report.html")
+PARTS = ("attention", "maps", "profile", "records", "plan", "plan.json", "sounds", "report.html")
 """What a demonstration writes."""
 
 
@@ -93,8 +97,6 @@ class Demonstration:
         ]
 
     def _capture(self, progress: Progress) -> str:
-        # In the grid of every length, at whatever level it is the finest.
-        frames, rows = latent_frames(self.pipe, min(self.seconds)), latent_mel_rows(self.pipe)
         self._attention = capture_attention(
             self.pipe,
             CHOICE_PROMPTS[:2],
@@ -104,12 +106,36 @@ class Demonstration:
             seed=self.seed,
             cross_fractions=FRACTIONS,
             cross_weight="unbiased",
-            queries=[f"{frames // 4}:{row}" for row in sorted({rows // 8, rows // 4})],
+            statistics=[name for name in STATISTICS if name != "lag"],
             out=self.out / "attention",
+            force=self.force,
+            progress=lambda done, total, text: progress((1 - MAPS_SHARE) * done / total, 1.0, text),
+        )
+        self._capture_maps(lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text))
+        return _words(story.of_capture(self._attention.summary))
+
+    def _capture_maps(self, progress: Progress) -> None:
+        """The attention of two tokens over the whole of the shortest sound, at the site that stays most in its row."""
+        seconds = min(self.seconds)
+        rows = [row for row in self._attention.summary["sites"] if row["seconds"] == seconds]
+        finest = max(rows, key=lambda row: row["time"] * row["mel_rows"])
+        time, mel_rows = finest["time"], finest["mel_rows"]
+        names = [row["name"] for row in rows if (row["time"], row["mel_rows"]) == (time, mel_rows)]
+        capture_attention(
+            self.pipe,
+            CHOICE_PROMPTS[:1],
+            [seconds],
+            steps=self.steps,
+            capture_steps=[self.steps // 2],
+            sites=[strongest_site(rows, names)],
+            seed=self.seed,
+            statistics=(),
+            cross_fractions=(),
+            queries=[(time // 4, row) for row in sorted({mel_rows // 4, mel_rows // 2})],
+            out=self.out / "maps",
             force=self.force,
             progress=progress,
         )
-        return _words(story.of_capture(self._attention.summary))
 
     def _time(self, progress: Progress) -> str:
         self._profile = profile(
@@ -133,6 +159,9 @@ class Demonstration:
     def _prove(self, progress: Progress) -> str:
         made = self._recommended(True, progress)
         self._plan = made.plan
+        # A stopped pass would resume from these latents, and this one is complete.
+        for latents in (self.out / RECORDS / "sensitivity" / ARRAYS).glob("*.safetensors"):
+            latents.unlink()
         if made.proof is None:
             return "the plan is dense at all lengths: there is nothing to prove"
         return "; ".join([_words(story.of_proof(made.proof.summary)), *made.missed])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from focuslab.analyzers.cost import profile_summary
-from focuslab.records.modules import module_rows
+from focuslab.records import ProfileRun
+from tests.choice_records import make_info
 
 FLOPS = {"self_attention": 6, "cross_attention": 1, "feed_forward": 1, "resnet": 1, "other": 1}
 
@@ -46,9 +47,8 @@ RECORDS = [
 
 
 def rows(records=RECORDS):
-    modules = module_rows(records)
-    found = profile_summary(records)["rows"]
-    return {row["method"]: row | {"modules": modules.get((row["seconds"], row["method"]), [])} for row in found}
+    run = ProfileRun(make_info(), profile_summary(records), tuple(records))
+    return {row["method"]: row for row in run.rows}
 
 
 def test_medians_percentiles_and_raw_values_are_of_all_plain_steps():
@@ -155,7 +155,6 @@ def test_the_summary_has_the_fields_of_the_contract():
         "peak_bytes",
         "flops_per_step",
         "kind_share",
-        "modules",
     }
     # Modules stand in the records, and a loaded run has them in its rows.
     assert all(contract <= row.keys() for row in rows().values())

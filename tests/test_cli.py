@@ -38,7 +38,6 @@ def test_profile_prints_a_table_and_the_directory_and_draws_the_figure(focuslab,
         "here/records.jsonl",
         "here/summary.json",
         "here/figures/figure1.svg",
-        "here/figures/figure1.png",
     }
     summary = json.loads((tmp_path / "here/summary.json").read_text())
     assert [row["seconds"] for row in summary["rows"]] == [0.64] * 3 + [1.28] * 3

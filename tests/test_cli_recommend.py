@@ -144,7 +144,7 @@ def test_from_records_alone_it_takes_no_torch_and_draws_and_prints(fast, tmp_pat
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Proof" not in done.stdout
     figures = {path.name for path in (tmp_path / "best" / "figures").iterdir()}
-    assert figures == {"frontier.svg", "frontier.png", "site_map.svg", "site_map.png"}
+    assert figures == {"frontier.svg", "site_map.svg"}
     plan = Plan.load(tmp_path / "best.json")
     assert plan.entries[-1].sites and plan.entries[0].min_seconds == 0
 

@@ -92,12 +92,15 @@ def records(out) -> dict:
 def test_each_stage_leaves_what_the_command_of_its_name_leaves(made):
     out, found, said = made
     assert list(found) == NAMES and all(found.values())
-    assert AttentionRun.load(out / "attention").arrays
+    assert "lag" not in AttentionRun.load(out / "attention").records[0]
+    maps = AttentionRun.load(out / "maps")
+    assert len(maps.arrays) == 4 and len(maps.info.parameters["sites"]) == 1
     assert ProfileRun.load(out / "profile").row(0.64, "litefocus")["speedup_vs_dense"]
     plan = Plan.load(out / "plan.json")
     assert plan.entries[-1].sites and plan.evidence["measured"]["rows"]
     assert ProofRun.load(out / "plan" / "proof").info.prompts == ("ocean waves",)
     assert sorted(path.name for path in (out / "records").iterdir()) == ["sensitivity"]
+    assert not list((out / "records").rglob("*.safetensors"))
     dense, sparse = (json.loads((out / "sounds" / f"{name}.json").read_text()) for name in ("dense", "plan"))
     assert dense["plan"] is None and sparse["plan"]["sites"]
     assert {**dense, "plan": 0} != {**sparse, "plan": 0}

@@ -272,5 +272,5 @@ def test_a_map_without_lift_says_so(summary):
 def test_figures_are_written_the_same_each_time(write, name, summary, tmp_path):
     first = [path.read_bytes() for path in write(summary, tmp_path / "a")]
     paths = write(summary, tmp_path / "b")
-    assert [path.name for path in paths] == [f"{name}.svg", f"{name}.png"]
+    assert [path.name for path in paths] == [f"{name}.svg"]
     assert [path.read_bytes() for path in paths] == first

@@ -227,9 +227,7 @@ def test_a_figure_a_length_with_a_panel_a_metric(tmp_path):
     assert "Frechet, clap" in texts and any("how it was made" in text for text in texts)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense", "litefocus", "tome"]
     paths = write_quality_figures(summary(), tmp_path)
-    assert sorted(path.name for path in paths) == sorted(
-        f"speed_against_quality_{s}s.{kind}" for s in ("010", "040") for kind in ("svg", "png")
-    )
+    assert [path.name for path in paths] == [f"speed_against_quality_{s}s.svg" for s in ("010", "040")]
     assert [length_name(seconds) for seconds in (5.0, 160.0, 0.64)] == ["005s", "160s", "0.64s"]
     with pytest.raises(InputError, match="no 15 s, only 10, 40 s"):
         quality_figure(summary(), 15.0)

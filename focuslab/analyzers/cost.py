@@ -1,6 +1,6 @@
 """From the raw records of a profile to its summary: medians, speed-ups, ideals, shares of time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -50,7 +50,7 @@ def profile_summary(records: Sequence[Record]) -> dict[str, Any]:
         "skipped": skipped_rows(records),
         "shares_of_eager": compiled,
         # Most of the difference between an eager step and a compiled one is not the instrument's.
-        "instrumented_over_plain": None if compiled else _instrument_cost(_step_seconds(records, "modules"), plain),
+        "instrumented_over_plain": None if compiled else _instrument_cost(records, plain),
         "projected_steps": PROJECTED_STEPS,
     }
 
@@ -169,10 +169,10 @@ def _projection(
     return calls_seconds / _calls_per_step(expected) + sum(s for s in here if s is not None)
 
 
-def _instrument_cost(instrumented: dict, plain: dict) -> float | None:
+def _instrument_cost(records: Sequence[Record], plain: dict) -> float | None:
     """Median instrumented over median plain step, where the two were interleaved most often."""
-    counts = {key: len(values) for key, values in instrumented.items() if key in plain}
-    if not counts:
+    rounds = Counter(_key(r) for r in records if r["kind"] == "modules" and _key(r) in plain)
+    if not rounds:
         return None
-    key = max(counts, key=counts.get)
-    return float(np.median(instrumented[key]) / np.median(plain[key]))
+    ((key, _),) = rounds.most_common(1)
+    return float(np.median(_step_seconds(records, "modules")[key]) / np.median(plain[key]))

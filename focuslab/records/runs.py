@@ -75,7 +75,7 @@ class ProfileRun(RowsRun):
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         modules = module_rows(self.records)
-        # A summary that focuslab 0.1 wrote has them.
+        # An older summary has them itself.
         return [{"modules": modules.get((row["seconds"], row["method"]), []), **row} for row in self.summary["rows"]]
 
     def __repr__(self) -> str:

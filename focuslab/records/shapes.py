@@ -216,6 +216,8 @@ def checked(value: Any, shape: Any, source: str) -> Any:
 
 _SPARSE = ("metrics",)
 """Fields of a summary in whose objects only what was measured is written."""
+_OLDER = ("modules",)
+"""Fields that only older versions wrote."""
 
 
 def _filled(value: Any, found: Any) -> Any:
@@ -224,7 +226,7 @@ def _filled(value: Any, found: Any) -> Any:
         return found
     if isinstance(value, dict) and isinstance(found, dict):
         both = {k: _filled(v, found[k]) if k in found and k not in _SPARSE else v for k, v in value.items()}
-        return both | {key: item for key, item in found.items() if key not in value}
+        return both | {key: item for key, item in found.items() if key not in value and key not in _OLDER}
     if isinstance(value, list) and isinstance(found, list) and len(value) == len(found):
         return [_filled(item, other) for item, other in zip(value, found, strict=True)]
     return value

@@ -8,11 +8,20 @@ from PIL import Image
 
 COLORS, COLORS_WITHIN = 256, 64
 """Of a picture, and of one within an SVG, such as a map or a spectrogram."""
+_NESTED = 3
+"""How deep groups without attributes lie in each other."""
 _PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")
 
 
 def smaller_svg(svg: str) -> str:
-    """The SVG with the coordinates of its paths in hundredths of a point, and the pictures in it with fewer colours."""
+    """The SVG without ids that nothing refers to, with the coordinates of its paths in hundredths of a point, and with
+    fewer colours in the pictures in it."""
+    named = " ".join(re.findall(r'aria-labelledby="([^"]*)"', svg)).split()
+    named = {*named, *re.findall(r'(?:url\(#|href="#)([^")]+)', svg)}
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in named else "", svg)
+    svg = re.sub(r">\s*\n\s*<", ">\n<", svg)
+    for _ in range(_NESTED):
+        svg = re.sub(r"<g>\n((?:<(?:path|use)\b[^>]*/>\n)*)</g>\n", r"\1", svg)
     svg = re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     return _PICTURE.sub(lambda picture: _smaller_within(picture[0]), svg)
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focuslab.analyzers.cost import merge_summaries
+from focuslab.records.modules import SHAPE, UNITS, module_rows
 from focuslab.report.figure1 import plot_kind_share, plot_speed_against_ideal, plot_time_against_length
 from focuslab.report.layout import TIMES
 from focuslab.report.page.drawing import Drawer
 from focuslab.report.page.made import machine_of, made_of
 from focuslab.report.page.parts import Group, Table, numbers, plain, table, words
-from focuslab.report.page.sources import Run
+from focuslab.report.page.sources import Run, read_records
 from focuslab.report.style import KIND_COLORS, kind_label
 from focuslab.report.tables import (
     BYTES,
@@ -110,7 +111,8 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
         group.lead = f"Drawn are the fastest methods; in the tables only: {', '.join(left_out)}."
     notes = profile_tables(summary)[0].notes
     group.tables.append(_step_table(every, dense, summary["projected_steps"], notes))
-    group.more += [t for t in (_share_table(every), _stage_table(summary["stages"]), _module_table(every)) if t]
+    group.more += [t for t in (_share_table(every), _stage_table(summary["stages"])) if t]
+    drawer.tables(group, lambda: [t for t in [_module_table(runs, every)] if t], more=True)
     return group
 
 
@@ -203,13 +205,24 @@ def _stage_table(stages: Sequence[Mapping]) -> Table | None:
     )
 
 
-def _module_table(rows: Sequence[Mapping]) -> Table | None:
+def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
+    """The modules of a row: those in it, as older summaries have them, else from the records of its run."""
+    if row["modules"]:
+        return row["modules"]
+    key = row["seconds"], row["method"]
+    run = next(run for run in runs if any((r["seconds"], r["method"]) == key for r in run.summary["rows"]))
+    records = [record for record in read_records(run, SHAPE) if record["kind"] == UNITS or record["modules"]]
+    return module_rows(records).get(key, ())
+
+
+def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> Table | None:
     """The modules of dense at the longest length by their own time."""
-    row = next((row for row in reversed(rows) if row["method"] == "dense" and row["modules"]), None)
-    if row is None:
+    row = next((row for row in reversed(rows) if row["method"] == "dense" and row["kind_share"]), None)
+    modules = _modules_of(runs, row) if row else ()
+    if not modules:
         return None
-    whole = sum(m["exclusive_seconds"] or 0.0 for m in row["modules"])
-    modules = sorted(row["modules"], key=lambda m: -(m["exclusive_seconds"] or 0.0))
+    whole = sum(m["exclusive_seconds"] or 0.0 for m in modules)
+    modules = sorted(modules, key=lambda m: -(m["exclusive_seconds"] or 0.0))
     shown, rest = modules[:MODULES], modules[MODULES:]
     names = [m["name"] for m in shown] + ["all others"] * bool(rest)
     kinds = [kind_label(m["kind"]) for m in shown] + [None] * bool(rest)

@@ -1,7 +1,7 @@
 """What it sounds like: dense and sparse side by side, with their spectrograms, inside the page.
 
-Samples are embedded as they are, in 16 bits. Where all of them would make the page too large, each is cut to the same
-length from its beginning, and that is said.
+Samples are embedded as they are, in 16 bits, as FLAC. Where all of them would make the page too large, each is cut to
+the same length from its beginning, and that is said.
 """
 
 import base64
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from focuslab.analyzers.labels import brief
 from focuslab.analyzers.spectrogram import HIGHEST, WINDOW, log_mel
-from focuslab.audio import decode_audio, encode_wav
+from focuslab.audio import decode_audio, encode_flac
 from focuslab.errors import InputError
 from focuslab.records.schemas import ITEM
 from focuslab.report.page.drawing import Drawer
@@ -137,7 +137,7 @@ def _comparison(clips: Sequence[tuple[Sound, np.ndarray, int]], seconds: float |
                 lambda samples=samples, rate=rate, length=length: _spectrogram(samples, rate, length),
                 f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
             )
-        audio = Markup("data:audio/wav;base64,") + base64.b64encode(encode_wav(samples, rate)).decode()
+        audio = Markup("data:audio/flac;base64,") + base64.b64encode(encode_flac(samples, rate)).decode()
         shown.clips.append(Clip(method, audio, next(iter(picture.figures), None), facts, sound.made))
     return shown
 
@@ -173,7 +173,7 @@ def _excerpt(
 
 
 def _bytes(clips: Iterable[tuple[float, int]], most: float | None) -> float:
-    """In the page: 16 bits a sample, in base64, and a spectrogram each."""
+    """At most, in the page: 16 bits a sample, in base64, and a spectrogram each."""
     return sum((min(s, most or s) * rate * 2 + 100) * 4 / 3 + PICTURE_BYTES for s, rate in clips)
 
 

@@ -1,0 +1,58 @@
+"""focuslab.report.compact: figures that look the same in fewer bytes."""
+
+import base64
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from focuslab.report.compact import smaller_png, smaller_svg
+from focuslab.report.style import save
+
+
+def picture(mode, alpha=None):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, len(mode)), dtype=np.uint8)
+    if alpha is not None:
+        noise[..., 3] = alpha
+    buffer = io.BytesIO()
+    Image.fromarray(noise, mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_paths_are_shorter_and_text_is_as_it_was():
+    svg = '<svg><path d="M 1.234567 20.999999 \nL 3 4.5"/><text>0.123456 d="</text></svg>'
+    assert smaller_svg(svg) == '<svg><path d="M 1.23 20.99 \nL 3 4.5"/><text>0.123456 d="</text></svg>'
+
+
+def test_ids_that_something_refers_to_stay():
+    svg = (
+        '<svg aria-labelledby="a b"><title id="a"/><g id="patch_1">\n  <path d="M 0 0" clip-path="url(#c)"/>\n</g>\n'
+        '<clipPath id="c"/><use xlink:href="#m"/><path id="m"/><desc id="b"/></svg>'
+    )
+    small = smaller_svg(svg)
+    assert [name for name in ("a", "b", "c", "m") if f'id="{name}"' in small] == ["a", "b", "c", "m"]
+    assert "patch_1" not in small and "<g" not in small
+
+
+def test_a_picture_has_fewer_colors_unless_it_is_transparent():
+    opaque, clear = picture("RGBA", 255), picture("RGBA", 100)
+    small = Image.open(io.BytesIO(smaller_png(opaque)))
+    assert small.mode == "P" and small.size == (40, 40) and len(smaller_png(opaque)) < len(opaque)
+    assert smaller_png(clear) == clear
+
+
+def test_a_picture_within_an_svg_stays_where_it_is():
+    svg = f'<svg><image xlink:href="data:image/png;base64,{base64.b64encode(picture("RGB")).decode()}" x="1"/></svg>'
+    head, _, rest = smaller_svg(svg).partition("base64,")
+    assert head == '<svg><image xlink:href="data:image/png;' and rest.endswith('" x="1"/></svg>')
+    assert Image.open(io.BytesIO(base64.b64decode(rest.partition('"')[0]))).mode == "P"
+
+
+def test_a_figure_is_an_svg_and_a_picture_where_asked_for(tmp_path):
+    figure = Figure((1, 1))
+    figure.add_axes((0, 0, 1, 1)).plot([0, 1])
+    assert save(figure, tmp_path / "one") == [tmp_path / "one.svg"]
+    assert [path.name for path in save(figure, tmp_path / "two", ("svg", "png"))] == ["two.svg", "two.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"one.svg", "two.svg", "two.png"}
+    assert Image.open(tmp_path / "two.png").mode == "P"
