@@ -17,6 +17,7 @@ from focuslab.audio import (
     MOST_CHANNELS,
     MOST_FRAMES,
     decode_audio,
+    encode_flac,
     encode_wav,
     probe_audio,
     read_audio,
@@ -61,6 +62,14 @@ def test_a_written_file_is_the_standard_librarys_byte_for_byte():
         expected.setframerate(16000)
         expected.writeframes((np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes())
     assert encode_wav(samples, 16000) == buffer.getvalue()
+
+
+def test_flac_holds_the_same_samples_in_fewer_bytes():
+    flac, wav = encode_flac(SOUND, RATE), encode_wav(SOUND, RATE)
+    assert soundfile.info(io.BytesIO(flac)).format == "FLAC"
+    assert np.array_equal(decode_audio(flac, "a")[0], decode_audio(wav, "a")[0])
+    long = np.tile(SOUND, 50)
+    assert len(encode_flac(long, RATE)) < len(encode_wav(long, RATE))
 
 
 KINDS = [

@@ -10,9 +10,11 @@ import torch
 from focuslab import ProfileRun, profile
 from focuslab.analyzers.cost import record_key
 from focuslab.errors import FocuslabError, InputError
+from focuslab.json_text import compact
 from focuslab.methods import Bound, Dense, LiteFocus
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
+from focuslab.records.modules import UNITS
 from focuslab.report.page.sources import find
 from focuslab.report.tables import profile_table
 from focuslab.store import RECORDS, RUN, SUMMARY
@@ -95,6 +97,24 @@ def test_exclusive_times_add_up_to_the_whole_and_shares_to_one(run):
         assert by_name["unet"]["flops"] == row["flops_per_step"] > by_name["down_blocks.1"]["flops"] > 0
         attention = sum(m["flops"] for m in modules if m["kind"] == "self_attention")
         assert attention == pytest.approx(row["kind_flop_share"]["self_attention"] * row["flops_per_step"])
+
+
+def test_a_module_takes_few_bytes_on_disk(run):
+    (units,) = [record for record in run.records if record["kind"] == UNITS]
+    timed = [record for record in run.records if record["kind"] == "modules"]
+    assert len(timed) == 7 and all(len(compact(r["modules"])) < 20 * len(units["names"]) for r in timed)
+    assert b"modules" not in (run.directory / SUMMARY).read_bytes()
+    # A default profile has twelve lengths and methods, and the full-size UNet 380 modules.
+    assert sum(len(compact(record)) for record in run.records) < 1.5e6 * len(units["names"]) / 380
+
+
+def test_only_steps_are_timed_without_bounds_and_modules(session_pipe):
+    run = profile(session_pipe, (1.28,), ("dense", "litefocus"), repeats=2, only_steps=True)
+    assert {record["kind"] for record in run.records} == {"expected", "memory", "steps"}
+    assert [row["method"] for row in run.rows] == ["dense", "litefocus"] and run.summary["stages"] == []
+    sparse = run.row(1.28, "litefocus")
+    assert sparse["speedup_vs_dense"] and sparse["peak_bytes"] and sparse["flops_per_step"]
+    assert sparse["bound_seconds"] is None and sparse["kind_share"] is None and sparse["modules"] == []
 
 
 def test_methods_are_interleaved_and_the_instrument_runs_apart(run):

@@ -51,6 +51,8 @@ def test_all_choices_are_timed_and_compared_with_dense(run):
     errors = {row["method"]: row["error"] for row in run.rows}
     assert errors["dense"] == 0 and errors["plan"] < errors["paper"] < errors["all sites"]
     timed = ProfileRun.load(run.directory / TIMED)
+    assert {record["kind"] for record in timed.records} == {"expected", "memory", "steps"}
+    assert not any(row["method"].startswith("bound") or row["modules"] for row in timed.rows)
     assert {"dense", "plan", "paper", "all sites"} <= {row["method"] for row in timed.rows}
     assert run.info.seed == 1 and run.info.prompts == ("a dog", "the sea")
 

@@ -37,6 +37,18 @@ INFO = RunInfo(
 )
 
 
+def test_a_summary_has_a_line_for_each_row_and_field(tmp_path):
+    summary = {"schema": "s", "rows": [{"a": 1.5}, {"a": None}], "none": [], "numbers": [1, 2]}
+    with RunDirectory(tmp_path, INFO) as run:
+        run.write_summary(summary)
+        run.append({"a": [1, 2]})
+    content = (tmp_path / SUMMARY).read_text()
+    assert json.loads(content) == summary and {'{"a":1.5},', '{"a":null}', '"none":[],'} <= set(content.splitlines())
+    assert (tmp_path / RECORDS).read_text() == '{"a":[1,2]}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        run.write_summary({"rows": [{"a": float("nan")}]})
+
+
 def test_a_run_that_was_stopped_is_gone_on_with(tmp_path):
     with RunDirectory(tmp_path / "run", INFO) as run:
         run.append({"a": 1})
