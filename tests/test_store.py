@@ -107,7 +107,7 @@ def test_another_run_is_refused_and_replaced_only_by_force(tmp_path, change):
     with pytest.raises(InputError, match=f"another run.*{next(iter(change))}.*--force") as caught:
         RunDirectory(tmp_path, replace(INFO, **change))
     assert "\n" not in str(caught.value)
-    assert (tmp_path / RECORDS).read_text() == '{"a": 1}\n'
+    assert (tmp_path / RECORDS).read_text() == '{"a":1}\n'
     run = RunDirectory(tmp_path, replace(INFO, **change), force=True)
     assert run.records == [] and not (tmp_path / RECORDS).exists()
     assert (tmp_path / "mine.txt").read_text() == "keep"

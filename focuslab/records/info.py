@@ -77,7 +77,7 @@ class RunInfo:
         names = {f.name for f in fields(cls)}
         missing = sorted(names - content.keys())
         if missing:
-            raise InputError(f"{source}, written by {_writer(content)}, lacks {missing[0]!r}: make the run anew")
+            raise InputError(f"{source}, which {_writer(content)} wrote, lacks the field {missing[0]!r}: make it anew")
         for name in ("model", "parameters", "machine", "versions", "grids"):
             if not isinstance(content[name], dict):
                 raise InputError(f"{source}: {name} must be an object, not {shown(content[name])}")
