@@ -94,7 +94,7 @@ def test_both_layouts_are_loaded_and_shown(layout, tmp_path):
     tables = [table for section in page.sections for group in section.groups for table in group.more]
     (shown,) = [table for table in tables if table.caption.startswith("Most expensive modules")]
     assert [row[0].shown for row in shown.rows] == ["a", "b", "step", "unet"]
-    assert page.sections[-1].gaps == []
+    assert not any("could not be" in gap for gap in page.sections[-1].gaps)
 
 
 def test_a_summary_on_disk_names_no_module(tmp_path):
