@@ -49,16 +49,16 @@ def fast(made, tmp_path_factory):
     """--profile, --attention and --sensitivity of records by which LiteFocus is twice as fast at every site."""
     records = made.path.parent / "records"
     profile = shutil.copytree(records / "profile", tmp_path_factory.mktemp("fast") / "profile")
-    summary = json.loads((profile / "summary.json").read_text())
-    dense = {row["seconds"]: row for row in summary["rows"] if row["method"] == "dense"}
-    for row in summary["rows"]:
+    run = ProfileRun.load(profile)
+    dense = {row["seconds"]: row for row in run.rows if row["method"] == "dense"}
+    for row in run.rows:
         if row["method"] not in ("dense", "bound", "bound:sites=*"):
             times = {m["name"]: m["inclusive_seconds"] for m in dense[row["seconds"]]["modules"]}
             for module in row["modules"]:
                 if ".attn" in module["name"]:
                     module["inclusive_seconds"] = times[module["name"]] / 2
             row["step_seconds_median"] = dense[row["seconds"]]["step_seconds_median"] * 0.6
-    (profile / "summary.json").write_text(json.dumps(summary))
+    (profile / "summary.json").write_text(json.dumps({**run.summary, "rows": run.rows}))
     given = {"--profile": profile, "--attention": records / "capture", "--sensitivity": records / "sensitivity"}
     return [str(part) for pair in given.items() for part in pair]
 

@@ -295,7 +295,7 @@ def test_running_out_of_memory_says_what_did_and_keeps_the_records(pipe, tmp_pat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("focuslab.methods.references.Bound.core", full)
-    with pytest.raises(FocuslabError, match="bound at 0.64 s ran out of memory on cpu.*6 records are kept"):
+    with pytest.raises(FocuslabError, match="bound at 0.64 s ran out of memory on cpu.*7 records are kept"):
         profile(pipe, (0.64,), out=tmp_path / "run", repeats=1)
     assert len((tmp_path / "run" / RECORDS).read_text().splitlines()) == 6
 

@@ -40,7 +40,9 @@ Key = tuple[float, str]
 def units_record(names: Iterable[str], kinds: Mapping[str, str]) -> Record:
     """The record that names the modules; "" is the UNet itself."""
     names = list(names)
-    return {"kind": UNITS, "seconds": None, "names": [shown(n) for n in names], "kinds": [kinds[n] for n in names]}
+    named = {"names": [shown(name) for name in names], "kinds": [kinds[name] for name in names]}
+    # They hold for every length and method.
+    return {"kind": UNITS, "seconds": None, "repeat": 0, **named}
 
 
 def shown(name: str) -> str:
