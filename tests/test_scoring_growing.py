@@ -182,7 +182,8 @@ def test_clips_without_embeddings_are_not_lost_to_another_call(tmp_path):
 
 
 def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
-    run(job(**SMALL), tmp_path)
+    small = job(**SMALL)
+    run(small, tmp_path)
     older = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     for record in older:
         del record["place"], record["sitting"]
@@ -192,8 +193,10 @@ def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
     (tmp_path / "records" / "rank-0.jsonl").write_text(lines)
     (tmp_path / "records" / "rank-0.lock").touch()
     found = EvaluationRun.load(tmp_path)
-    assert len(found.records) == job(**SMALL).work.total and len(found.rows) == len(METHODS)
+    assert len(found.records) == small.work.total and len(found.rows) == len(METHODS)
     page, _ = write_report([tmp_path], tmp_path.parent / "page.html")
     assert "tome" in page.read_text()
-    with pytest.raises(InputError, match="older layout"):
-        run(job(**SMALL), tmp_path)
+    # Version 0.1.0 had this layout, and did not record the weights that a run was made with.
+    now = replace(small.info, model={**small.info.model, "weights": {"unet": "00"}})
+    with pytest.raises(InputError, match="holds a run of focuslab"):
+        SharedDirectory(tmp_path, now)

@@ -47,16 +47,11 @@ def usable(
 ) -> Iterator[dict[str, Any]]:
     """Those whose embeddings are there; the others of `work` are made again.
 
-    Raises `InputError` where the records are of an older layout, and where embeddings are missing of clips outside of
-    `work`: nothing would make these again, and the finished run would hold them no longer.
+    Raises `InputError` where embeddings are missing of clips outside of `work`: nothing would make these again, and the
+    finished run would hold them no longer.
     """
     there = reader.names()
     for record in records:
-        if "place" not in record:
-            raise InputError(
-                f"{run.path} was written by focuslab {run.info.versions.get('focuslab', '')} in an older layout, which "
-                "can be shown but not resumed: give another --out"
-            )
         if record["shard"] is None or record["shard"] in there:
             yield record
         elif record["kind"] == "item" and not work.holds(record, noise):
