@@ -32,32 +32,23 @@ def parts(pipe):
 
 
 @contextmanager
-def sequential(pipe):
+def offloaded(pipe, offload):
     for part in parts(pipe):
-        cpu_offload(part, execution_device=CPU)
+        offload(part, execution_device=CPU)
     yield
     for part in parts(pipe):
         remove_hook_from_submodules(part)
 
 
-@contextmanager
-def whole(pipe):
-    for part in parts(pipe):
-        cpu_offload_with_hook(part, execution_device=CPU)
-    yield
-    for part in parts(pipe):
-        remove_hook_from_submodules(part)
-
-
-@pytest.mark.parametrize("offloaded", [whole, sequential])
-def test_what_is_offloaded_gives_the_same_clip_and_capture(own_pipe, offloaded):
+@pytest.mark.parametrize("offload", [cpu_offload_with_hook, cpu_offload])
+def test_what_is_offloaded_gives_the_same_clip_and_capture(own_pipe, offload):
     def made():
         sound = generate(own_pipe, "rain", 0.64, method=LiteFocus(sites="*"), steps=2)
         capture = capture_attention(own_pipe, "rain", [0.64], steps=1, statistics=["mass"])
         return sound.samples, [row["same_frequency_mass"] for row in capture.summary["blocks"]], describe(own_pipe)
 
     samples, mass, model = made()
-    with offloaded(own_pipe):
+    with offloaded(own_pipe, offload):
         own_processors = dict(own_pipe.unet.attn_processors)
         again = made()
         assert own_pipe.unet.attn_processors == own_processors
@@ -71,7 +62,7 @@ def test_what_is_offloaded_is_profiled_and_scored(own_pipe):
         return next(record["error"] for record in records if "error" in record)
 
     expected = error()
-    with sequential(own_pipe):
+    with offloaded(own_pipe, cpu_offload):
         assert device_of_module(own_pipe.unet) == CPU
         run = profile(own_pipe, [0.64], ["dense"], repeats=1)
         assert len(run.row(0.64, "dense")["modules"]) > 300
