@@ -358,7 +358,7 @@ class _Capture:
                 "seconds": item.seconds,
                 "seconds_elapsed": perf_counter() - start,
                 "recorded_steps": recorded,
-                "unet_calls": self.schedule.calls,
+                "unet_calls": list(self.schedule.calls),
                 "plain_step_seconds": [s for step, s in enumerate(step_seconds) if step not in recorded],
                 "recorded_step_seconds": [step_seconds[step] for step in recorded],
                 "peak_bytes": peak.peak_bytes,

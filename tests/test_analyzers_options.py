@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -182,7 +184,7 @@ def test_a_length_that_was_not_measured_is_filled_in_from_flops_and_says_so():
 def test_a_method_that_was_measured_at_another_length_is_filled_in_beside_measured_dense():
     profile = make_profile((10.0, 80.0))
     kept = [r for r in profile.rows if not (r["seconds"] == 80.0 and r["method"] == f"{TOME}:sites=*")]
-    profile.summary["rows"] = kept
+    profile = replace(profile, summary={**profile.summary, "rows": kept})
     options = by_choice(options_of(profile, make_sensitivity((80.0,)), flops={80.0: make_flops(80.0)}), 80.0)
     assert options["mid_block", TOME].predicted and not options["mid_block", LITEFOCUS].predicted
     assert options["mid_block", TOME].saved_seconds == pytest.approx(true_saving("mid_block", TOME, 80.0), rel=1e-3)

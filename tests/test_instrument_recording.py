@@ -365,8 +365,11 @@ def test_queries_and_crops_are_read_from_text():
     assert parse_crop("a.*:0-63:8-9") == Crop("a.*", (0, 63), (8, 9))
     for text in ("a.b:0-63", "a.*:0-63:8-9"):
         assert str(parse_crop(text)) == text and parse_crop(parse_crop(text)) == parse_crop(text)
-    for wrong in ("40", "40:", "a:b", "1:2:3", "-1:2", (1,), (1.5, 2), (True, 1), None, 7):
+    for wrong in ("40", "40:", "a:b", "1:2:3", "-1:2", (1,), None, 7):
         with pytest.raises(InputError, match="such as 40:3"):
+            parse_query(wrong)
+    for wrong in ((1.5, 2), (True, 1)):
+        with pytest.raises(InputError, match="whole number"):
             parse_query(wrong)
     for wrong in ("a.b", "a.b:3", "a.b:0-", "0-63", ":0-63", "a.b:0-63:", None):
         with pytest.raises(InputError, match="SITE:first-last"):

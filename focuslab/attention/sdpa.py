@@ -116,10 +116,8 @@ def lse_kernel(device_type: str, dtype: torch.dtype, head_width: int) -> Callabl
 def _first_right_kernel(device_type: str, dtype: torch.dtype, head_width: int) -> int | None:
     """Index into `KERNELS[device_type]`. A compiler runs this instead of tracing it, so the probe is in no graph."""
     tolerance = LSE_TOLERANCE.get(dtype)
-    candidates = KERNELS.get(device_type, ())
-    if tolerance is None or not candidates:
-        return None
-    if device_type == "cuda" and not torch.cuda.is_available():
+    candidates = KERNELS.get(device_type, ()) if tolerance is not None else ()
+    if candidates and device_type == "cuda" and not torch.cuda.is_available():
         # Tensors of a device that is not there are fake: they have no values to compare.
         return 0
     # Under autocast the reference itself would be computed in half precision.
@@ -132,8 +130,8 @@ def _first_right_kernel(device_type: str, dtype: torch.dtype, head_width: int) -
             .transpose(1, 2)
             for _ in range(3)
         )
-        expected_out, expected = blockwise_attention_with_lse(q, k, v, head_width**-0.5)
         for index, kernel in enumerate(candidates):
+            expected_out, expected = blockwise_attention_with_lse(q, k, v, head_width**-0.5)
             try:
                 out, lse = kernel(q, k, v, head_width**-0.5)
             except (RuntimeError, NotImplementedError, AttributeError):
