@@ -1,4 +1,5 @@
 import json
+import math
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,6 +56,14 @@ def test_a_run_of_something_else_is_not_resumed(pipe, tmp_path, change, named):
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
+
+
+def test_a_scheduler_with_infinity_in_its_configuration_is_written(pipe, tmp_path):
+    with another_scheduler(pipe):
+        assert -math.inf in pipe.scheduler.config.values()
+        focuslab.evaluate(pipe, "rain", out=tmp_path / "run", **{**EVALUATION, "steps": 2})
+    written = json.loads((tmp_path / "run" / "run.json").read_text())["model"]["scheduler"]
+    assert written["class"] == "DPMSolverMultistepScheduler" and "-Infinity" in written.values()
 
 
 @pytest.mark.parametrize("change", [change for change, _ in CHANGES], ids=[name for _, name in CHANGES])

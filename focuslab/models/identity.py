@@ -57,8 +57,9 @@ def describe(pipe) -> dict[str, Any]:
 
 def _scheduler(scheduler) -> dict[str, Any]:
     config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
-    # A configuration may hold arrays, of betas for instance.
-    return {"class": type(scheduler).__name__, **json.loads(json.dumps(config, default=str, sort_keys=True))}
+    # A configuration may hold arrays, of betas for instance, and infinity, which is no JSON.
+    text = json.dumps(config, default=str, sort_keys=True)
+    return {"class": type(scheduler).__name__, **json.loads(text, parse_constant=str)}
 
 
 def adapters_of(module: nn.Module) -> dict[str, Any]:
