@@ -34,6 +34,23 @@ def machine(device: str) -> dict[str, str | int]:
     return facts
 
 
+def arithmetic(device: str) -> dict[str, str | bool | None]:
+    """What torch was told that changes the numbers of a whole program: the precision of products of float32, and the
+    dtype of autocast where it is on."""
+    import torch
+
+    kind = torch.device(device).type
+    matmul = getattr(torch.backends.cuda if kind == "cuda" else torch.backends.mkldnn, "matmul", None)
+    # Before torch 2.9 there is one setting for all backends; from then on it may be refused once others were used.
+    precision = getattr(matmul, "fp32_precision", None) or torch.get_float32_matmul_precision()
+    autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    facts = {
+        "float32_products": "ieee" if precision in ("none", "highest") else precision,
+        "autocast": autocast and str(autocast).removeprefix("torch."),
+    }
+    return {**facts, "cudnn_tf32": torch.backends.cudnn.allow_tf32} if kind == "cuda" else facts
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

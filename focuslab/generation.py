@@ -93,8 +93,8 @@ def generate(
 
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
-    before = time.perf_counter()
     with method(pipe) as handle:
+        before = time.perf_counter()
         samples = pipe(
             prompt,
             audio_length_in_s=seconds,

@@ -139,7 +139,7 @@ def select(
             "asked_for": {"max_error": max_error, "min_speedup": min_speedup},
             "choice": choice_evidence(summary),
             "made_from": made_from(infos),
-            "unet_weights": sensitivity.info.unet_fingerprint,
+            "unet_weights": sensitivity.info.model.get("weights", {}).get("unet"),
         },
     )
     return Selection(points, frontiers, summary, plan, _notes(profile, attention, labels, sorted(options)))

@@ -23,7 +23,7 @@ from focuslab.files import (
     write_atomically,
 )
 from focuslab.json_text import Room, compact, parse_json, parse_part, to_summary_bytes
-from focuslab.records import RunInfo, differences
+from focuslab.records import RunInfo, differences, first_few
 
 RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
 MOST_ARRAY_BYTES = 2**28
@@ -142,10 +142,6 @@ def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
         yield Path(memory_only)
 
 
-MOST_DIFFERENCES = 3
-"""Shown of what two runs differ in."""
-
-
 class RunDirectory:
     """One run's directory, opened for writing: made anew, or gone on with where the same run was stopped.
 
@@ -243,14 +239,14 @@ class RunDirectory:
         ]
         if not differing:
             return
-        if "weights" in asked["model"] and "weights" not in found["model"]:
+        if self.info.knows_what_made_it and not there.knows_what_made_it:
             raise InputError(
-                f"{self.path} holds a run of focuslab {there.versions.get('focuslab', 'of an unknown version')}, which "
-                "did not record what made it, so it cannot be resumed: give another --out, or --force to replace it"
+                f"{self.path} was written by {there.written_by}, which did not record what made it, so it cannot be "
+                "resumed: give another --out, or --force to replace it"
             )
-        shown = "; ".join(differing[:MOST_DIFFERENCES]) + ("; and more" if len(differing) > MOST_DIFFERENCES else "")
         raise InputError(
-            f"{self.path} holds another run (it differs in {shown}): give another --out, or --force to replace it"
+            f"{self.path} holds another run (it differs in {first_few(differing)}): give another --out, or --force to "
+            "replace it"
         )
 
     def _clear(self) -> None:

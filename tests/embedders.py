@@ -13,7 +13,7 @@ def save_clap(directory, pipe):
     return directory
 
 
-def save_ast(directory, mel_bins=32):
+def save_ast(directory, mel_bins=32, seed=0):
     """An AST of 64 frames and 7 classes."""
     config = ASTConfig(
         hidden_size=32,
@@ -25,7 +25,7 @@ def save_ast(directory, mel_bins=32):
         id2label={index: f"class {index}" for index in range(7)},
     )
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+        torch.default_generator.manual_seed(seed)
         ASTForAudioClassification(config).save_pretrained(directory)
     ASTFeatureExtractor(max_length=64, num_mel_bins=mel_bins).save_pretrained(directory)
     return directory

@@ -225,6 +225,20 @@ def test_records_of_different_models_devices_or_dtypes_are_refused_in_one_line(c
     assert "cannot be put together; make both with one" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+def test_models_with_equal_unets_are_told_apart_by_what_differs():
+    model = {**make_info().model, "weights": {"unet": "1234", "vae": "5678"}}
+    other = {**model, "weights": {"unet": "1234", "vae": "9999"}}
+    with pytest.raises(InputError, match="differ in weights of vae"):
+        check_comparable({"profile": make_info(model=model), "capture": make_info(model=other)})
+
+
+def test_records_that_do_not_hold_what_made_them_are_put_together_with_none_that_do():
+    knowing = make_info(model={**make_info().model, "weights": {"unet": "1234"}})
+    with pytest.raises(InputError, match="the profile was written by .*which did not record what made it"):
+        check_comparable({"model given": knowing, "profile": make_info(), "capture": None})
+    check_comparable({"profile": make_info(), "capture": make_info()})
+
+
 def test_one_model_under_two_names_and_one_kind_of_device_are_the_same():
     other = make_info(model={**make_info().model, "name": "/elsewhere", "revision": "abc"})
     check_comparable({"profile": make_info(), "capture": None, "sensitivity pass": other})

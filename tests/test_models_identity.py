@@ -1,29 +1,41 @@
+"""A run knows what made it: whatever changes a number is in its identity, and a run of anything else is refused."""
+
 import json
-import math
+import logging
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
 import focuslab
 from focuslab.audio import encode_wav
 from focuslab.errors import InputError
-from focuslab.models.identity import adapters_of, describe
+from focuslab.methods import LiteFocus, Planned
+from focuslab.models.components import adapters_of
+from focuslab.models.identity import describe, run_info, unet_layout
+from focuslab.models.sites import find_sites
+from focuslab.quality.audioset import load_audioset_tagger
 from focuslab.records import differences
+from focuslab.scoring.job import embedder_facts
+from focuslab.scoring.reference import find_reference
+from focuslab.scoring.scorer import Scorer
+from focuslab.store import RunDirectory
+from tests.embedders import save_ast
+from tests.plans import everywhere, plan_of
 
-EVALUATION = {"seconds": 1.0, "steps": 1, "metrics": "closeness", "methods": ("dense", "litefocus")}
+EVALUATION = {"seconds": 0.64, "steps": 1, "metrics": "closeness", "methods": "dense"}
 
 
 @contextmanager
-def another_scheduler(pipe):
-    before = pipe.scheduler
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(before.config)
+def replaced(thing, name, value):
+    before = getattr(thing, name)
+    setattr(thing, name, value)
     yield
-    pipe.scheduler = before
+    setattr(thing, name, before)
 
 
 @contextmanager
@@ -35,115 +47,233 @@ def noise_on(layer):
         layer.weight.copy_(before)
 
 
-def noisy_unet(pipe):
-    return noise_on(pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q)
+@contextmanager
+def configured(part, **changes):
+    before = {name: part.config[name] for name in changes}
+    part.register_to_config(**changes)
+    yield
+    part.register_to_config(**before)
 
 
-def noisy_text_encoder(pipe):
-    return noise_on(pipe.text_encoder.text_model.encoder.layer[0].attention.self.query)
+@contextmanager
+def processed(pipe, processor):
+    before = attention_of(pipe).processor
+    attention_of(pipe).set_processor(processor)
+    yield
+    attention_of(pipe).set_processor(before)
 
 
-CHANGES = [(another_scheduler, "scheduler"), (noisy_unet, "weights.unet"), (noisy_text_encoder, "weights.text_encoder")]
+@contextmanager
+def in_training(part):
+    part.train()
+    yield
+    part.eval()
 
 
-@pytest.mark.parametrize("change, named", CHANGES, ids=[name for _, name in CHANGES])
-def test_a_run_of_something_else_is_not_resumed(pipe, tmp_path, change, named):
-    out = tmp_path / "run"
-    focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with change(pipe), pytest.raises(InputError, match=named) as caught:
-        focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
-    assert "\n" not in str(caught.value)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
+@contextmanager
+def products_of_tf32(_pipe):
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision("highest")
 
 
-def test_a_scheduler_with_infinity_in_its_configuration_is_written(pipe, tmp_path):
-    with another_scheduler(pipe):
-        assert -math.inf in pipe.scheduler.config.values()
-        focuslab.evaluate(pipe, "rain", out=tmp_path / "run", **{**EVALUATION, "steps": 2})
-    written = json.loads((tmp_path / "run" / "run.json").read_text())["model"]["scheduler"]
-    assert written["class"] == "DPMSolverMultistepScheduler" and "-Infinity" in written.values()
+class Louder(AttnProcessor2_0):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
 
 
-@pytest.mark.parametrize("change", [change for change, _ in CHANGES], ids=[name for _, name in CHANGES])
-def test_the_settings_of_a_clip_differ_where_the_model_does(pipe, change):
-    plain = focuslab.generate(pipe, "rain", 1.0, steps=1).settings["model"]
-    with change(pipe):
-        changed = focuslab.generate(pipe, "rain", 1.0, steps=1).settings["model"]
-    assert plain != changed
-    assert plain == focuslab.generate(pipe, "rain", 1.0, steps=1).settings["model"]
+def attention_of(pipe):
+    return pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1
 
 
-def test_a_checkpoint_saved_over_another_is_told_apart(pipe, tmp_path):
+def another_scheduler(pipe):
+    return replaced(pipe, "scheduler", DPMSolverMultistepScheduler.from_config(pipe.scheduler.config))
+
+
+CHANGES = {
+    "scheduler: DDIMScheduler there, DPMSolverMultistepScheduler here": another_scheduler,
+    "scheduler.prediction_type: epsilon there, v_prediction here": lambda pipe: configured(
+        pipe.scheduler, prediction_type="v_prediction"
+    ),
+    "scheduler.noise_levels": lambda pipe: replaced(
+        pipe.scheduler, "alphas_cumprod", pipe.scheduler.alphas_cumprod * 0.99
+    ),
+    "weights of unet": lambda pipe: noise_on(attention_of(pipe).to_q),
+    "weights of text_encoder": lambda pipe: noise_on(pipe.text_encoder.text_model.encoder.layer[0].attention.self.key),
+    "weights of text_encoder_2": lambda pipe: noise_on(pipe.text_encoder_2.shared),
+    "weights of language_model": lambda pipe: noise_on(pipe.language_model.transformer.h[0].mlp.c_fc),
+    "weights of projection_model": lambda pipe: noise_on(pipe.projection_model.projection),
+    "weights of vae": lambda pipe: noise_on(pipe.vae.decoder.mid_block.resnets[0].conv1),
+    "weights of vocoder": lambda pipe: noise_on(pipe.vocoder.resblocks[0].convs1[0]),
+    "settings of vae": lambda pipe: configured(pipe.vae, scaling_factor=0.5),
+    "settings of unet": lambda pipe: replaced(attention_of(pipe), "scale", 0.5),
+    "settings of text_encoder_2": lambda pipe: in_training(pipe.text_encoder_2),
+    "settings of language_model": lambda pipe: replaced(pipe.language_model.config, "max_new_tokens", 4),
+    "settings of tokenizer": lambda pipe: replaced(pipe.tokenizer, "model_max_length", 5),
+    "settings of feature_extractor": lambda pipe: replaced(pipe.feature_extractor, "padding", "repeat"),
+    "arithmetic.float32_products: ieee there, tf32 here": products_of_tf32,
+    "arithmetic.autocast: none there, bfloat16 here": lambda _pipe: torch.autocast("cpu", torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("named", CHANGES)
+def test_what_changes_a_number_is_named(pipe, named):
+    before = json.loads(json.dumps(describe(pipe)))
+    with CHANGES[named](pipe):
+        changed = json.loads(json.dumps(describe(pipe)))
+    assert named in differences(before, changed, "model")
+    assert differences(before, json.loads(json.dumps(describe(pipe))), "model") == []
+
+
+@pytest.mark.parametrize("processor", [Louder(3.0), AttnProcessor()], ids=["foreign", "plain"])
+def test_another_attention_processor_changes_the_settings_of_the_unet(pipe, processor):
+    before = describe(pipe)
+    with processed(pipe, processor):
+        changed = describe(pipe)
+    assert "settings of unet" in differences(before, changed, "model")
+    of_unet = {"unet": {f"{__name__}.Louder(scale=3.0)": 1}} if isinstance(processor, Louder) else {}
+    assert before["attention_processors"] == {} and changed["attention_processors"] == of_unet
+
+
+def test_an_attached_method_or_plan_is_named(pipe):
+    plan = plan_of({0: everywhere([find_sites(pipe)[0].name])}, unet=unet_layout(pipe))
+    for method in (LiteFocus(cross_fraction=0.2), Planned(plan)):
+        with method(pipe) as handle:
+            assert describe(pipe)["attention_processors"] == {"unet": {repr(method): len(handle.sites)}}
+
+
+def test_use_and_compiling_change_nothing(pipe, sound):
+    before = describe(pipe)
+    sound()
+    with replaced(pipe, "unet", torch.compile(pipe.unet)):
+        compiled = describe(pipe)
+    assert before == describe(pipe) == compiled
+
+
+def test_a_checkpoint_is_what_it_was_in_memory_until_another_is_saved_over_it(pipe, tmp_path):
+    def loaded():
+        return json.loads(json.dumps(describe(focuslab.load(tmp_path / "model", "cpu", "float32"))))
+
     pipe.save_pretrained(tmp_path / "model")
-    first = describe(focuslab.load(tmp_path / "model", "cpu", "float32"))
-    assert first["weights"] == describe(pipe)["weights"]
-    with noisy_unet(pipe):
+    first = loaded()
+    assert differences({**describe(pipe), "name": None}, {**first, "name": None}, "model") == []
+    with noise_on(attention_of(pipe).to_q):
         pipe.save_pretrained(tmp_path / "model")
-    second = describe(focuslab.load(tmp_path / "model", "cpu", "float32"))
-    assert differences(first, second) == [
-        f'weights.unet: "{first["weights"]["unet"]}" there, "{second["weights"]["unet"]}" here'
-    ]
+    assert differences(first, loaded(), "model") == ["weights of unet"]
 
 
-def test_other_recordings_of_the_same_names_are_not_resumed(pipe, tmp_path):
-    recordings, out = tmp_path / "recordings", tmp_path / "run"
-    recordings.mkdir()
-
-    def record(seed):
-        for i in range(4):
-            samples = np.random.default_rng(seed + i).uniform(-0.5, 0.5, 16000).astype(np.float32)
-            (recordings / f"{i}.wav").write_bytes(encode_wav(samples, 16000))
-
-    arguments = {**EVALUATION, "metrics": "kernel", "reference": recordings, "clap": "own", "out": out}
-    prompts = ["rain", "wind", "bell", "siren"]
-    record(0)
-    focuslab.evaluate(pipe, prompts, **arguments)
-    record(10)
-    with pytest.raises(InputError, match=r"reference\.content"):
-        focuslab.evaluate(pipe, prompts, **arguments)
+@pytest.fixture(scope="module")
+def evaluated(session_pipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluated") / "run"
+    focuslab.evaluate(session_pipe, "rain", out=out, **EVALUATION)
+    return out
 
 
-def test_a_run_of_an_older_version_is_not_resumed(pipe, tmp_path):
-    out = tmp_path / "run"
-    focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
-    info = json.loads((out / "run.json").read_text())
-    del info["model"]["weights"]
+@pytest.mark.parametrize("named", [next(iter(CHANGES)), "weights of unet"])
+def test_an_evaluation_of_something_else_is_not_resumed(pipe, evaluated, named):
+    before = {path: path.read_bytes() for path in evaluated.rglob("*") if path.is_file()}
+    with CHANGES[named](pipe), pytest.raises(InputError) as caught:
+        focuslab.evaluate(pipe, "rain", out=evaluated, **EVALUATION)
+    assert f"({'it differs in ' + named})" in str(caught.value) and "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in evaluated.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_other_weights_is_not_resumed(pipe, tmp_path):
+    def opened():
+        with RunDirectory(tmp_path, run_info(pipe, "profile", {"seconds": [0.64]}, seed=0, prompts=["rain"])):
+            pass
+
+    opened()
+    with noise_on(pipe.vocoder.resblocks[0].convs1[0]), pytest.raises(InputError, match="differs in weights of voc"):
+        opened()
+    opened()
+
+
+def test_a_run_of_an_older_version_is_read_and_not_resumed(pipe, evaluated, tmp_path):
+    info = json.loads((evaluated / "run.json").read_text())
+    for name in ("weights", "settings", "dtypes", "scheduler", "adapters", "attention_processors", "arithmetic"):
+        del info["model"][name]
+    info["model"]["unet_fingerprint"] = "0123456789abcdef"
     info["versions"]["focuslab"] = "0.1.0"
-    (out / "run.json").write_text(json.dumps(info))
-    with pytest.raises(InputError, match=r"focuslab 0\.1\.0"):
-        focuslab.evaluate(pipe, "rain", out=out, **EVALUATION)
+    for path in evaluated.rglob("*"):
+        if path.is_file():
+            target = tmp_path / path.relative_to(evaluated)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    run = focuslab.EvaluationRun.load(tmp_path)
+    assert run.info.unet_fingerprint == "0123456789abcdef" and not run.info.knows_what_made_it
+    with pytest.raises(InputError, match=r"written by focuslab 0\.1\.0, which did not record what made it"):
+        focuslab.evaluate(pipe, "rain", out=tmp_path, **EVALUATION)
 
 
-class LoraLayer(nn.Module):
+@pytest.mark.parametrize("change", [another_scheduler, CHANGES["weights of vae"]])
+def test_the_settings_of_a_clip_differ_where_the_model_does(pipe, change):
+    plain = focuslab.generate(pipe, "rain", 0.64, steps=1).settings["model"]
+    with change(pipe):
+        changed = focuslab.generate(pipe, "rain", 0.64, steps=1).settings["model"]
+    assert plain != changed
+    assert plain == focuslab.generate(pipe, "rain", 0.64, steps=1).settings["model"]
+
+
+def test_the_content_of_recordings_is_part_of_a_reference(tmp_path):
+    def content(seed):
+        for number in range(2):
+            samples = np.random.default_rng(seed + number).uniform(-0.5, 0.5, 100).astype(np.float32)
+            (tmp_path / f"{number}.wav").write_bytes(encode_wav(samples, 16000))
+        return find_reference(tmp_path, [], 2).to_json()
+
+    first = content(0)
+    assert first == content(0)
+    assert differences(first, content(10), "parameters", "reference") == ["parameters.reference.content"]
+
+
+def test_the_content_of_a_checkpoint_that_scores_is_part_of_a_run(pipe, tmp_path):
+    def facts():
+        return embedder_facts(pipe, Scorer(("kl_softmax",), tagger=load_audioset_tagger(tmp_path, "cpu")))
+
+    save_ast(tmp_path)
+    first = facts()
+    assert first == facts()
+    extractor = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**extractor, "mean": -1.0}))
+    assert differences(first, facts(), "embedders") == ["embedders.ast.settings.feature_extractor"]
+    save_ast(tmp_path, seed=1)
+    assert differences(first, facts(), "embedders") == ["embedders.ast.weights.model"]
+
+
+class Adapted(nn.Module):
     """What peft's layers show of themselves."""
 
     def __init__(self, scale, *, merged=(), disabled=False, active=("voice",)):
         super().__init__()
-        self.lora_A = nn.ModuleDict()
         self.scaling = {"voice": scale}
         self.merged_adapters, self.disable_adapters, self.active_adapters = list(merged), disabled, list(active)
 
 
-ADAPTERS = [LoraLayer(0.5), LoraLayer(1), LoraLayer(0.5, merged=["voice"]), LoraLayer(0.5, disabled=True)]
-ADAPTERS += [LoraLayer(0.5, active=())]
+ADAPTED = [Adapted(0.5), Adapted(1), Adapted(0.5, merged=["voice"]), Adapted(0.5, disabled=True)]
+ADAPTED += [Adapted(0.5, active=())]
 
 
 def test_adapters_are_told_apart_by_scale_and_state():
-    found = [adapters_of(nn.ModuleList([layer])) for layer in ADAPTERS]
+    found = [adapters_of(nn.ModuleList([layer])) for layer in ADAPTED]
     assert len({json.dumps(adapters) for adapters in found}) == len(found)
+    assert found[0]["scales"] == {"voice": [0.5]} and found[0]["active"] == ["voice"] and found[0]["fused"] == []
+    one, other = (adapters_of(nn.ModuleList(layers)) for layers in (ADAPTED[:2], ADAPTED[1::-1]))
+    assert one["scales"] == other["scales"] and one["layers"] != other["layers"]
     assert adapters_of(nn.Linear(2, 2)) == {}
 
 
-def test_foreign_attention_processors_are_named(pipe):
-    class Louder(AttnProcessor2_0):
-        pass
-
-    assert describe(pipe)["attention_processors"] == {}
-    attention = pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1
-    before = attention.processor
-    attention.set_processor(Louder())
-    [(name, count)] = describe(pipe)["attention_processors"].items()
-    attention.set_processor(before)
-    assert name.endswith("Louder") and count == 1
+@pytest.mark.parametrize("made_for", ["own", "another", None])
+def test_a_plan_for_other_weights_serves_with_one_note(caplog, made_for):
+    pipe = focuslab.load("random:tiny", "cpu", "float32")
+    weights = {"own": describe(pipe)["weights"]["unet"], "another": "0123456789abcdef", None: None}[made_for]
+    evidence = {} if weights is None else {"unet_weights": weights}
+    plan = plan_of({0: everywhere([find_sites(pipe)[0].name])}, unet=unet_layout(pipe), evidence=evidence)
+    with caplog.at_level(logging.WARNING, "focuslab"):
+        for _ in range(2):
+            with plan(pipe) as handle:
+                assert len(handle.sites) == 1
+            Planned(plan).sites_at(pipe, 0.64)
+    assert len(caplog.records) == (made_for == "another")

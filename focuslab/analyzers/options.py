@@ -11,7 +11,7 @@ import numpy as np
 
 from focuslab.analyzers.labels import split_label, without_sites
 from focuslab.errors import InputError
-from focuslab.records import AttentionRun, ProfileRun, RunInfo
+from focuslab.records import AttentionRun, ProfileRun, RunInfo, differences, first_few
 
 DENSE = "dense"
 
@@ -53,15 +53,30 @@ def check_comparable(infos: Mapping[str, RunInfo | None]) -> None:
     A model is what its UNet is, not what it was loaded as. Runs that are None are passed over.
     """
     infos = {name: info for name, info in infos.items() if info is not None}
+    _check_all_know_what_made_them(infos)
     for what, of in (("model", _model), ("device", _device), ("dtype", lambda info: (info.dtype, info.dtype))):
         found = {name: of(info) for name, info in infos.items()}
         first = next(iter(found), None)
         for name, (identity, words) in found.items():
             if identity != found[first][0]:
+                also = ""
+                if words == found[first][1]:
+                    also = f" (they differ in {first_few(differences(found[first][0], identity, what))})"
                 raise InputError(
-                    f"the {first} was made with the {what} {found[first][1]}, the {name} with {words}: records of "
-                    f"different {what}s cannot be put together; make both with one {what}"
+                    f"the {first} was made with the {what} {found[first][1]}, the {name} with {words}{also}: records "
+                    f"of different {what}s cannot be put together; make both with one {what}"
                 )
+
+
+def _check_all_know_what_made_them(infos: Mapping[str, RunInfo]) -> None:
+    """Raises `InputError` where some runs do not hold what made them, and so cannot be compared with those that do."""
+    knowing = [name for name, info in infos.items() if info.knows_what_made_it]
+    for name, info in infos.items():
+        if knowing and name not in knowing:
+            raise InputError(
+                f"the {name} was written by {info.written_by}, which did not record what made it, so it cannot be put "
+                f"together with the {knowing[0]}: make it anew"
+            )
 
 
 def options_of(

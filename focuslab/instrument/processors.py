@@ -92,6 +92,9 @@ class SiteProcessor:
             raise FocuslabError(f"{name} turned {hidden_states.dtype} into {out.dtype}: a method must keep the dtype")
         return out
 
+    def __repr__(self) -> str:
+        return repr(self.running)
+
 
 class WorkOfSites(Protocol):
     def work_of(self, site: Site) -> tuple[SiteMethod | None, SiteCall]:

@@ -53,6 +53,9 @@ class Running:
         self._choose = choose
         self._thread = _OfThread()
 
+    def __repr__(self) -> str:
+        return repr(getattr(self._choose, "__self__", self._choose))
+
     def begin(self, sample: Tensor, timestep: Tensor | float) -> None:
         """Choose and sample for all sites at once, which takes one copy to the device."""
         frames, mel_rows = sample.shape[-2:]

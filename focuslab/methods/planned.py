@@ -48,16 +48,20 @@ class Planned(Attachable):
                     raise InputError(f"entries[{i}].sites[{site!r}]: {error}") from None
 
     def attach(self, pipe) -> Handle:
-        check_layout(pipe, self.plan.unet, self.plan.model)
-        _say_other_weights(self.plan, unet_of(pipe))
+        self._check(pipe)
         sites = tuple(dict.fromkeys(site for entry in self.plan.entries for site in entry.sites))
         if not sites:
             return Handle()
         return attach(pipe, sites, choose=_Chooser(self, getattr(pipe, "scheduler", None)))
 
     def sites_at(self, pipe, seconds: float) -> dict[str, Method]:
-        check_layout(pipe, self.plan.unet, self.plan.model)
+        self._check(pipe)
         return methods_of(self.entry_of(latent_frames(pipe, seconds)))
+
+    def _check(self, pipe) -> None:
+        """Raises `InputError` for a UNet of another layout; other weights are noted."""
+        check_layout(pipe, self.plan.unet, self.plan.model)
+        _say_other_weights(self.plan, unet_of(pipe))
 
     def at_every_step(self) -> "Planned":
         return Planned(self.plan.at_every_step())
@@ -74,16 +78,20 @@ class Planned(Attachable):
 
 
 _COMPARED: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
-"""UNets and the plans whose weights were compared with theirs: it takes a second for a large one."""
+"""UNets and the fingerprints that theirs was compared with: it takes a second for a large one."""
 
 
 def _say_other_weights(plan: Plan, unet: nn.Module) -> None:
     """Log, once, that a plan serves a UNet of the same layout whose weights it was not chosen for."""
     made_for, compared = plan.evidence.get("unet_weights"), _COMPARED.setdefault(unet, set())
-    if made_for is None or plan.fingerprint in compared or next(unet.parameters()).is_meta:
+    if not isinstance(made_for, str) or made_for in compared:
         return
-    compared.add(plan.fingerprint)
-    if fingerprint(unet) != made_for:
+    compared.add(made_for)
+    try:
+        found = fingerprint(unet)
+    except InputError:  # the twin of a dry run, which has no weights
+        return
+    if found != made_for:
         logger.warning(
             "this plan was chosen for other weights of the same UNet (%s): its measured speed holds, its measured "
             "error need not",
@@ -137,6 +145,9 @@ class _Chooser:
         self._planned = planned
         self._scheduler = scheduler
         self._methods: dict[int, dict[str, Method]] = {}
+
+    def __repr__(self) -> str:
+        return repr(self._planned)
 
     def __call__(self, call: SiteCall, frames: int) -> Method | None:
         entry = self._planned.entry_of(frames)

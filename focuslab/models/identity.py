@@ -1,20 +1,19 @@
 """What a pipeline is, well enough to tell two of them apart in a record."""
 
-import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
 from focuslab.attention.sdpa import lse_kernel_name
-from focuslab.environment import machine, versions
+from focuslab.environment import arithmetic, machine, versions
 from focuslab.errors import InputError
+from focuslab.models.components import adapters_of, scheduler_facts, settings_digest, special_processors
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
-from focuslab.models.sites import PLAIN_PROCESSORS, find_sites, unet_of
+from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.records import RunInfo
 
@@ -32,14 +31,16 @@ def describe(pipe) -> dict[str, Any]:
     -------
     dict
         `name` and `revision` on the hub where it has one; size and shape of the UNet; `weights`, the fingerprint of
-        each component; `dtypes` of each; `scheduler`, its class and configuration; `adapters` of each component that
-        has some; `attention_processors` of the UNet that are not plain attention, by class; `stand_ins`.
+        each component; `dtypes` of each; `settings`, a digest of how each is set up; `scheduler`, its class and
+        configuration; `adapters` of each component that has some; `attention_processors` of each that are not plain
+        attention, focuslab's own among them where a method is attached; `arithmetic`, what torch was told;
+        `stand_ins`.
     """
     unet = unet_of(pipe)
     config = unet.config
     revision = re.search(r"/snapshots/([0-9a-f]+)", str(config.get("_name_or_path") or ""))
     networks = {name: part for name, part in sorted(pipe.components.items()) if isinstance(part, nn.Module)}
-    adapters = {name: adapters_of(part) for name, part in networks.items()}
+    others = {name: part for name, part in sorted(pipe.components.items()) if part is not pipe.scheduler}
     return {
         "name": model_name(pipe),
         "revision": revision[1] if revision else None,
@@ -48,42 +49,13 @@ def describe(pipe) -> dict[str, Any]:
         "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
         "weights": {name: fingerprint(part) for name, part in networks.items()},
         "dtypes": {name: str(part.dtype).removeprefix("torch.") for name, part in networks.items()},
-        "scheduler": _scheduler(pipe.scheduler),
-        "adapters": {name: found for name, found in adapters.items() if found},
-        "attention_processors": _foreign_processors(unet),
+        "settings": {name: settings_digest(part) for name, part in others.items() if part is not None},
+        "scheduler": scheduler_facts(pipe.scheduler),
+        "adapters": {name: found for name, part in networks.items() if (found := adapters_of(part))},
+        "attention_processors": {name: found for name, part in networks.items() if (found := special_processors(part))},
+        "arithmetic": arithmetic(device_of(pipe)),
         "stand_ins": list(stand_ins(pipe)),
     }
-
-
-def _scheduler(scheduler) -> dict[str, Any]:
-    config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
-    # A configuration may hold arrays, of betas for instance, and infinity, which is no JSON.
-    text = json.dumps(config, default=str, sort_keys=True)
-    return {"class": type(scheduler).__name__, **json.loads(text, parse_constant=str)}
-
-
-def adapters_of(module: nn.Module) -> dict[str, Any]:
-    """Low-rank adapters as peft inserts them: their scales by name, which are active, fused, or switched off."""
-    layers = [layer for layer in module.modules() if hasattr(layer, "scaling") and hasattr(layer, "lora_A")]
-    if not layers:
-        return {}
-    scales: dict[str, set[float]] = {}
-    for layer in layers:
-        for name, scale in layer.scaling.items():
-            scales.setdefault(name, set()).add(float(scale))
-    return {
-        "scales": {name: sorted(values) for name, values in sorted(scales.items())},
-        "active": sorted({name for layer in layers for name in layer.active_adapters}),
-        "fused": sorted({name for layer in layers for name in layer.merged_adapters}),
-        "switched_off": any(layer.disable_adapters for layer in layers),
-    }
-
-
-def _foreign_processors(unet: nn.Module) -> dict[str, int]:
-    """How many attention processors of each class the UNet has, but for those that compute plain attention."""
-    classes = [type(processor) for processor in unet.attn_processors.values()]
-    named = [f"{c.__module__}.{c.__qualname__}" for c in classes if c.__name__ not in PLAIN_PROCESSORS]
-    return dict(sorted(Counter(named).items()))
 
 
 def machine_of(pipe) -> dict[str, Any]:

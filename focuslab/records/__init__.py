@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from focuslab.records.differences import differences, first_few
 from focuslab.records.info import (
     ATTENTION_SCHEMA,
     CHOICE_SCHEMA,
@@ -16,7 +17,6 @@ from focuslab.records.info import (
     RunInfo,
     check_schema,
     check_summary,
-    differences,
 )
 from focuslab.records.plan import (
     Plan,
@@ -63,6 +63,7 @@ __all__ = [
     "check_schema",
     "check_summary",
     "differences",
+    "first_few",
     "skipped_in_words",
     "skipped_rows",
 ]

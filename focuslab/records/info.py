@@ -20,10 +20,6 @@ CHOICE_SCHEMA = "focuslab/choice/1"
 EVALUATION_SCHEMA = "focuslab/evaluation/1"
 
 
-LONGEST_SHOWN = 48
-"""Characters of a value that is shown where two runs differ."""
-
-
 @dataclass(frozen=True)
 class RunInfo:
     """How a run was made. Two runs with equal `identity()` measure the same thing and may share a directory.
@@ -63,6 +59,16 @@ class RunInfo:
         return json.loads(json.dumps({k: v for k, v in asdict(self).items() if k not in passing}))
 
     @property
+    def written_by(self) -> str:
+        """The version of focuslab, in words."""
+        return _writer({"versions": self.versions})
+
+    @property
+    def knows_what_made_it(self) -> bool:
+        """Whether it holds all that changes its numbers, which a run of focuslab 0.1.0 does not."""
+        return "weights" in self.model
+
+    @property
     def unet_fingerprint(self) -> str | None:
         """Of the UNet's weights; that of focuslab 0.1.0 was made of its first and last layer."""
         return self.model.get("weights", {}).get("unet") or self.model.get("unet_fingerprint")
@@ -86,22 +92,6 @@ class RunInfo:
         if not isinstance(content["prompts"], list) or not all(isinstance(p, str) for p in content["prompts"]):
             raise InputError(f"{source}: prompts must be a list of texts, not {shown(content['prompts'])}")
         return cls(**{k: tuple(v) if k == "prompts" else v for k, v in content.items() if k in names})
-
-
-def differences(found: Any, asked: Any, name: str = "") -> list[str]:
-    """Where two parts of an identity differ, as "name: this there, that here", the values where they are short."""
-    if isinstance(found, dict) and isinstance(asked, dict):
-        return [
-            line
-            for key in sorted(found.keys() | asked.keys())
-            for line in differences(found.get(key), asked.get(key), f"{name}.{key}" if name else key)
-        ]
-    if found == asked:
-        return []
-    texts = [json.dumps(value, ensure_ascii=False) for value in (found, asked)]
-    if max(map(len, texts)) > LONGEST_SHOWN:
-        return [name]
-    return [f"{name}: {texts[0]} there, {texts[1]} here"]
 
 
 def _writer(content: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from focuslab.arguments import several, switch, text
 from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
@@ -14,6 +16,7 @@ from focuslab.instrument.memory import DoesNotFit
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
+from focuslab.models.components import settings_digest
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt, unet_inputs
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import model_name, run_info
@@ -70,6 +73,8 @@ def prepare(
     captions = _check_captions(prompts)
     lengths = check_lengths(pipe, seconds)
     methods = as_methods(methods)
+    for method in methods.values():
+        method.sites_at(pipe, lengths[0])
     steps, keep_audio = check_count("steps", steps), switch("keep_audio", keep_audio)
     seeds = [check_seed(seed) for seed in several(seeds)]
     schedule_of(pipe, steps)
@@ -110,7 +115,7 @@ def prepare(
             "steps": steps,
             "guidance_scale": GUIDANCE_SCALE,
             "metrics": list(metrics),
-            "embedders": _embedders(pipe, scorer),
+            "embedders": embedder_facts(pipe, scorer),
             "reference": recordings.to_json() if recordings else None,
             "keep_audio": keep_audio,
             "compiled": is_compiled(pipe.unet),
@@ -149,12 +154,15 @@ def _load_scorer(pipe, metrics: tuple[str, ...], clap, tagger, offline: bool) ->
     return Scorer(metrics, found_clap, found_tagger)
 
 
-def _embedders(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
+def embedder_facts(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
+    """What scores, by name: the content of its checkpoint, and whether it is the pipeline's own."""
     found = scorer.describe()
     for name, embedder in scorer.embedders.items():
-        # One that somebody wrote need not be a network.
-        network = getattr(embedder, "model", None)
-        found[name]["weights"] = fingerprint(network) if network is not None else None
+        # One that somebody wrote need not have a network.
+        parts = {part: value for part, value in vars(embedder).items() if not isinstance(value, (str, int, float))}
+        networks = {part: value for part, value in parts.items() if isinstance(value, nn.Module)}
+        found[name]["weights"] = {part: fingerprint(network) for part, network in networks.items()}
+        found[name]["settings"] = {part: settings_digest(value) for part, value in parts.items()}
     if "clap" in found:
         found["clap"]["own"] = found["clap"]["checkpoint"] == clap_of(pipe).checkpoint
     return found
