@@ -84,7 +84,7 @@ def test_a_run_is_not_gone_on_with_through_another_vocoder(pipe, tmp_path):
     kept = weights.detach().clone()
     try:
         weights.data.add_(1)
-        with pytest.raises(InputError, match=r"holds another run \(it differs in model.weights.vocoder"):
+        with pytest.raises(InputError, match=r"holds another run \(it differs in weights of vocoder"):
             evaluate(pipe, PROMPTS, **SHORT, out=tmp_path)
     finally:
         weights.data.copy_(kept)

@@ -15,7 +15,7 @@ import focuslab
 from focuslab.audio import encode_wav
 from focuslab.errors import InputError
 from focuslab.methods import LiteFocus, Planned
-from focuslab.models.components import adapters_of
+from focuslab.models.components import adapters_of, dtypes_of
 from focuslab.models.identity import describe, run_info, unet_layout
 from focuslab.models.sites import find_sites
 from focuslab.quality.audioset import load_audioset_tagger
@@ -23,7 +23,7 @@ from focuslab.records import differences
 from focuslab.scoring.job import embedder_facts
 from focuslab.scoring.reference import find_reference
 from focuslab.scoring.scorer import Scorer
-from focuslab.store import RunDirectory
+from focuslab.store import RunDirectory, to_json_bytes
 from tests.embedders import save_ast
 from tests.plans import everywhere, plan_of
 
@@ -241,6 +241,18 @@ def test_the_content_of_a_checkpoint_that_scores_is_part_of_a_run(pipe, tmp_path
     assert differences(first, facts(), "embedders") == ["embedders.ast.settings.feature_extractor"]
     save_ast(tmp_path, seed=1)
     assert differences(first, facts(), "embedders") == ["embedders.ast.weights.model"]
+
+
+def test_infinity_in_a_configuration_can_be_written(pipe):
+    with another_scheduler(pipe):
+        found = describe(pipe)
+        assert pipe.scheduler.config.lambda_min_clipped == -float("inf")
+    assert json.loads(to_json_bytes(found)) == found and found["scheduler"]["lambda_min_clipped"] == "-Infinity"
+
+
+def test_mixed_dtypes_are_named():
+    part = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, dtype=torch.float16))
+    assert dtypes_of(part) == "float16 and float32"
 
 
 class Adapted(nn.Module):

@@ -49,6 +49,12 @@ def scheduler_facts(scheduler: Any) -> dict[str, Any]:
     }
 
 
+def dtypes_of(module: nn.Module) -> str:
+    """The floating-point dtypes of a network's parameters."""
+    found = {str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.is_floating_point()}
+    return " and ".join(sorted(found))
+
+
 def adapters_of(module: nn.Module) -> dict[str, Any]:
     """Adapters as peft inserts them: their scales by name, which are active, fused, or switched off, and a digest of
     all this layer by layer. Empty where there are none."""
@@ -135,8 +141,9 @@ def _is_numeric(value: Any) -> bool:
 def _configuration(component: Any) -> dict[str, Any]:
     config = getattr(component, "config", component)
     content = config if isinstance(config, Mapping) else config.to_dict() if hasattr(config, "to_dict") else {}
-    # A configuration may hold arrays, of betas for instance, and tuples are lists once it is saved.
-    return json.loads(json.dumps(_lasting(content), default=_as_text))
+    # A configuration may hold arrays, of betas for instance, and infinity, which is no JSON. Tuples become lists when
+    # it is saved.
+    return json.loads(json.dumps(_lasting(content), default=_as_text), parse_constant=str)
 
 
 def _as_text(value: Any) -> Any:

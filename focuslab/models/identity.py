@@ -9,7 +9,7 @@ from torch import nn
 from focuslab.attention.sdpa import lse_kernel_name
 from focuslab.environment import arithmetic, machine, versions
 from focuslab.errors import InputError
-from focuslab.models.components import adapters_of, scheduler_facts, settings_digest, special_processors
+from focuslab.models.components import adapters_of, dtypes_of, scheduler_facts, settings_digest, special_processors
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
@@ -48,7 +48,7 @@ def describe(pipe) -> dict[str, Any]:
         "block_out_channels": list(config.block_out_channels),
         "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
         "weights": {name: fingerprint(part) for name, part in networks.items()},
-        "dtypes": {name: str(part.dtype).removeprefix("torch.") for name, part in networks.items()},
+        "dtypes": {name: dtypes_of(part) for name, part in networks.items()},
         "settings": {name: settings_digest(part) for name, part in others.items() if part is not None},
         "scheduler": scheduler_facts(pipe.scheduler),
         "adapters": {name: found for name, part in networks.items() if (found := adapters_of(part))},
