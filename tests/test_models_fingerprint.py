@@ -1,3 +1,4 @@
+import warnings
 from copy import deepcopy
 
 import pytest
@@ -106,10 +107,11 @@ def test_the_sum_is_that_of_whole_numbers(narrow, dtype, count):
     content = tensor.view(torch.uint8).numpy().tobytes()
     content += bytes(-len(content) % 8)
     words = [int.from_bytes(content[at : at + 8], "little", signed=True) for at in range(0, len(content), 8)]
-    factors = _factors(8 + len(words) // 8 + 1, torch.device("cpu")).tolist()
+    placed = _factors(8 + len(words) // 8 + 1, torch.device("cpu"))
+    factors = placed.tolist()
     assert all(factor % 2 for factor in factors) and len(set(factors)) == len(factors)
     expected = sum((x + (x >> 32)) * factors[n % 8] * factors[8 + n // 8] for n, x in enumerate(words))
-    assert (int(_sum(_words([tensor]))) - expected) % 2**64 == 0
+    assert (int(_sum(_words([tensor]), lambda _device: placed)) - expected) % 2**64 == 0
 
 
 def test_neither_blocks_nor_threads_change_the_fingerprint(narrow, monkeypatch):
@@ -164,3 +166,18 @@ def test_tied_weights_count_under_both_names():
 def test_weights_without_contents_have_no_fingerprint():
     with pytest.raises(InputError, match="meta"):
         fingerprint(network().to("meta"))
+
+
+@pytest.mark.cuda
+def test_a_gpu_gives_the_same_fingerprint_and_is_waited_for_once():
+    net = nn.Sequential(network(), nn.Linear(2000, 3000), nn.Linear(301, 7).half())
+    expected, on_device = fingerprint(net), deepcopy(net).to("cuda")
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = fingerprint(on_device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found == expected
+    assert sum("synchroniz" in str(warning.message) for warning in caught) == 1

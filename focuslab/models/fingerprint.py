@@ -1,8 +1,9 @@
 """Fingerprints of weights: all of them, fast enough to be taken before every run."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,12 @@ from focuslab.errors import InputError
 
 WIDTH = 2**14
 """Words of 8 bytes in a row. A row and what is computed of it stay in the cache of a CPU, and are too few for torch to
-share out between threads, which would take longer than to sum them."""
+share out between threads, which would wait for each other longer than it takes to sum them."""
 ROWS, CPU_ROWS = 512, 1
 """Rows that are summed at a time, 64 MB of them, but on a CPU."""
-SMALL = 2**18
-"""Bytes of tensors that are copied into one and summed together. Most tensors are smaller, and a dozen operations for
-each of them would take most of the time."""
+SMALL = 2**15
+"""Values of tensors that are copied into one and summed together: as many or more, and torch would copy with several
+threads. Most tensors are smaller, and a dozen operations for each of them would take most of the time."""
 
 
 @torch.no_grad()
@@ -51,8 +52,10 @@ def fingerprint(module: nn.Module) -> str:
     named = dict(sorted(_weights(module)))
     blocks: dict[str, list[Tensor]] = {}
     for name, tensor in named.items():
-        blocks.setdefault(name if tensor.nbytes > SMALL else str(tensor.dtype), []).append(tensor)
-    sums = {key: _sum(_words(tensors)) for key, tensors in blocks.items()}
+        blocks.setdefault(str(tensor.dtype) if tensor.numel() < SMALL else name, []).append(tensor)
+    most = max((sum(tensor.nbytes for tensor in tensors) for tensors in blocks.values()), default=0)
+    factors = functools.cache(functools.partial(_factors, WIDTH + most // (8 * WIDTH) + 1))
+    sums = {key: _sum(_words(tensors), factors) for key, tensors in blocks.items()}
     numbers: dict[str, int] = {}
     for device in {found.device for found in sums.values()}:
         here = {key: found for key, found in sums.items() if found.device == device}
@@ -72,11 +75,11 @@ def _words(tensors: Sequence[Tensor]) -> Tensor:
     return content.view(torch.int64)
 
 
-def _sum(words: Tensor) -> Tensor:
+def _sum(words: Tensor, factors_on: Callable[[torch.device], Tensor]) -> Tensor:
     """The sum of words `[n]`, each times the factor of its place in its row and that of the row, a scalar."""
     count, rest = divmod(len(words), WIDTH)
-    factors = _factors(WIDTH + count + 1, words.device)
-    of_places, of_rows = factors[:WIDTH], factors[WIDTH:]
+    factors = factors_on(words.device)
+    of_places, of_rows = factors[:WIDTH], factors[WIDTH : WIDTH + count + 1]
     rows = words[: len(words) - rest].view(-1, WIDTH).split(CPU_ROWS if words.device.type == "cpu" else ROWS)
     sums = [_spread(block).mul_(of_places).sum(1) for block in rows]
     sums.append(_spread(words[len(words) - rest :]).mul_(of_places[:rest]).sum(0, keepdim=True))
