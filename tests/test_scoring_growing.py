@@ -198,5 +198,5 @@ def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
     assert "tome" in page.read_text()
     # Version 0.1.0 had this layout, and did not record the weights that a run was made with.
     now = replace(small.info, model={**small.info.model, "weights": {"unet": "00"}})
-    with pytest.raises(InputError, match="holds a run of focuslab"):
+    with pytest.raises(InputError, match="did not record what made it"):
         SharedDirectory(tmp_path, now)
