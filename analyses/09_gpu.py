@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 
 import focuslab
-from focuslab.cli.options import Numbers
+from focuslab.cli.options import Numbers, report_errors
 from focuslab.models.identity import run_info
 from focuslab.store import RunDirectory, now, write_atomically
 
@@ -43,18 +43,21 @@ LENGTHS = "80,20,10,40,160,320"
 @click.option("--seconds", type=Numbers(), default=LENGTHS, show_default=True, help="The most important one first.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/09_gpu"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@report_errors
 def main(minutes, model, device, dtype, seconds, out, force) -> None:
     started = time.monotonic()
     deadline = started + 60 * minutes
     pipe = focuslab.load(model, device, dtype)
     pipe.set_progress_bar_config(disable=True)
-    run = RunDirectory(out, run_info(pipe, "gpu", {"seconds": list(seconds)}, seed=0, prompts=()), force=force)
-    run.keep(lambda record: "error" not in record)
-    work = Work(pipe, out, deadline)
-    with stopping_at(deadline):
-        for part in missing(seconds, run.records):
-            run.append(measured(work, part))
-    run.note(ended=now())
+    info = run_info(pipe, "gpu", {"seconds": list(seconds)}, seed=0, prompts=())
+    with RunDirectory(out, info, force=force) as run:
+        run.keep(lambda record: "error" not in record)
+        work = Work(pipe, out, deadline)
+        with stopping_at(deadline):
+            for part in missing(seconds, run.records):
+                run.append(measured(work, part))
+        run.note(ended=now())
     not_reached = [part.title for part in missing(seconds, run.records)]
     write_atomically(out / "README.md", readme(run.info, run.records, not_reached).encode())
     click.echo(f"{(time.monotonic() - started) / 60:.1f} minutes; not reached: {', '.join(not_reached) or 'nothing'}")

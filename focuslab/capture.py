@@ -21,7 +21,7 @@ from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.denoising import denoise, first_steps
 from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
 from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_queries, pieces_at
-from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
+from focuslab.instrument.memory import LeftOut, PeakMemory, naming_what_did_not_fit
 from focuslab.instrument.recording import HALVES, STATISTICS, Labels, Recorder, Request, SiteRecord
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import LiteFocus
@@ -239,19 +239,15 @@ def _expect(
     most = sorted(request.focus.items(), key=lambda named: named[1].cross_fraction)[-1:]
     sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
-    expected, skipped, refusals = {}, [], []
+    expected, left_out = {}, LeftOut()
     for seconds in lengths:
         inputs, what = unet_inputs(pipe, conditioning, seconds), f"recording at {seconds:g} s"
-        try:
+        with left_out.unless_it_fits(seconds, prompt=None):
             expected[seconds] = dry_run_that_fits(
                 pipe, twin, inputs, lambda unet: recorder.attach(unet, names), what, "leave out this length"
             )
-        except DoesNotFit as error:
-            refusals.append(error)
-            skipped.append(error.record(seconds, prompt=None))
-    if not expected:
-        raise refusals[0]
-    return expected, skipped
+    left_out.refuse_if(not expected)
+    return expected, left_out.records
 
 
 def _pieces(

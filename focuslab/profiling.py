@@ -16,7 +16,7 @@ from focuslab.instrument.attach import Handle
 from focuslab.instrument.compiled import compiling_every_variant, eagerly, is_compiled
 from focuslab.instrument.denoising import first_steps
 from focuslab.instrument.dry_run import DryRun, dry_run_that_fits, meta_unet
-from focuslab.instrument.memory import DoesNotFit, PeakMemory, naming_what_did_not_fit
+from focuslab.instrument.memory import LeftOut, PeakMemory, naming_what_did_not_fit
 from focuslab.instrument.step_memory import AddedMemory
 from focuslab.instrument.timers import ModuleTimer, clock_for
 from focuslab.instrument.trace import write_trace
@@ -197,19 +197,15 @@ def _expect(pipe, conditioning, subjects: Subjects, asked_for) -> tuple[dict[tup
     Raises `InputError` where none of those that were `asked_for` fits; bounds are measured beside them.
     """
     twin = meta_unet(pipe.unet)
-    expected, skipped, refusals = {}, [], []
+    expected, left_out = {}, LeftOut()
     for seconds, at_length in subjects.items():
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, subject in at_length.items():
             what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
-            try:
+            with left_out.unless_it_fits(seconds, method=label, repeat=0):
                 expected[seconds, label] = dry_run_that_fits(pipe, twin, inputs, subject.method, what, instead)
-            except DoesNotFit as error:
-                refusals.append(error)
-                skipped.append(error.record(seconds, method=label, repeat=0))
-    if not any(label in asked_for for _, label in expected):
-        raise refusals[0]
-    return expected, skipped
+    left_out.refuse_if(not any(label in asked_for for _, label in expected))
+    return expected, left_out.records
 
 
 def _items(subjects: Subjects, expected, steps, repeats, module_repeats, trace, only_steps) -> list[_Item]:

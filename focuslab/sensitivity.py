@@ -16,7 +16,7 @@ from focuslab.arguments import switch
 from focuslab.instrument.compiled import eagerly
 from focuslab.instrument.dry_run import dry_run, meta_unet
 from focuslab.instrument.latents import latents_at
-from focuslab.instrument.memory import DoesNotFit, check_fits, naming_what_did_not_fit
+from focuslab.instrument.memory import LeftOut, check_fits, naming_what_did_not_fit
 from focuslab.instrument.probe import Probe
 from focuslab.methods import Bound, parse_method, parse_methods
 from focuslab.methods.base import Attachable, check_count, check_seed
@@ -133,14 +133,11 @@ def _expect(
     """
     twin = meta_unet(pipe.unet)
     width = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
-    expected, skipped, refusals = {}, [], []
+    expected, left_out = {}, LeftOut()
     for seconds in lengths:
         run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"), device_of(pipe))
-        try:
+        with left_out.unless_it_fits(seconds):
             check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
-        except DoesNotFit as error:
-            refusals.append(error)
-            skipped.append(error.record(seconds))
         # Two products of N x N x width, two operations each, for both halves of the guidance batch.
         cores = {name: 8 * grid.tokens**2 * width[name] for name, grid in run.grids.items()}
         flops = run.total_flops + sum(cores.values())
@@ -149,9 +146,8 @@ def _expect(
             {name: core / flops for name, core in cores.items()},
             {name: [grid.time, grid.mel_rows] for name, grid in run.grids.items()},
         )
-    if len(skipped) == len(lengths):
-        raise refusals[0]
-    return expected, skipped
+    left_out.refuse_if(len(left_out.records) == len(lengths))
+    return expected, left_out.records
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,14 @@ def session_pipe():
     return pipe
 
 
+@pytest.fixture(scope="session")
+def saved(session_pipe, tmp_path_factory):
+    """The directory of random:tiny as `save_pretrained` makes it; to change it, copy it."""
+    path = tmp_path_factory.mktemp("models") / "saved"
+    session_pipe.save_pretrained(path)
+    return path
+
+
 @pytest.fixture
 def pipe(session_pipe):
     """random:tiny; whatever a test does to its UNet's processors and hooks has to be undone by the end of it."""

@@ -1,5 +1,6 @@
-"""What tests of loading share: the sound of a pipeline, the message of a refusal, a hub that is not there."""
+"""What tests of loading share: the sound of a pipeline, a changed file, a refusal, a hub that is not there."""
 
+import json
 import shutil
 
 import huggingface_hub
@@ -17,6 +18,11 @@ def sound(pipe, prompt="rain", seconds=0.5, steps=2):
     return torch.from_numpy(
         pipe(prompt, audio_length_in_s=seconds, num_inference_steps=steps, generator=generator).audios
     )
+
+
+def edit(file, **changes):
+    """Change fields of a JSON file."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def refused(*args, **kwargs):

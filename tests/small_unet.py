@@ -43,10 +43,10 @@ def inputs_of(timestep, frames: int = FRAMES, batch: int = 2, seed: int = 0) -> 
     }
 
 
-def plan_for(unet, sites: dict) -> Plan:
-    """A plan that has these sites at every length, for a `small_unet`."""
+def plan_for(unet, sites: dict, mel_rows: int = MEL_ROWS) -> Plan:
+    """A plan that has these sites at every length, for a UNet whose latents have so many mel rows."""
     shapes = {
-        site.name: {"mel_rows": site.time_steps(MEL_ROWS), "heads": site.heads, "head_width": site.head_width}
+        site.name: {"mel_rows": site.time_steps(mel_rows), "heads": site.heads, "head_width": site.head_width}
         for site in find_sites(unet)
     }
-    return plan_of({0: sites}, {**LAYOUT, "latent_mel_rows": MEL_ROWS, "sites": shapes})
+    return plan_of({0: sites}, {**LAYOUT, "latent_mel_rows": mel_rows, "sites": shapes})

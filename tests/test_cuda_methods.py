@@ -11,12 +11,12 @@ import torch
 
 from focuslab.attention import sdpa
 from focuslab.methods import as_method
-from focuslab.models.identity import unet_layout
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
 from focuslab.models.sites import find_sites
 from tests.configurations import METHODS
-from tests.plans import everywhere, plan_of
+from tests.plans import everywhere
+from tests.small_unet import plan_for
 
 cuda = pytest.mark.cuda
 FRAMES, MEL_ROWS = 37, 8
@@ -121,22 +121,11 @@ def test_every_site_is_as_in_float64(unets, name, device, dtype, width):
 
 
 @pytest.mark.parametrize("device, dtype, width", DEVICES)
-def test_every_site_of_a_plan_is_as_in_float64(unets, session_pipe, device, dtype, width):
+def test_every_site_of_a_plan_is_as_in_float64(unets, device, dtype, width):
     unet = unets(width)
     names = [site.name for site in find_sites(unet)]
-    layout = unet_layout(session_pipe) | {
-        "latent_mel_rows": MEL_ROWS,
-        "sites": {
-            site.name: {
-                "mel_rows": site.time_steps(MEL_ROWS),
-                "heads": site.heads,
-                "head_width": site.head_width,
-            }
-            for site in find_sites(unet)
-        },
-    }
     sites = everywhere(names[::2], cross_fraction=0.2, cross_weight="unbiased") | everywhere(names[1::2], "pooled")
-    plan = as_method(plan_of({0: sites}, unet=layout))
+    plan = as_method(plan_for(unet, sites, MEL_ROWS))
     assert largest_difference(unet, plan, device, dtype) < TOLERANCE[dtype]
 
 

@@ -7,14 +7,7 @@ import shutil
 import pytest
 
 from focuslab.models.specs import load
-from tests.loading import refused
-
-
-@pytest.fixture(scope="module")
-def saved(session_pipe, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "saved"
-    session_pipe.save_pretrained(path)
-    return path
+from tests.loading import edit, refused
 
 
 @pytest.fixture
@@ -33,10 +26,6 @@ def directory(saved, tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", ask)
     yield copy
     assert not ran.exists()
-
-
-def edit(file, **changes):
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 AUTO = {"auto_map": {"AutoModel": "code.Code", "AutoConfig": "code.Code", "AutoTokenizer": ["code.Code", None]}}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from focuslab.models import legacy
 from focuslab.models.specs import load
-from tests.loading import hub_answers, hub_cache, refused, sound
+from tests.loading import edit, hub_answers, hub_cache, refused, sound
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +21,9 @@ def tiny():
     return load("random:tiny", "cpu")
 
 
-@pytest.fixture(scope="module")
-def saved(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "saved"
-    tiny.save_pretrained(path)
-    return path
-
-
 @pytest.fixture
 def directory(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "model")
-
-
-def edit(file, **changes):
-    content = json.loads(file.read_text())
-    content.update(changes)
-    file.write_text(json.dumps(content))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 from focuslab.records import RunInfo
 from focuslab.report.provenance import provenance
-from focuslab.report.text import promises
+from focuslab.report.text import NOTHING, Column, Table, in_markdown, promises, times
 
 Record = Mapping[str, Any]
 
@@ -37,77 +37,74 @@ def _sections(by_kind: Mapping[str, list[Record]]) -> Iterable[str]:
         )
     profiles = sorted(by_kind.get("profile", ()), key=lambda r: r["seconds"])
     if profiles:
-        yield "## A denoising step\n\nMedians; speed-ups are over fused dense attention of the same interleaved run."
         yield _steps([row for profile in profiles for row in profile["rows"]])
     for seconds in sorted({record["seconds"] for record in by_kind.get("compiled", ())}):
-        yield f"## Compiled at {seconds:g} s"
-        yield "Medians of one call of the UNet. The four forms of a row are interleaved in one run."
-        yield _compiled([record["rows"] for record in by_kind["compiled"] if record["seconds"] == seconds])
+        rows = [record["rows"] for record in by_kind["compiled"] if record["seconds"] == seconds]
+        yield _compiled(f"One call of a compiled UNet at {seconds:g} s", rows)
     for record in by_kind.get("trace", ()):
-        yield f"## What the device did in one step at {record['seconds']:g} s"
-        yield _activity(record["activity"])
+        yield _activity(f"What the device did in one step at {record['seconds']:g} s", record["activity"])
     for record in by_kind.get("generation", ()):
-        yield f"## A whole generation of {record['seconds']:g} s"
-        yield _generation(record)
+        yield _generation(f"A whole generation of {record['seconds']:g} s", record)
     at_least, at_most = _targets(by_kind, profiles)
     if at_least or at_most:
         yield "## Targets"
         yield promises(at_least, at_most)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *notes: str) -> str:
+    cells = zip(*rows, strict=True)
+    columns = [Column((name, ""), list(own), left=name == "method") for name, own in zip(head, cells, strict=True)]
+    return in_markdown([Table(title, columns, list(notes))])
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1e3 * seconds:.1f} ms"
-
-
-def _times(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}x"
+    return NOTHING if seconds is None else f"{1e3 * seconds:.1f} ms"
 
 
 def _steps(rows: Sequence[Record]) -> str:
     return _table(
+        "A denoising step",
         ("method", "length", "step", "speed-up", "ideal reached", "memory added"),
         (
             (
-                f"`{row['method']}`",
+                row["method"],
                 f"{row['seconds']:g} s",
                 _milliseconds(row["step_seconds_median"]),
-                _times(row["speedup_vs_dense"]),
-                "-" if row["share_of_ideal"] is None else f"{row['share_of_ideal']:.0%}",
-                "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e9:.2f} GB",
+                times(row["speedup_vs_dense"]),
+                NOTHING if row["share_of_ideal"] is None else f"{row['share_of_ideal']:.0%}",
+                NOTHING if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e9:.2f} GB",
             )
             for row in rows
         ),
+        "Medians. Speed-ups are over fused dense attention of the same interleaved run.",
     )
 
 
-def _compiled(records: Sequence[Sequence[Record]]) -> str:
+def _compiled(title: str, records: Sequence[Sequence[Record]]) -> str:
     def cells(rows: Sequence[Record]) -> Sequence[str]:
         dense, dense_compiled, sparse, compiled = (row["unet_seconds_median"] for row in rows)
         return (
-            f"`{rows[-1]['method']}`",
+            rows[-1]["method"],
             *map(_milliseconds, (dense, dense_compiled, sparse, compiled)),
-            _times(dense_compiled / compiled),
-            _times(dense / compiled),
+            times(dense_compiled / compiled),
+            times(dense / compiled),
             f"{rows[-1]['first_call_seconds']:.0f} s",
         )
 
     head = ("method", "dense", "dense compiled", "eager", "compiled", "over dense compiled", "over dense", "first call")
-    return _table(head, map(cells, records))
+    note = "Medians. The four forms of a row are interleaved in one run."
+    return _table(title, head, map(cells, records), note)
 
 
-def _activity(activity: Mapping[str, Record | None]) -> str:
+def _activity(title: str, activity: Mapping[str, Record | None]) -> str:
     if None in activity.values():
-        return "The step launched no work on a device, so there is no idle time to show."
+        return f"{title}: it launched no work on a device, so there is no idle time to show."
     return _table(
+        title,
         ("method", "device", "idle", "kernels", "launches", "synchronizations", "copies to the device"),
         (
             (
-                f"`{label}`",
+                label,
                 _milliseconds(a["device_seconds"]),
                 f"{a['idle_seconds'] / a['device_seconds']:.0%}",
                 *(str(a[key]) for key in ("kernels", "launches", "synchronizations", "copies_to_device")),
@@ -117,16 +114,17 @@ def _activity(activity: Mapping[str, Record | None]) -> str:
     )
 
 
-def _generation(record: Record) -> str:
-    table = _table(
+def _generation(title: str, record: Record) -> str:
+    stages = ", ".join(f"{stage.replace('_', ' ')} {_milliseconds(value)}" for stage, value in record["stages"].items())
+    return _table(
+        title,
         ("method", "steps", "whole", "denoising"),
         (
-            (f"`{r['method']}`", str(r["steps"]), f"{r['whole_seconds']:.2f} s", f"{r['denoising_seconds']:.2f} s")
+            (r["method"], str(r["steps"]), f"{r['whole_seconds']:.2f} s", f"{r['denoising_seconds']:.2f} s")
             for r in record["rows"]
         ),
+        f"Stages by themselves: {stages}. Prompt encoding is left out where the encoders are stand-ins.",
     )
-    stages = ", ".join(f"{stage.replace('_', ' ')} {_milliseconds(value)}" for stage, value in record["stages"].items())
-    return f"{table}\n\nStages by themselves: {stages}. Prompt encoding is left out where the encoders are stand-ins."
 
 
 def _targets(by_kind: Mapping[str, list[Record]], profiles: Sequence[Record]) -> tuple[list, list]:

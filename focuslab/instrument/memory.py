@@ -61,6 +61,34 @@ class DoesNotFit(InputError):
         }
 
 
+class LeftOut:
+    """What needs more memory than is free, so that the rest can be measured without it.
+
+    Attributes
+    ----------
+    records
+        A record of each length, or method at a length, that was left out.
+    """
+
+    def __init__(self):
+        self.records: list[dict[str, Any]] = []
+        self._first: DoesNotFit | None = None
+
+    @contextmanager
+    def unless_it_fits(self, seconds: float, **of: Any) -> Iterator[None]:
+        """Turn a `DoesNotFit` of the body into a record; `of` says what else it is of."""
+        try:
+            yield
+        except DoesNotFit as error:
+            self._first = self._first or error
+            self.records.append(error.record(seconds, **of))
+
+    def refuse_if(self, nothing_is_left: bool) -> None:
+        """Raise the first `DoesNotFit` again where nothing is left to measure."""
+        if nothing_is_left and self._first is not None:
+            raise self._first
+
+
 def check_fits(pipe, peak_bytes: int, what: str, instead: str) -> None:
     """Raise `DoesNotFit` where `what` needs more than is free on the pipeline's device. peak_bytes: above what is held
     already, predicted by a dry run."""

@@ -12,7 +12,7 @@ from focuslab.captions import NAMES, Caption
 from focuslab.errors import InputError
 from focuslab.instrument.compiled import is_compiled
 from focuslab.instrument.dry_run import dry_run_that_fits, meta_unet
-from focuslab.instrument.memory import DoesNotFit
+from focuslab.instrument.memory import LeftOut
 from focuslab.instrument.timers import clock_for
 from focuslab.methods import AnyMethod, Attachable, as_methods
 from focuslab.methods.base import check_count, check_seed
@@ -176,17 +176,13 @@ def _expect(pipe, lengths, methods, prompt: str) -> tuple[dict[tuple[float, str]
     """
     conditioning = encode_prompt(pipe, prompt)
     twin = meta_unet(pipe.unet)
-    flops, refused, refusals = {}, [], []
+    flops, left_out = {}, LeftOut()
     for seconds in lengths:
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, method in methods.items():
             what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
-            try:
+            with left_out.unless_it_fits(seconds, method=label):
                 run = dry_run_that_fits(pipe, twin, inputs, method.at_every_step(), what, instead)
                 flops[seconds, label] = run.total_flops
-            except DoesNotFit as error:
-                refusals.append(error)
-                refused.append(error.record(seconds, method=label))
-    if {record["seconds"] for record in refused} == set(lengths):
-        raise refusals[0]
-    return flops, skipped_rows(refused)
+    left_out.refuse_if({record["seconds"] for record in left_out.records} == set(lengths))
+    return flops, skipped_rows(left_out.records)
