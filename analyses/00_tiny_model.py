@@ -21,14 +21,14 @@ import numpy as np
 import torch
 
 import focuslab
-from focuslab.analyzers.intervals import bootstrap_interval
+from focuslab.metrics import clap_score, clipping_share, silence_share, spectral_centroid
+from focuslab.metrics.clap import clap_of
+from focuslab.metrics.embedders import cut
+from focuslab.metrics.mel import SAMPLE_RATE, log_mel
 from focuslab.models.specs import BUNDLED
-from focuslab.quality import clap_score, clipping_share, silence_share, spectral_centroid
-from focuslab.quality.clap import clap_of
-from focuslab.quality.embedders import cut
-from focuslab.quality.mel import SAMPLE_RATE, log_mel
-from focuslab.report.style import save
-from focuslab.store import write_atomically
+from focuslab.report.figures.style import save
+from focuslab.runs.directory import write_atomically
+from focuslab.stats.intervals import bootstrap_interval
 
 TINY = Path(__file__).parent / "tiny_model"
 sys.path.insert(0, str(TINY))

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor
 
 import focuslab
-from focuslab.analyzers.cost import merge_summaries
+from focuslab.analysis.cost import merge_summaries
+from focuslab.attention.grid import Grid
 from focuslab.cli.progress import Reporter
-from focuslab.grid import Grid
-from focuslab.instrument.processors import SiteCall
+from focuslab.hooks.processors import SiteCall
 from focuslab.methods import LiteFocus, Method, Naive, TokenMerging
 from focuslab.methods.references import Dense
-from focuslab.report.figure1 import figure1, plot_speed_against_ideal
-from focuslab.report.provenance import provenance
-from focuslab.report.style import save
-from focuslab.report.tables import profile_markdown
-from focuslab.report.text import promises
-from focuslab.store import write_atomically
+from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
+from focuslab.report.figures.provenance import provenance
+from focuslab.report.figures.style import save
+from focuslab.runs.directory import write_atomically
+from focuslab.tables.profile import profile_markdown
+from focuslab.tables.text import promises
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ import click
 import torch
 
 import focuslab
-from focuslab.analyzers.maps import strongest_site
+from focuslab.analysis.maps import strongest_site
 from focuslab.attention import attention_entropy, focus_recall, same_frequency_mass
-from focuslab.capture import DEFAULT_CAPTURED
+from focuslab.attention.grid import Grid
 from focuslab.cli.progress import Reporter
-from focuslab.grid import Grid
-from focuslab.report.attention import write_attention_figures
-from focuslab.report.attention_rows import at_length, attention_rows
-from focuslab.report.figure2 import figure2
-from focuslab.report.provenance import provenance
-from focuslab.report.style import save
-from focuslab.report.tables import attention_markdown
-from focuslab.report.text import promises
-from focuslab.store import to_summary_bytes, write_atomically
+from focuslab.measure.capture import DEFAULT_CAPTURED
+from focuslab.report.figures.attention import write_attention_figures
+from focuslab.report.figures.figure2 import figure2
+from focuslab.report.figures.provenance import provenance
+from focuslab.report.figures.style import save
+from focuslab.runs.directory import to_summary_bytes, write_atomically
+from focuslab.tables.attention_rows import at_length, attention_rows
+from focuslab.tables.profile import attention_markdown
+from focuslab.tables.text import promises
 
 PROMPTS = (
     "falling rain",

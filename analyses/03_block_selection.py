@@ -17,20 +17,21 @@ import click
 
 import focuslab
 from focuslab.cli.progress import Reporter
-from focuslab.plan_files import plan_directory
-from focuslab.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
-from focuslab.recommendation import PROOF, RECORDS, Recommendation, recommend
-from focuslab.records import AttentionRun, Plan, ProfileRun, ProofRun, SensitivityRun
-from focuslab.report.choice_table import choice_markdown
-from focuslab.report.frontier import frontier_figure, write_frontier
-from focuslab.report.proof_table import measured_of, proof_markdown
-from focuslab.report.provenance import provenance
-from focuslab.report.site_map import write_site_map
-from focuslab.report.style import save
-from focuslab.report.text import promises
-from focuslab.selection import Selection, select
-from focuslab.store import SUMMARY, read_json, write_atomically
-from focuslab.trials import Group, choice_key, joint_choices
+from focuslab.io.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
+from focuslab.methods import Plan
+from focuslab.report.figures.frontier import frontier_figure, write_frontier
+from focuslab.report.figures.provenance import provenance
+from focuslab.report.figures.site_map import write_site_map
+from focuslab.report.figures.style import save
+from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.runs.directory import SUMMARY, read_json, write_atomically
+from focuslab.search.experiments import Group, choice_key, joint_choices
+from focuslab.search.plan_files import plan_directory
+from focuslab.search.select import Selection, select
+from focuslab.tables.choice import choice_markdown
+from focuslab.tables.text import promises
+from focuslab.tables.validation import measured_of, proof_markdown
+from focuslab.workflows.recommend import PROOF, RECORDS, Recommendation, recommend
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
 BUDGETS = {KNEE: {}, FAST: {"min_speedup": "paper"}, CLOSE: {"max_error": "paper"}}

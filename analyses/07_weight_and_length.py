@@ -12,10 +12,10 @@ much work it is at most.
 import sys
 from pathlib import Path
 
-from focuslab.methods.planned import Planned
+from focuslab.methods import Plan
 from focuslab.models.identity import model_name, unet_layout
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.records import Plan, PlanEntry
+from focuslab.runs.plan import PlanEntry
 
 sys.path.insert(0, str(Path(__file__).parent / "tables"))
 from sound_table import SoundTable, command
@@ -44,11 +44,11 @@ TABLE = SoundTable(
 )
 
 
-def scaled_everywhere(pipe) -> Planned:
+def scaled_everywhere(pipe) -> Plan:
     """LiteFocus with unbiased weights where the paper has it, length scaling there and at every other site."""
     focused = set(select_sites(find_sites(pipe), None))
     sites = {site.name: SCALED if site in focused else {"method": "length-scale"} for site in find_sites(pipe)}
-    return Planned(Plan(model_name(pipe), unet_layout(pipe), (PlanEntry(0, None, sites),)))
+    return Plan(model_name(pipe), unet_layout(pipe), (PlanEntry(0, None, sites),))
 
 
 main = command(TABLE, lambda pipe: {BOTH: scaled_everywhere(pipe)})

@@ -13,11 +13,11 @@ import click
 from torch import Tensor, arange
 
 import focuslab
+from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import Pattern
 from focuslab.cli.progress import Reporter
-from focuslab.grid import Grid
-from focuslab.report.provenance import provenance
-from focuslab.store import write_atomically
+from focuslab.report.figures.provenance import provenance
+from focuslab.runs.directory import write_atomically
 
 
 def places(grid: Grid, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -26,7 +26,7 @@ import click
 import focuslab
 from focuslab.cli.options import Numbers, report_errors
 from focuslab.models.identity import run_info
-from focuslab.store import RunDirectory, now, write_atomically
+from focuslab.runs.directory import RunDirectory, now, write_atomically
 
 sys.path.insert(0, str(Path(__file__).parent / "gpu"))
 from page import readme

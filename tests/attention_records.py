@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from focuslab.records import RunInfo
+from focuslab.runs import RunInfo
 
 FRAME_SECONDS = 0.04
 BLOCKS = {

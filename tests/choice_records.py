@@ -2,13 +2,14 @@
 
 import math
 
-from focuslab.analyzers.choice import choose_at_lengths, frontier
-from focuslab.analyzers.choice_summary import choice_summary
-from focuslab.analyzers.combination import fit_combination
-from focuslab.analyzers.cost import profile_summary
-from focuslab.analyzers.options import Option, dense_seconds_of, options_of
-from focuslab.analyzers.sensitivity import sensitivity_summary
-from focuslab.records import AttentionRun, ProfileRun, RunInfo, SensitivityRun
+from focuslab.analysis.cost import profile_summary
+from focuslab.analysis.sensitivity import sensitivity_summary
+from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
+from focuslab.runs import RunInfo
+from focuslab.search.error_model import fit_combination
+from focuslab.search.options import Option, dense_seconds_of, options_of
+from focuslab.search.pareto import choose_at_lengths, frontier
+from focuslab.search.summary import choice_summary
 
 BLOCKS = {
     "down_blocks.1": (8, 2),

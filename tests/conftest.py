@@ -50,7 +50,7 @@ def _hooks(unet) -> int:
 @pytest.fixture(scope="session")
 def twin(session_pipe):
     """The UNet of random:tiny on meta tensors."""
-    from focuslab.instrument.dry_run import meta_unet
+    from focuslab.hooks.meta_cost import meta_unet
 
     return meta_unet(session_pipe.unet)
 

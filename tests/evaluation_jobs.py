@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from focuslab.captions import Caption
-from focuslab.quality.embedders import Embedder
-from focuslab.records import EvaluationRun, RunInfo
-from focuslab.scoring.items import Work
-from focuslab.scoring.job import Job
-from focuslab.scoring.launch import Share
-from focuslab.scoring.metrics import parse_metrics
-from focuslab.scoring.reference import find_reference
-from focuslab.scoring.scorer import Scorer
-from focuslab.scoring.shared import SharedDirectory
-from focuslab.scoring.sounds import Made
-from focuslab.scoring.worker import Worker
+from focuslab.io.captions import Caption
+from focuslab.measure.evaluation.clips import Made
+from focuslab.measure.evaluation.items import Work
+from focuslab.measure.evaluation.job import Job
+from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.metrics import parse_metrics
+from focuslab.measure.evaluation.reference import find_reference
+from focuslab.measure.evaluation.scorer import Scorer
+from focuslab.measure.evaluation.shared import SharedDirectory
+from focuslab.measure.evaluation.worker import Worker
+from focuslab.metrics.embedders import Embedder
+from focuslab.results import EvaluationRun
+from focuslab.runs import RunInfo
 
 RATE = 16_000
 METHODS = ("dense", "litefocus", "tome")

@@ -1,6 +1,6 @@
 """Summaries of evaluations with planted numbers, in the form that `focuslab.evaluate` writes."""
 
-from focuslab.records import RunInfo
+from focuslab.runs import RunInfo
 
 ABOUT = {
     "frechet": ("Frechet distance of CLAP embeddings", "lower", "clap", "directory"),

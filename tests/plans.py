@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from focuslab.records import Plan, PlanEntry
+from focuslab.methods import Plan
+from focuslab.runs.plan import PlanEntry
 
 LAYOUT = {
     "frame_seconds": 0.01,

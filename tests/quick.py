@@ -1,6 +1,6 @@
 """What makes tests of whole commands quick, and the same on every machine."""
 
-from focuslab.instrument.dry_run import dry_run
+from focuslab.hooks.meta_cost import dry_run
 
 
 class CountingClock:
@@ -31,7 +31,7 @@ def remember_dry_runs(patch):
 
     Captures that go through it have to ask for the same.
     """
-    for module in ("instrument.dry_run", "sensitivity"):
+    for module in ("hooks.meta_cost", "measure.sensitivity"):
         patch.setattr(f"focuslab.{module}.dry_run", _remembered)
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from focuslab.analyzers.attention import attention_summary
-from focuslab.analyzers.choice_summary import choice_evidence
-from focuslab.analyzers.proof import proof_summary
-from focuslab.analyzers.quality_objective import best_in_quality
-from focuslab.audio import encode_wav
-from focuslab.records import RECOMMENDATION_SCHEMA, Plan, PlanEntry, RunInfo
-from focuslab.store import to_json_bytes, write_arrays
+from focuslab.analysis.attention import attention_summary
+from focuslab.analysis.validation import proof_summary
+from focuslab.io.audio import encode_wav
+from focuslab.methods import Plan
+from focuslab.runs import RECOMMENDATION_SCHEMA, RunInfo
+from focuslab.runs.directory import to_json_bytes, write_arrays
+from focuslab.runs.plan import PlanEntry
+from focuslab.search.quality_objective import best_in_quality
+from focuslab.search.summary import choice_evidence
 from tests import attention_records, choice_records, evaluation_records
 
 RATE = 16_000

@@ -3,8 +3,8 @@
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel
 
+from focuslab.methods import Plan
 from focuslab.models.sites import find_sites
-from focuslab.records import Plan
 from tests.plans import LAYOUT, plan_of
 
 FRAMES, MEL_ROWS = 32, 16

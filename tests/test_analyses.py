@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from focuslab.grid import Grid
-from focuslab.instrument.processors import SiteCall
+from focuslab.attention.grid import Grid
+from focuslab.hooks.processors import SiteCall
 from focuslab.models.sites import Site
 from tests.brute_force import focus_attention, qkv
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import focuslab
-from focuslab.grid import Grid
+from focuslab.attention.grid import Grid
 from tests.test_analyses import analysis
 
 

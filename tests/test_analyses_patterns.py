@@ -4,7 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from focuslab.grid import Grid
+from focuslab.attention.grid import Grid
 from tests.test_analyses import analysis
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from focuslab.records import ProofRun
+from focuslab.results import ProofRun
 from tests.choice_records import make_info
 from tests.quick import CountingClock, remember_dry_runs
 from tests.test_analyses import analysis
@@ -57,12 +57,12 @@ def test_it_was_all_made_when_the_last_proof_ended(selection):
 
 def test_the_script_makes_three_plans_from_the_same_records(selection, session_pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(selection.focuslab, "load", lambda *a: session_pipe)
-    monkeypatch.setattr("focuslab.trials.candidates", lambda share: ("litefocus", "same-frequency"))
-    monkeypatch.setattr("focuslab.recommendation.candidates", lambda share: ("litefocus", "same-frequency"))
-    monkeypatch.setattr("focuslab.profiling.clock_for", lambda device: CountingClock())
+    monkeypatch.setattr("focuslab.search.experiments.candidates", lambda share: ("litefocus", "same-frequency"))
+    monkeypatch.setattr("focuslab.workflows.recommend.candidates", lambda share: ("litefocus", "same-frequency"))
+    monkeypatch.setattr("focuslab.measure.profile.clock_for", lambda device: CountingClock())
     remember_dry_runs(monkeypatch)
-    monkeypatch.setattr("focuslab.recommendation.REPEATS", 1)
-    monkeypatch.setattr("focuslab.recommendation.MODULE_REPEATS", 1)
+    monkeypatch.setattr("focuslab.workflows.recommend.REPEATS", 1)
+    monkeypatch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)
     arguments = [
         "--model",
         "random:tiny",

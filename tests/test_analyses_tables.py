@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner
 
 import focuslab
-from focuslab.audio import read_audio
 from focuslab.errors import InputError
+from focuslab.io.audio import read_audio
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.records import EvaluationRun
-from focuslab.report.quality_rows import merge_evaluations
-from focuslab.report.quality_words import against_dense, against_paper, findings
+from focuslab.results import EvaluationRun
+from focuslab.tables.quality_rows import merge_evaluations
+from focuslab.tables.quality_words import against_dense, against_paper, findings
 from tests.evaluation_records import SPEED, VALUES, summary
 from tests.test_analyses import analysis
 
@@ -42,7 +42,7 @@ def tables(session_pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
     # Dry runs take longer than these clips.
     fits = lambda _, lengths, methods, __: ({(s, label): 1 for s in lengths for label in methods}, [])  # noqa: E731
-    monkeypatch.setattr("focuslab.scoring.job._expect", fits)
+    monkeypatch.setattr("focuslab.measure.evaluation.job._expect", fits)
 
     def run(script, seconds="0.64", limit="4"):
         arguments = ["--model", "random:tiny", "--seconds", seconds, "--limit", limit, "--steps", "1"]

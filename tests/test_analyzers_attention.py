@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from focuslab.analyzers.attention import attention_summary
-from focuslab.analyzers.maps import maps_of, pick, strongest_site
-from focuslab.analyzers.verdict import times, verdict
+from focuslab.analysis.attention import attention_summary
+from focuslab.analysis.maps import maps_of, pick, strongest_site
 from focuslab.errors import InputError
+from focuslab.tables.verdict import times, verdict
 from tests.attention_records import BLOCKS, HALVES, HEADS, make_arrays, make_info, make_pass, make_records, planted
 
 
@@ -385,7 +385,7 @@ def test_the_strongest_site_is_the_one_with_the_highest_lift():
 
 def test_no_torch_is_imported():
     code = (
-        "import sys, focuslab.analyzers.attention, focuslab.analyzers.maps, focuslab.analyzers.intervals;"
+        "import sys, focuslab.analysis.attention, focuslab.analysis.maps, focuslab.stats.intervals;"
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

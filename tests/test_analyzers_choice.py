@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.analyzers.choice import WORTH, choose, choose_at_lengths, frontier
-from focuslab.analyzers.combination import Combination
 from focuslab.errors import InputError
+from focuslab.search.error_model import Combination
+from focuslab.search.pareto import WORTH, choose, choose_at_lengths, frontier
 from tests.choice_records import option
 
 INDEPENDENT = Combination(2.0)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from focuslab.analyzers.combination import Combination, fit_combination
-from focuslab.analyzers.options import options_of
+from focuslab.search.error_model import Combination, fit_combination
+from focuslab.search.options import options_of
 from tests.choice_records import ALL_SITES, PAPER, make_joint, make_profile, make_sensitivity
 
 CHOICES = (PAPER, ALL_SITES, dict.fromkeys(ALL_SITES, "tome"), {"mid_block": "tome", "up_blocks.2": "same-frequency"})

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from focuslab.analyzers.cost import profile_summary
-from focuslab.records import ProfileRun
+from focuslab.analysis.cost import profile_summary
+from focuslab.results import ProfileRun
 from tests.choice_records import make_info
 
 FLOPS = {"self_attention": 6, "cross_attention": 1, "feed_forward": 1, "resnet": 1, "other": 1}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.analyzers.intervals import FEWEST, _student_quantile, bootstrap_interval
 from focuslab.errors import InputError
+from focuslab.stats.intervals import FEWEST, _student_quantile, bootstrap_interval
 
 
 def coverage(n, draw, truth, statistic=None, repeats=400, level=0.95):

@@ -3,15 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from focuslab.analyzers.labels import brief, join_label, split_label, without_sites
-from focuslab.analyzers.options import (
+from focuslab.errors import InputError
+from focuslab.runs.method_spec import brief, join_label, split_label, without_sites
+from focuslab.search.options import (
     check_comparable,
     dense_seconds_of,
     options_of,
     saved_by_site,
     unmeasured,
 )
-from focuslab.errors import InputError
 from tests.choice_records import (
     BLOCKS,
     METHODS,

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from focuslab.analyzers.choice import WORTH, Point, choose_at_lengths, frontier
-from focuslab.analyzers.choice_summary import DRAWN, choice_evidence, choice_summary
-from focuslab.analyzers.combination import Combination, fit_combination
-from focuslab.analyzers.options import dense_seconds_of, options_of
-from focuslab.analyzers.planning import boundaries, crossover, crossover_in_words, made_from, plan_of
 from focuslab.errors import InputError
-from focuslab.records import Plan
+from focuslab.methods import Plan
+from focuslab.search.error_model import Combination, fit_combination
+from focuslab.search.options import dense_seconds_of, options_of
+from focuslab.search.pareto import WORTH, Point, choose_at_lengths, frontier
+from focuslab.search.plan_builder import boundaries, crossover, crossover_in_words, made_from, plan_of
+from focuslab.search.summary import DRAWN, choice_evidence, choice_summary
 from tests.choice_records import (
     ALL_SITES,
     BLOCKS,

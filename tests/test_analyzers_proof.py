@@ -1,10 +1,10 @@
-"""focuslab.analyzers.proof: what was measured beside what was predicted, and when a prediction has been missed."""
+"""focuslab.analysis.validation: what was measured beside what was predicted, and when a prediction has been missed."""
 
 import pytest
 
-from focuslab.analyzers.proof import TIME_TOLERANCE, proof_summary
+from focuslab.analysis.validation import TIME_TOLERANCE, proof_summary
 from focuslab.errors import InputError
-from focuslab.report.proof_table import measured_of, proof_markdown, proof_table
+from focuslab.tables.validation import measured_of, proof_markdown, proof_table
 
 DENSE, PLAN = 2.0, 1.0
 ERRORS = (0.010, 0.012, 0.014)

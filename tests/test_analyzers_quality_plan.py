@@ -2,10 +2,10 @@
 
 import pytest
 
-from focuslab.analyzers.quality_plan import check_objective, with_quality
 from focuslab.errors import InputError
-from focuslab.records import EvaluationRun
-from focuslab.selection import select
+from focuslab.results import EvaluationRun
+from focuslab.search.quality_plan import check_objective, with_quality
+from focuslab.search.select import select
 from tests.choice_records import SITES, make_info, make_pass, make_profile
 from tests.evaluation_records import SPEED, VALUES, summary
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from transformers.audio_utils import mel_to_hertz
 
-from focuslab.analyzers.spectrogram import FLOOR, MEL_BINS, hertz_to_mel, log_mel, mel_filters
 from focuslab.errors import InputError
-from focuslab.quality.mel import _filters
-from focuslab.quality.mel import log_mel as log_mel_of_audioldm2
-from focuslab.report.spectrogram import plot_spectrogram
+from focuslab.metrics.mel import _filters
+from focuslab.metrics.mel import log_mel as log_mel_of_audioldm2
+from focuslab.metrics.spectrogram import FLOOR, MEL_BINS, hertz_to_mel, log_mel, mel_filters
+from focuslab.report.figures.spectrogram import plot_spectrogram
 
 RATE = 16_000
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from focuslab.analyzers.trace import device_activity, read_trace
+from focuslab.analysis.trace import device_activity, read_trace
 
 
 def event(cat, name, ts, dur, correlation=None):

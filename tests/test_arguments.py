@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from focuslab import Plan, capture_attention, evaluate, generate, load, measure_sensitivity, profile, prove, recommend
-from focuslab.arguments import number, plain, several, switch, text, whole
-from focuslab.capture import default_capture_steps
+from focuslab.checks import number, plain, several, switch, text, whole
 from focuslab.errors import InputError
-from focuslab.instrument.exact import parse_queries
+from focuslab.hooks.map_crops import parse_queries
+from focuslab.io.prompts import check_prompts
+from focuslab.measure.capture import default_capture_steps
+from focuslab.measure.evaluation.job import prepare
 from focuslab.methods import LiteFocus, PooledFocus, TokenMerging, as_method, as_methods
 from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import check_lengths
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.prompts import check_prompts
-from focuslab.records.plan import PlanEntry
-from focuslab.scoring.job import prepare
-from focuslab.selection import check_budgets
+from focuslab.runs.plan import PlanEntry
+from focuslab.search.select import check_budgets
 from tests.loading import refusal
 
 

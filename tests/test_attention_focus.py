@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.attention import CrossKeys, draw_cross_keys, focus, litefocus_attention, rows
+from focuslab.attention import CrossKeys, draw_cross_keys, litefocus, litefocus_attention, rows
+from focuslab.attention.grid import Grid
 from focuslab.attention.keys import SAMPLINGS, cross_key_count
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 from tests.brute_force import dense_attention, focus_attention, qkv
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 4e-2, torch.float16: 5e-3}
@@ -122,7 +122,7 @@ def test_two_calls_merged_by_their_log_sum_exps_give_the_same(time, mel_rows, se
     count = max(cross_key_count(grid, fraction, "stratified"), mel_rows)
     drawn = draw_cross_keys(grid, count, "stratified", torch.Generator().manual_seed(seed))
     q, k, v = qkv(time, mel_rows, seed=seed, size=size)
-    merged = focus._two_calls(q, k, v, grid, drawn, weight, q.shape[-1] ** -0.5)
+    merged = litefocus._two_calls(q, k, v, grid, drawn, weight, q.shape[-1] ** -0.5)
     switches = {"same_frequency": True, "overlap": "once", "cross_weight": weight}
     expected = focus_attention(q, k, v, mel_rows, drawn=drawn.index, **switches)
     assert (merged - expected).abs().max() < 1e-5
@@ -132,7 +132,7 @@ def test_two_calls_merged_by_their_log_sum_exps_give_the_same(time, mel_rows, se
 def test_two_calls_keep_half_precision(dtype):
     drawn = draw_cross_keys(Grid(63, 8), 48, "stratified", torch.Generator().manual_seed(1))
     q, k, v = qkv(63, 8, width=32, dtype=dtype)
-    merged = focus._two_calls(q, k, v, Grid(63, 8), drawn, 10.0, 32**-0.5)
+    merged = litefocus._two_calls(q, k, v, Grid(63, 8), drawn, 10.0, 32**-0.5)
     switches = {"same_frequency": True, "overlap": "once", "cross_weight": 10.0}
     expected = focus_attention(q, k, v, 8, drawn=drawn.index, **switches)
     assert merged.dtype == dtype and (merged - expected).abs().max() <= TOLERANCE[dtype]
@@ -142,9 +142,11 @@ def test_two_calls_keep_half_precision(dtype):
 def fused_calls(monkeypatch):
     """The masks of the fused calls that are made, in order."""
     seen = []
-    plain, with_lse = focus.F.scaled_dot_product_attention, rows.attention_with_lse
+    plain, with_lse = litefocus.F.scaled_dot_product_attention, rows.attention_with_lse
     monkeypatch.setattr(
-        focus.F, "scaled_dot_product_attention", lambda *a, **kw: (seen.append(kw.get("attn_mask")), plain(*a, **kw))[1]
+        litefocus.F,
+        "scaled_dot_product_attention",
+        lambda *a, **kw: (seen.append(kw.get("attn_mask")), plain(*a, **kw))[1],
     )
     monkeypatch.setattr(rows, "attention_with_lse", lambda *a, **kw: (seen.append(None), with_lse(*a, **kw))[1])
     return seen
@@ -161,7 +163,7 @@ def test_a_weight_is_one_row_of_bias_on_the_cpu_and_a_second_call_on_cuda(fused_
     on_cpu = litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn, cross_weight=10.0)
     assert [mask.shape for mask in fused_calls] == [(1, 1, 1, 31 + 7 * 3)]
     fused_calls.clear()
-    monkeypatch.setattr(focus, "_merges_calls", lambda q, k, v: True)
+    monkeypatch.setattr(litefocus, "_merges_calls", lambda q, k, v: True)
     on_cuda = litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn, cross_weight=10.0)
     assert fused_calls == [None, None]
     assert (on_cpu - on_cuda).abs().max() < 1e-6
@@ -174,14 +176,14 @@ def test_two_calls_are_merged_only_on_cuda_with_a_kernel_and_without_gradients(m
     class Learning(OnCuda):
         requires_grad = True
 
-    monkeypatch.setattr(focus, "lse_kernel", lambda device, dtype, width: (device, dtype, width))
-    assert focus._merges_calls(OnCuda, OnCuda, OnCuda)
-    assert not focus._merges_calls(OnCuda, OnCuda, Learning)
+    monkeypatch.setattr(litefocus, "lse_kernel", lambda device, dtype, width: (device, dtype, width))
+    assert litefocus._merges_calls(OnCuda, OnCuda, OnCuda)
+    assert not litefocus._merges_calls(OnCuda, OnCuda, Learning)
     with torch.no_grad():
-        assert focus._merges_calls(OnCuda, OnCuda, Learning)
-    monkeypatch.setattr(focus, "lse_kernel", lambda *_: None)
-    assert not focus._merges_calls(OnCuda, OnCuda, OnCuda)
-    assert not focus._merges_calls(*qkv(1, 1))
+        assert litefocus._merges_calls(OnCuda, OnCuda, Learning)
+    monkeypatch.setattr(litefocus, "lse_kernel", lambda *_: None)
+    assert not litefocus._merges_calls(OnCuda, OnCuda, OnCuda)
+    assert not litefocus._merges_calls(*qkv(1, 1))
 
 
 def test_a_plain_index_with_equal_counts_is_seen_to_be_stratified():

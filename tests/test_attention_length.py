@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from focuslab.attention.length import length_factor
+from focuslab.attention.grid import Grid
+from focuslab.attention.log_n_scaling import length_factor
 from focuslab.errors import InputError
-from focuslab.grid import Grid
-from focuslab.instrument.processors import SiteCall
+from focuslab.hooks.processors import SiteCall
 from focuslab.methods import LengthScale, LiteFocus, parse_method
 from focuslab.models.sites import Site, find_sites, grid_of_input
 from tests.brute_force import dense_attention, focus_attention, qkv

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from focuslab.attention import CrossKeys, draw_cross_keys, litefocus_attention, mass, sdpa
+from focuslab.attention import CrossKeys, draw_cross_keys, kernels, litefocus_attention, mass
+from focuslab.attention.grid import Grid
 from focuslab.attention.mass import (
     attention_entropy,
     drawn_attention,
@@ -26,7 +27,6 @@ from focuslab.attention.mass import (
     same_frequency_mass,
 )
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 # Inputs are rounded before the brute force sees them: what is left is the kernel's own rounding.
@@ -38,9 +38,9 @@ KINDS = ["random", "planted", "peaked", "equal"]
 def road(name):
     """Leave the kernels as they are, or let none return a log-sum-exp. The fallback works in blocks of 1 MiB."""
     stack = ExitStack()
-    stack.enter_context(patch.object(sdpa, "FALLBACK_BLOCK_BYTES", 2**20))
+    stack.enter_context(patch.object(kernels, "FALLBACK_BLOCK_BYTES", 2**20))
     if name == "fallback":
-        stack.enter_context(patch.object(sdpa, "lse_kernel", lambda *_: None))
+        stack.enter_context(patch.object(kernels, "lse_kernel", lambda *_: None))
         stack.enter_context(patch.object(mass, "lse_kernel", lambda *_: None))
     return stack
 
@@ -195,7 +195,7 @@ def test_the_roads_agree(grid, case):
     by_lse = label_lse(q, k, labels, 7, scale).softmax(-1)
     by_one_hot = mass_of_sets(q, k, torch.nn.functional.one_hot(labels, 7), scale)
     assert off(by_lse, by_one_hot) <= TOLERANCE[q.dtype]
-    lse_all = sdpa.attention_with_lse(q, k, k)[1]
+    lse_all = kernels.attention_with_lse(q, k, k)[1]
     assert off(label_lse(q, k, labels, 7, scale).logsumexp(-1), lse_all) <= 5 * TOLERANCE[q.dtype]
 
 
@@ -206,7 +206,7 @@ def test_parts_over_a_dense_pass_give_the_same_masses(grid, case, name, sampling
     scale, rows = q.shape[-1] ** -0.5, grid.mel_rows
     keys = draw_cross_keys(grid, grid.tokens // 3, sampling, torch.Generator().manual_seed(0))
     with road(name):
-        lse_all = sdpa.attention_with_lse(q, k, k)[1]
+        lse_all = kernels.attention_with_lse(q, k, k)[1]
         own = own_row_lse(q, k, rows, scale)
         focus = focus_lse(q, k, rows, keys, scale, lse_own=own)
     # Two passes round a score of 50 each in its own way.
@@ -247,7 +247,7 @@ def test_drawn_attention_is_empty_for_rows_without_other_keys():
 
 def test_entropy_in_parts():
     q, k = make_qk(Grid(63, 4))
-    mean_key, lse = sdpa.attention_with_lse(q, k, k)
+    mean_key, lse = kernels.attention_with_lse(q, k, k)
     assert off(entropy_from_lse(q, mean_key, lse, 32**-0.5), brute_entropy(q, k)) < 1e-5
 
 

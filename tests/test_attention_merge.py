@@ -3,9 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.attention.merge import match_tokens, merged_count, merges
+from focuslab.attention.grid import Grid
+from focuslab.attention.token_merging import match_tokens, merged_count, merges
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 sides = st.integers(2, 21)
 

@@ -1,12 +1,12 @@
-"""focuslab.attention.pooled: against its definition, one query at a time, and its ends."""
+"""focuslab.attention.pooling: against its definition, one query at a time, and its ends."""
 
 import pytest
 import torch
 
 from focuslab.attention import litefocus_attention, pooled_attention
-from focuslab.attention.pooled import stretch_sizes
+from focuslab.attention.grid import Grid
+from focuslab.attention.pooling import stretch_sizes
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 from tests.brute_force import dense_attention, qkv
 
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.attention import sdpa
-from focuslab.attention.sdpa import attention_with_lse, blockwise_attention_with_lse, lse_kernel, naive_attention
+from focuslab.attention import kernels
+from focuslab.attention.kernels import attention_with_lse, blockwise_attention_with_lse, lse_kernel, naive_attention
 from tests.brute_force import dense_attention, qkv
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
@@ -39,7 +39,7 @@ def test_keys_may_be_more_or_fewer_than_queries_and_the_scale_given():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_cpu_has_a_fused_kernel_with_a_log_sum_exp(dtype):
-    assert lse_kernel("cpu", dtype, 32) is sdpa._cpu_flash
+    assert lse_kernel("cpu", dtype, 32) is kernels._cpu_flash
 
 
 def test_a_kernel_that_is_wrong_or_missing_is_not_used(monkeypatch):
@@ -56,10 +56,10 @@ def test_a_kernel_that_is_wrong_or_missing_is_not_used(monkeypatch):
 
     try:
         for kernel in (wrong, missing, padded):
-            monkeypatch.setitem(sdpa.KERNELS, "cpu", (kernel,))
+            monkeypatch.setitem(kernels.KERNELS, "cpu", (kernel,))
             lse_kernel.cache_clear()
             assert lse_kernel("cpu", torch.float32, 32) is None
-        monkeypatch.setitem(sdpa.KERNELS, "cpu", (missing, blockwise_attention_with_lse))
+        monkeypatch.setitem(kernels.KERNELS, "cpu", (missing, blockwise_attention_with_lse))
         lse_kernel.cache_clear()
         assert lse_kernel("cpu", torch.float32, 32) is blockwise_attention_with_lse
     finally:
@@ -68,7 +68,7 @@ def test_a_kernel_that_is_wrong_or_missing_is_not_used(monkeypatch):
 
 @pytest.mark.parametrize("block_bytes", [1, 2000, 10**9])
 def test_the_fallback_does_not_depend_on_its_block(monkeypatch, block_bytes):
-    monkeypatch.setattr(sdpa, "FALLBACK_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(kernels, "FALLBACK_BLOCK_BYTES", block_bytes)
     q, k, v = qkv(33, 2, size=5)
     out, lse = blockwise_attention_with_lse(q, k, v, 8**-0.5)
     expected_out, expected_lse = exact(q, k, v)
@@ -87,7 +87,7 @@ def test_the_efficient_cuda_kernel_loses_its_padding(monkeypatch):
 
     monkeypatch.setattr(torch.ops, "aten", Operators)
     q, k, v = qkv(33, 1)
-    _, lse = sdpa._cuda_efficient(q, k, v, 8**-0.5)
+    _, lse = kernels._cuda_efficient(q, k, v, 8**-0.5)
     assert lse.shape == (2, 2, 33)
 
 

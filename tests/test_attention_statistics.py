@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.attention import statistics
+from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import (
     SampledStatistics,
     blocks_of_map,
@@ -17,7 +18,6 @@ from focuslab.attention.statistics import (
     spread,
     squared_norm,
 )
-from focuslab.grid import Grid
 from tests.test_attention_mass import DTYPES, LargestTensor, cases, few, grids, make_qk, off, own_row, probabilities
 
 

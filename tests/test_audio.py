@@ -11,7 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.audio import (
+from focuslab.errors import InputError
+from focuslab.io.audio import (
     HEADER_BYTES,
     LONGEST,
     MOST_CHANNELS,
@@ -22,7 +23,6 @@ from focuslab.audio import (
     probe_audio,
     read_audio,
 )
-from focuslab.errors import InputError
 from tests.loading import refusal
 
 RATE = 8000

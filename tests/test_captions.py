@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.captions import Caption, read_captions, read_prompts
+from focuslab.io.captions import Caption, read_captions, read_prompts
 from tests.loading import InputError
 
 AUDIOCAPS = """audiocap_id,youtube_id,start_time,caption

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab import AttentionRun, LiteFocus, capture_attention
-from focuslab.attention.sdpa import lse_kernel
-from focuslab.capture import default_capture_steps
+from focuslab.attention.kernels import lse_kernel
 from focuslab.errors import FocuslabError, InputError
-from focuslab.instrument.call_records import rounded
-from focuslab.instrument.recording import HALVES, STATISTICS
+from focuslab.hooks.call_records import rounded
+from focuslab.hooks.recorder import HALVES, STATISTICS
+from focuslab.measure.capture import default_capture_steps
 from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.store import ARRAYS, RECORDS, RUN, SUMMARY
+from focuslab.runs.directory import ARRAYS, RECORDS, RUN, SUMMARY
 from tests.quick import CountingClock
 from tests.schedulers import with_scheduler
 
@@ -154,7 +154,7 @@ def test_the_directory_holds_how_it_was_made(run, session_pipe):
 @pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "PNDMScheduler"])
 def test_recorded_timesteps_span_the_whole_schedule(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
-    monkeypatch.setattr("focuslab.capture.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.capture.clock_for", lambda _device: CountingClock())
     run = capture_attention(pipe, "rain", (0.16,), steps=6, sites="mid_block", statistics="mass")
     schedule = schedule_of(pipe, 6)
     expected = [(step, pipe.scheduler.timesteps[schedule.first_call(step)].item()) for step in (0, 2, 5)]
@@ -328,7 +328,7 @@ def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pi
 
 
 def test_running_out_of_memory_says_at_what_length_and_keeps_the_records(pipe, tmp_path, monkeypatch):
-    from focuslab.instrument import recording
+    from focuslab.hooks import recording
 
     own_row = recording.own_row_attention
 
@@ -406,7 +406,7 @@ def test_a_query_has_to_be_in_the_grid_of_every_length(pipe):
 
 
 def test_a_length_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
+    monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 100_000_000)
     given = {"steps": 1, "out": tmp_path / "run", **FEW}
     for _ in range(2):
         run = capture_attention(pipe, "rain", (0.64, 640), **given)
@@ -421,7 +421,7 @@ def test_a_length_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, mo
 
 def test_a_torch_without_the_kernels_is_named(pipe, monkeypatch, caplog):
     lse_kernel.cache_clear()
-    monkeypatch.setattr("focuslab.attention.sdpa.KERNELS", {})
+    monkeypatch.setattr("focuslab.attention.kernels.KERNELS", {})
     run = capture_attention(pipe, "rain", (0.64,), steps=1, **FEW)
     lse_kernel.cache_clear()
     assert run.info.machine["log_sum_exp"] == run.summary["log_sum_exp"] == "unfused"

@@ -10,8 +10,8 @@ import time
 import click
 import pytest
 
-from focuslab import store
 from focuslab.cli import COMMANDS, main
+from focuslab.runs import directory as store
 from tests.commands import start
 
 PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_line(focuslab, monkeypatch, file):
         write(path, content)
 
     write = store.write_atomically
-    for module in ("store", "report.style"):
+    for module in ("runs.directory", "report.figures.style"):
         monkeypatch.setattr(f"focuslab.{module}.write_atomically", full)
     code, _, err = focuslab(*PROFILE, "--seconds", "0.64", "--out", "here", "--quiet")
     assert code == 1 and "(No space left on device)" in err and err.count("\n") == 1 and "unexpected" not in err

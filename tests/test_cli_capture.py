@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from focuslab import AttentionRun
-from focuslab.captions import read_prompts
 from focuslab.errors import InputError
+from focuslab.io.captions import read_prompts
 from tests.commands import start
 
 FEW = ["--sites", "down_blocks.1.attentions.0.*,mid_block", "--steps", "3"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from focuslab import EvaluationRun, evaluate
-from focuslab.captions import read_captions
-from focuslab.scoring.launch import Share
+from focuslab.io.captions import read_captions
+from focuslab.measure.evaluation.launch import Share
 from tests.evaluation_jobs import numbers
 
 EVALUATE = ["evaluate", "-m", "random:tiny", "--device", "cpu", "--steps", "2", "--seconds", "0.64"]

@@ -10,11 +10,11 @@ import pytest
 
 from focuslab import Plan, evaluate
 from focuslab.errors import InputError
-from focuslab.instrument.probe import Probe
-from focuslab.recommendation import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
-from focuslab.records import AttentionRun, ProfileRun, ProofRun, SensitivityRun
-from focuslab.report.choice_table import choice_markdown
-from focuslab.scoring.launch import Share
+from focuslab.hooks.output_error import Probe
+from focuslab.measure.evaluation.launch import Share
+from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.tables.choice import choice_markdown
+from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
 from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
@@ -25,12 +25,12 @@ COMMAND = ["recommend", "-m", "random:tiny", "--device", "cpu", "--seconds", "0.
 @pytest.fixture(scope="module", autouse=True)
 def few_candidates():
     patch = pytest.MonkeyPatch()
-    for module in ("trials", "recommendation"):
+    for module in ("search.experiments", "workflows.recommend"):
         patch.setattr(f"focuslab.{module}.candidates", lambda share: LABELS)
-    patch.setattr("focuslab.trials.MIXED", 1)
-    patch.setattr("focuslab.recommendation.REPEATS", 1)
-    patch.setattr("focuslab.recommendation.MODULE_REPEATS", 1)
-    patch.setattr("focuslab.profiling.clock_for", lambda device: CountingClock())
+    patch.setattr("focuslab.search.experiments.MIXED", 1)
+    patch.setattr("focuslab.workflows.recommend.REPEATS", 1)
+    patch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)
+    patch.setattr("focuslab.measure.profile.clock_for", lambda device: CountingClock())
     remember_dry_runs(patch)
     yield
     patch.undo()

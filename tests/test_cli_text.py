@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from focuslab.records import RunInfo
+from focuslab.runs import RunInfo
 
 LATIN = os.fsdecode(b"gr\xfcn")
 MODEL = ["-m", "random:tiny", "--device", "cpu"]

@@ -8,7 +8,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
 
 from focuslab import LiteFocus, detach
-from focuslab.attention import focus
+from focuslab.attention import litefocus
 from focuslab.models.conditioning import encode_prompt, guided_inputs
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites, unet_of
@@ -62,7 +62,7 @@ def test_no_method_breaks_the_graph_or_recompiles_a_step(name, unet, compiled):
 
 
 def test_the_merged_calls_of_cuda_do_not_break_the_graph_either(unet, compiled, monkeypatch):
-    monkeypatch.setattr(focus, "_merges_calls", lambda q, k, v: True)
+    monkeypatch.setattr(litefocus, "_merges_calls", lambda q, k, v: True)
     attn = unet.get_submodule(find_sites(unet)[0].name)
     with LiteFocus(cross_weight="unbiased")(unet):
         expected = outputs(unet)

@@ -1,13 +1,13 @@
-"""focuslab.confirmation: choices timed as a whole, and what is chosen once that is known."""
+"""focuslab.search.retiming: choices timed as a whole, and what is chosen once that is known."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from focuslab.confirmation import Timing, Timings, key_of, reaching, with_speed
 from focuslab.errors import InputError
-from focuslab.selection import select
+from focuslab.search.retiming import Timing, Timings, key_of, reaching, with_speed
+from focuslab.search.select import select
 from tests.choice_records import make_info, make_profile
 from tests.test_selection import LENGTHS, make_pass, of
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from focuslab.attention import sdpa
+from focuslab.attention import kernels
 from focuslab.methods import as_method
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
@@ -131,15 +131,15 @@ def test_every_site_of_a_plan_is_as_in_float64(unets, device, dtype, width):
 
 @pytest.mark.parametrize("device, dtype, width", DEVICES)
 def test_the_log_sum_exp_of_kernel_and_fallback(device, dtype, width):
-    kernel = sdpa.lse_kernel(device, dtype, width)
+    kernel = kernels.lse_kernel(device, dtype, width)
     assert kernel is not None, "no fused kernel gave a right log-sum-exp"
     generator = torch.Generator().manual_seed(1)
     q, k, v = (torch.randn(2, 131, 3, width, generator=generator).to(device, dtype).transpose(1, 2) for _ in range(3))
     wide = [x.to("cpu", torch.float64) for x in (q, k, v)]
     expected = (wide[0] @ wide[1].mT * width**-0.5).logsumexp(dim=-1)
-    for function in (kernel, sdpa.blockwise_attention_with_lse):
+    for function in (kernel, kernels.blockwise_attention_with_lse):
         _, lse = function(q, k, v, width**-0.5)
-        assert (lse.to("cpu", torch.float64) - expected).abs().max() < sdpa.LSE_TOLERANCE[dtype]
+        assert (lse.to("cpu", torch.float64) - expected).abs().max() < kernels.LSE_TOLERANCE[dtype]
 
 
 @cuda

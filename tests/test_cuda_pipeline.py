@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import focuslab
-from focuslab.instrument.denoising import denoise, timed_call
-from focuslab.instrument.timers import ModuleTimer, clock_for
+from focuslab.hooks.denoise import denoise, timed_call
+from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.methods import LiteFocus
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.kinds import unit_names

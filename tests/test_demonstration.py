@@ -1,4 +1,4 @@
-"""focuslab.demonstration and `focuslab demo`: the whole tour at the smallest sizes, its reuse, and a stop anywhere."""
+"""focuslab.workflows.demo and `focuslab demo`: the whole tour at the smallest sizes, its reuse, and a stop anywhere."""
 
 import html
 import json
@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-import focuslab.profiling
+import focuslab.measure.profile
 from focuslab.cli import progress
-from focuslab.demonstration import Demonstration
 from focuslab.errors import InputError
-from focuslab.records import AttentionRun, Plan, ProfileRun, ProofRun
+from focuslab.methods import Plan
+from focuslab.results import AttentionRun, ProfileRun, ProofRun
+from focuslab.workflows.demo import Demonstration
 
 LABELS = ("litefocus", "same-frequency")
 SIZE = {"seconds": (0.64,), "steps": 2, "listening_steps": 1}
@@ -26,15 +27,20 @@ NAMES = ["capture", "profile", "recommend", "prove", "generate", "report"]
 @pytest.fixture(scope="module", autouse=True)
 def small():
     patch = pytest.MonkeyPatch()
-    patch.setattr("focuslab.demonstration.METHODS", LABELS[1:])
-    patch.setattr("focuslab.trials.candidates", lambda share: LABELS)
-    patch.setattr("focuslab.demonstration.REPEATS", 1)
-    patch.setattr("focuslab.demonstration.MODULE_REPEATS", 1)
-    patch.setattr("focuslab.demonstration.profile", timed(0.5))
+    patch.setattr("focuslab.workflows.demo.METHODS", LABELS[1:])
+    patch.setattr("focuslab.search.experiments.candidates", lambda share: LABELS)
+    patch.setattr("focuslab.workflows.demo.REPEATS", 1)
+    patch.setattr("focuslab.workflows.demo.MODULE_REPEATS", 1)
+    patch.setattr("focuslab.workflows.demo.profile", timed(0.5))
     # Most of what is left to do where everything is there already, and always the same.
-    for name, key in (("capture", lambda *given: tuple(given[3])), ("sensitivity", lambda *given: tuple(given[2]))):
+    for name, key in (
+        ("measure.capture", lambda *given: tuple(given[3])),
+        ("measure.sensitivity", lambda *given: tuple(given[2])),
+    ):
         patch.setattr(f"focuslab.{name}._expect", remembered(import_module(f"focuslab.{name}")._expect, key))
-    patch.setattr("focuslab.profiling._expect", remembered(focuslab.profiling._expect, lambda *given: repr(given[2])))
+    patch.setattr(
+        "focuslab.measure.profile._expect", remembered(focuslab.measure.profile._expect, lambda *given: repr(given[2]))
+    )
     yield
     patch.undo()
 
@@ -44,7 +50,7 @@ def timed(share: float):
     chance."""
 
     def profile(*arguments, **options):
-        run = focuslab.profiling.profile(*arguments, **options)
+        run = focuslab.measure.profile.profile(*arguments, **options)
         rows = deepcopy(run.rows)
         dense = {row["seconds"]: row for row in rows if row["method"] == "dense"}
         for row in rows:
@@ -123,7 +129,7 @@ def test_each_finding_is_one_line_that_says_a_number_from_its_run(made):
 def test_the_same_demo_measures_nothing_anew(made, session_pipe, monkeypatch):
     out, found, _ = made
     before = records(out)
-    monkeypatch.setattr("focuslab.demonstration.generate", lambda *_, **__: pytest.fail("a sound is there already"))
+    monkeypatch.setattr("focuslab.workflows.demo.generate", lambda *_, **__: pytest.fail("a sound is there already"))
     demo = Demonstration(session_pipe, out, **SIZE)
     again = {stage.name: stage.run(lambda *_: pytest.fail("nothing is to do")) for stage in demo.stages[:-1]}
     assert again == {name: found[name] for name in NAMES[:-1]}
@@ -169,7 +175,7 @@ def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("focuslab.demonstration.write_report", page_of_nothing)
+    monkeypatch.setattr("focuslab.workflows.demo.write_report", page_of_nothing)
     with monkeypatch.context() as patch:
         patch.setattr(progress.Reporter, "__call__", stop)
         code, out, err = focuslab(*DEMO)
@@ -181,8 +187,8 @@ def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab
 
 def test_a_plan_that_stays_dense_has_nothing_to_prove_and_is_still_heard(made, session_pipe, tmp_path, monkeypatch):
     out = shutil.copytree(made[0], tmp_path / "here", ignore=shutil.ignore_patterns("plan*", "report.html"))
-    monkeypatch.setattr("focuslab.demonstration.profile", timed(2.0))
-    monkeypatch.setattr("focuslab.demonstration.write_report", page_of_nothing)
+    monkeypatch.setattr("focuslab.workflows.demo.profile", timed(2.0))
+    monkeypatch.setattr("focuslab.workflows.demo.write_report", page_of_nothing)
     found = run(Demonstration(session_pipe, out, **SIZE))
     assert found["prove"] == "the plan is dense at all lengths: there is nothing to prove"
     assert not (out / "plan" / "proof").exists() and (out / "report.html").is_file()

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from focuslab import EvaluationRun, evaluate, generate
-from focuslab.audio import encode_wav, read_audio
 from focuslab.errors import InputError
+from focuslab.io.audio import encode_wav, read_audio
+from focuslab.measure.evaluation.cost import estimate
+from focuslab.measure.evaluation.items import noise_seeds
+from focuslab.measure.evaluation.job import prepare
+from focuslab.measure.evaluation.launch import Share
 from focuslab.methods import LiteFocus
-from focuslab.quality.clap import clap_of
-from focuslab.scoring.cost import estimate
-from focuslab.scoring.items import noise_seeds
-from focuslab.scoring.job import prepare
-from focuslab.scoring.launch import Share
+from focuslab.metrics.clap import clap_of
 from tests.embedders import save_ast, save_clap
 from tests.evaluation_jobs import numbers
 from tests.loading import refusal
@@ -133,8 +133,8 @@ def test_the_cost_is_reckoned_from_a_step_of_each(pipe):
 
 def test_an_estimate_counts_the_calls_of_the_schedule(pipe, monkeypatch):
     with_scheduler(pipe, "PNDMScheduler", monkeypatch)
-    monkeypatch.setattr("focuslab.scoring.cost.clock_for", lambda _device: CountingClock())
-    monkeypatch.setattr("focuslab.scoring.cost.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("focuslab.measure.evaluation.cost.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.evaluation.cost.perf_counter", lambda: 0.0)
     job = prepare(pipe, ["rain"], (0.64,), ("dense",), steps=5, metrics=("clap",))
     # By this clock each of 14 UNet calls, two stages and the encoding of the caption takes a millisecond.
     assert estimate(pipe, job).rows[0]["item_seconds"] == pytest.approx((14 + 2 + 1) * 1e-3)
@@ -165,7 +165,7 @@ WRONG = {
 @pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
 def test_wrong_arguments_are_refused_before_anything_is_made(pipe, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("focuslab.scoring.sounds.timed_call", None)
+    monkeypatch.setattr("focuslab.measure.evaluation.clips.timed_call", None)
     arguments = {**SHORT, "prompts": PROMPTS, **changes}
     assert message in refusal(evaluate, pipe, **arguments)
     assert list(tmp_path.iterdir()) == []
@@ -182,13 +182,13 @@ def test_a_reference_without_enough_that_can_be_read_says_why(pipe, tmp_path):
 
 
 def test_memory_that_is_not_there_is_refused(pipe, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="dense at 0.64 s needs .* leave out this length or this method"):
         evaluate(pipe, PROMPTS, **SHORT)
 
 
 def test_a_length_that_does_not_fit_is_skipped(pipe, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
+    monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 100_000_000)
     run = evaluate(pipe, PROMPTS, **{**SHORT, "seconds": (0.64, 640)})
     assert {row["seconds"] for row in run.rows} == {0.64}
     assert {row["seconds"] for row in run.summary["skipped"]} == {640}

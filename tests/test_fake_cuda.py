@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from focuslab.instrument.dry_run import meta_unet
+from focuslab.hooks.meta_cost import meta_unet
 from focuslab.methods import Dense
 from focuslab.models.sites import find_sites
 from tests.configurations import METHODS

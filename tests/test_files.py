@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.files import (
+from focuslab.io.files import (
     PARTIAL,
     DirectoryLock,
     append_bytes,
@@ -16,7 +16,7 @@ from focuslab.files import (
     write_atomically,
     write_together,
 )
-from focuslab.json_text import DEEPEST, parse_json
+from focuslab.io.json_text import DEEPEST, parse_json
 
 
 def unreadable(folder: Path):
@@ -112,7 +112,7 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path):
     program = f"""
 import sys, time
 from pathlib import Path
-from focuslab.files import DirectoryLock
+from focuslab.io.files import DirectoryLock
 lock = DirectoryLock(Path({str(tmp_path)!r}))
 print("locked", flush=True)
 time.sleep(60)

@@ -7,11 +7,11 @@ import pytest
 
 from focuslab import capture_attention, evaluate, generate
 from focuslab.errors import FocuslabError, InputError
-from focuslab.generation import Sound, check_free
+from focuslab.measure.generate import Sound, check_free
+from focuslab.measure.sensitivity import measure_sensitivity
+from focuslab.measure.validation import prove
 from focuslab.methods import LiteFocus
 from focuslab.models.identity import unet_layout
-from focuslab.proof import prove
-from focuslab.sensitivity import measure_sensitivity
 from tests.plans import plan_of
 from tests.schedulers import with_scheduler
 

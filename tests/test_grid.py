@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 sides = st.integers(1, 300)
 

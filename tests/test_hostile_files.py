@@ -6,10 +6,11 @@ from random import Random
 
 import pytest
 
-from focuslab.captions import read_captions
 from focuslab.errors import MOST_CHARACTERS, InputError
+from focuslab.io.captions import read_captions
+from focuslab.methods import Plan
 from focuslab.models.specs import load
-from focuslab.records import AttentionRun, EvaluationRun, Plan, ProfileRun, ProofRun
+from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ProofRun
 from tests.mutations import changed, damaged
 from tests.report_runs import write_all
 

@@ -9,30 +9,26 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "focuslab"
 
-LAYERS = {
-    **dict.fromkeys(("errors", "fields", "files", "json_text", "arguments", "grid"), 0),
-    **dict.fromkeys(("records", "store", "environment", "captions", "prompts", "audio"), 0),
-    "attention": 1,
-    "analyzers": 1,
-    "report": 1,
-    **dict.fromkeys(("candidates", "trials", "confirmation", "selection", "plan_files"), 2),
-    "models": 2,
-    "quality": 3,
-    "instrument": 3,
-    "methods": 4,
-    "scoring": 4,
-    "capture": 5,
-    "profiling": 5,
-    "generation": 5,
-    "evaluation": 5,
-    **dict.fromkeys(("sensitivity", "proof", "recommendation"), 5),
-    "demonstration": 6,
-    "cli": 7,
-    "__main__": 8,
-}
-"""Imports run downward only."""
-WHEN_USED = {("records", "report"), ("records", "methods")}
-"""But for these: a run shows itself as a table, and a plan applies itself, importing then what that takes."""
+FLOORS = (
+    ("errors",),
+    ("checks",),
+    ("io", "stats"),
+    ("attention", "runs"),
+    ("tables",),
+    ("results",),
+    ("models",),
+    ("hooks",),
+    ("methods", "metrics"),
+    ("analysis",),
+    ("search",),
+    ("measure",),
+    ("report",),
+    ("workflows",),
+    ("cli",),
+    ("__main__",),
+)
+"""From the bottom: a room imports from lower floors and from itself, never from a room beside it."""
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
 @pytest.mark.parametrize(
@@ -40,16 +36,15 @@ WHEN_USED = {("records", "report"), ("records", "methods")}
     [
         "import focuslab",
         "import focuslab; dir(focuslab); focuslab.__version__; focuslab.ProfileRun, focuslab.AttentionRun",
-        "import focuslab; focuslab.Plan.from_json",
         "import focuslab; focuslab.report",
-        "import focuslab.analyzers.cost",
-        "import focuslab.selection, focuslab.plan_files; import focuslab; focuslab.SensitivityRun, focuslab.ProofRun",
-        "import focuslab; focuslab.quality.frechet_distance; import focuslab.quality.clap, focuslab.quality.audioset",
-        "import focuslab.report.figure1, focuslab.report.tables",
-        "import focuslab.report.frontier, focuslab.report.site_map, focuslab.report.choice_table",
-        "import focuslab.cli.report, focuslab.report.page.html, focuslab.report.frames",
+        "import focuslab.analysis.cost",
+        "import focuslab; focuslab.SensitivityRun, focuslab.ProofRun",
+        "import focuslab; focuslab.metrics.frechet_distance; import focuslab.metrics.clap, focuslab.metrics.audioset",
+        "import focuslab.report.figures.figure1, focuslab.tables.profile",
+        "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",
+        "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.frames",
         "import focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn, focuslab.cli.evaluate",
-        "import focuslab.store, focuslab.records, focuslab.grid, focuslab.environment",
+        "import focuslab.runs.directory, focuslab.runs, focuslab.attention.grid, focuslab.runs.environment",
     ],
 )
 def test_no_torch_is_imported(statement):
@@ -78,21 +73,58 @@ def test_public_names_exist_and_unknown_ones_do_not():
         focuslab.nothing  # noqa: B018
 
 
-def imported(path: Path):
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of focuslab that one imports anywhere, within functions too."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("focuslab."):
-            yield node.module.split(".")[1]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "focuslab":
+            within = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name if name in MODULES else node.module for name in within}
         elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("focuslab."))
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "focuslab"}
+    return found
+
+
+IMPORTS = {name: imported(path) - {name} for name, path in MODULES.items()}
+
+
+def room(module: str) -> str | None:
+    return [*module.split("."), None][1]
 
 
 def test_imports_run_downward():
-    upward = []
-    for path in PACKAGE.rglob("*.py"):
-        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if own == "__init__":
-            continue
-        for other in imported(path):
-            if LAYERS[other] > LAYERS[own] and (own, other) not in WHEN_USED:
-                upward.append(f"{path.relative_to(PACKAGE)} imports {other}")
+    upward = [
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        if room(name)
+        for other in others
+        if room(other) != room(name) and FLOOR[room(other)] >= FLOOR[room(name)]
+    ]
     assert upward == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    left = {name: set(others) for name, others in IMPORTS.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert sorted(left) == []
+
+
+def test_rooms_without_torch_import_none():
+    code = "\n".join(
+        [
+            f"import {name}"
+            for name in sorted(MODULES)
+            if room(name) in ("runs", "tables", "analysis", "search", "report")
+        ]
+        + ["import sys", "sys.exit('torch' in sys.modules)"]
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

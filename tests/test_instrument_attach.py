@@ -3,8 +3,8 @@ import torch
 
 from focuslab import LiteFocus, TokenMerging
 from focuslab.errors import FocuslabError, InputError
-from focuslab.instrument.attach import attach
-from focuslab.instrument.processors import SiteProcessor, check_plain
+from focuslab.hooks.attach import attach
+from focuslab.hooks.processors import SiteProcessor, check_plain
 from focuslab.models.sites import find_sites, select_sites
 
 

@@ -1,8 +1,8 @@
-"""focuslab.instrument.denoising: a step is all its UNet calls, whatever the scheduler."""
+"""focuslab.hooks.denoise: a step is all its UNet calls, whatever the scheduler."""
 
 import pytest
 
-from focuslab.instrument.denoising import denoise, first_steps
+from focuslab.hooks.denoise import denoise, first_steps
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.schedule import schedule_of
 from tests.quick import CountingClock

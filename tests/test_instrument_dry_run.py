@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from focuslab.instrument.dry_run import dry_run
+from focuslab.hooks.meta_cost import dry_run
 from focuslab.methods import Bound, Dense, LiteFocus, Naive
 from focuslab.models.kinds import KINDS
 from focuslab.models.sites import find_sites, select_sites
@@ -43,7 +43,7 @@ def test_naive_counts_as_dense_and_holds_the_map(session_pipe, twin, inputs):
 
 
 def test_the_predicted_peak_is_that_of_a_chain_done_by_hand(monkeypatch):
-    from focuslab.instrument.dry_run import _LiveBytes
+    from focuslab.hooks.meta_cost import _LiveBytes
 
     memory = _LiveBytes()
     with memory:

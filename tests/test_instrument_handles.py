@@ -15,8 +15,8 @@ from diffusers.models.attention_processor import (
 
 from focuslab import LiteFocus, TokenMerging, detach
 from focuslab.errors import InputError
-from focuslab.instrument.processors import SiteProcessor, check_plain
-from focuslab.instrument.recording import Recorder, Request
+from focuslab.hooks.processors import SiteProcessor, check_plain
+from focuslab.hooks.recorder import Recorder, Request
 from focuslab.models.sites import find_sites
 from tests.plans import everywhere
 from tests.small_unet import inputs_of, plan_for, small_unet

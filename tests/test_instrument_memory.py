@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from focuslab.instrument import memory
-from focuslab.instrument.memory import PeakMemory, available_bytes
+from focuslab.hooks import memory
+from focuslab.hooks.memory import PeakMemory, available_bytes
 
 
 @pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux lets a process reset its peak")

@@ -1,4 +1,4 @@
-"""focuslab.instrument.probe and .latents: the error of a whole call, for less than one, and nothing left behind."""
+"""focuslab.hooks.output_error and .latents: the error of a whole call, for less than one, and nothing left behind."""
 
 from contextlib import nullcontext
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from focuslab.errors import FocuslabError
-from focuslab.instrument.latents import LatentRecorder, latents_at
-from focuslab.instrument.probe import Probe
+from focuslab.hooks.latents import LatentRecorder, latents_at
+from focuslab.hooks.output_error import Probe
 from focuslab.methods import LiteFocus, TokenMerging, parse_method
 from focuslab.methods.references import Dense
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt

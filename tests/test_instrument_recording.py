@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from focuslab import LiteFocus
-from focuslab.attention import sdpa
+from focuslab.attention import kernels
+from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import SampledStatistics
 from focuslab.errors import FocuslabError, InputError
-from focuslab.grid import Grid
-from focuslab.instrument.dry_run import dry_run, meta_unet
-from focuslab.instrument.exact import Crop, Piece, parse_crop, parse_query, pieces_at
-from focuslab.instrument.recording import HALVES, STATISTICS, Recorder, Request
+from focuslab.hooks.map_crops import Crop, Piece, parse_crop, parse_query, pieces_at
+from focuslab.hooks.meta_cost import dry_run, meta_unet
+from focuslab.hooks.recorder import HALVES, STATISTICS, Recorder, Request
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.sites import find_sites, select_sites
 from tests.test_attention_mass import LargestTensor, off
@@ -156,7 +156,7 @@ def test_a_recorded_generation_is_bit_for_bit_the_plain_one(pipe, sound):
 
 def test_with_another_kernel_it_is_the_plain_one_within_rounding(pipe, sound):
     plain = sound(steps=3)
-    with patch.object(sdpa, "lse_kernel", lambda *_: None), Recorder(EVERYTHING, {0, 1, 2}).attach(pipe, "*"):
+    with patch.object(kernels, "lse_kernel", lambda *_: None), Recorder(EVERYTHING, {0, 1, 2}).attach(pipe, "*"):
         recorded = sound(steps=3)
     assert 0 < abs(recorded - plain).max() < 1e-4 * abs(plain).max()
 

@@ -8,9 +8,9 @@ import torch
 from diffusers import AudioLDM2Pipeline, HeunDiscreteScheduler
 
 from focuslab import LiteFocus, TokenMerging
-from focuslab.grid import Grid
-from focuslab.instrument.attach import attach
-from focuslab.instrument.processors import SiteCall
+from focuslab.attention.grid import Grid
+from focuslab.hooks.attach import attach
+from focuslab.hooks.processors import SiteCall
 from focuslab.models.sites import Site, find_sites
 from tests.small_unet import inputs_of, small_unet
 
@@ -138,7 +138,7 @@ def test_a_grid_that_does_not_follow_from_the_latents_is_taken_as_it_is(unet, mo
 
 
 def test_keys_are_sampled_once_for_all_sites_of_a_call(unet, monkeypatch):
-    from focuslab.instrument import running
+    from focuslab.hooks import running
 
     copies, original = [], running.all_to_device
     monkeypatch.setattr(

@@ -1,12 +1,12 @@
-"""focuslab.instrument.step_memory: what a piece of work adds, and that a dry run predicts the same."""
+"""focuslab.hooks.step_memory: what a piece of work adds, and that a dry run predicts the same."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from focuslab.instrument.denoising import first_steps
-from focuslab.instrument.dry_run import dry_run
-from focuslab.instrument.step_memory import AddedMemory, quieten_profiler
+from focuslab.hooks.denoise import first_steps
+from focuslab.hooks.meta_cost import dry_run
+from focuslab.hooks.step_memory import AddedMemory, quieten_profiler
 from focuslab.methods import Dense, LiteFocus, Naive, TokenMerging
 from focuslab.models.conditioning import encode_prompt
 from tests.quick import CountingClock

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from focuslab.errors import InputError
-from focuslab.instrument import timers
-from focuslab.instrument.timers import CpuClock, CudaClock, ModuleTimer, clock_for
+from focuslab.hooks import timers
+from focuslab.hooks.timers import CpuClock, CudaClock, ModuleTimer, clock_for
 from focuslab.models.kinds import unit_names
 
 

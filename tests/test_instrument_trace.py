@@ -20,8 +20,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from focuslab.errors import InputError
-from focuslab.instrument import trace
-from focuslab.instrument.trace import module_spans, write_trace
+from focuslab.hooks import trace
+from focuslab.hooks.trace import module_spans, write_trace
 
 
 class Net(nn.Module):

@@ -5,11 +5,11 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
+from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
-from focuslab.grid import Grid
-from focuslab.instrument.processors import SiteCall
+from focuslab.hooks.processors import SiteCall
 from focuslab.methods import Bound, Dense, LiteFocus, Naive, TokenMerging, parse_method, parse_methods
-from focuslab.methods.names import METHODS as NAMES
+from focuslab.methods.registry import METHODS as NAMES
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.sites import Site, find_sites
 from tests.brute_force import dense_attention, focus_attention, qkv

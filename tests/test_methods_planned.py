@@ -9,17 +9,17 @@ from diffusers import HeunDiscreteScheduler, PNDMScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
-from focuslab.grid import Grid
-from focuslab.instrument.dry_run import dry_run
-from focuslab.methods import Bound, Dense, LiteFocus, Planned, TokenMerging, as_method, parse_method
+from focuslab.hooks.meta_cost import dry_run
+from focuslab.measure.profile import profile
+from focuslab.methods import Bound, Dense, LiteFocus, TokenMerging, as_method, parse_method
 from focuslab.methods.base import Method
 from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import latent_frames
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.profiling import profile
 from tests.plans import everywhere, plan_of
 
 
@@ -114,7 +114,7 @@ def test_every_length_has_the_entry_it_has_in_seconds_but_for_the_rounding_of_th
     session_pipe, layout, starts, hundredths
 ):
     starts = [0, *(start / 10 for start in starts)]
-    planned = Planned(plan_of({start: {} for start in starts}, layout))
+    planned = plan_of({start: {} for start in starts}, layout)
     seconds = hundredths / 100
     frames = latent_frames(session_pipe, seconds)
     (nominal,) = [e for e in planned.plan.entries if e.min_seconds <= seconds < (e.max_seconds or float("inf"))]
@@ -285,8 +285,8 @@ def test_what_no_method_takes_is_refused_with_its_place(pipe, layout, names, tmp
 def test_a_plan_is_named_by_its_file(layout, names, tmp_path):
     plan = plan_of({0: everywhere(names(), "same-frequency", seed=3)}, layout)
     path = plan.write(tmp_path / "a:b.json")
-    assert parse_method(f" plan:{path} ") == Planned(plan) == as_method(plan)
-    assert plan.fingerprint in repr(Planned(plan))
+    assert parse_method(f" plan:{path} ") == plan == as_method(plan)
+    assert plan.fingerprint in repr(plan)
     for text, message in (
         ("plan", "write plan:FILE"),
         ("plan:", "write plan:FILE"),
@@ -323,7 +323,7 @@ def test_a_profile_sets_a_plan_beside_its_bound_and_ideal(pipe, layout, names, t
     above, bound = run.row(1.28, label), run.row(1.28, f"bound:{label}")
     grids = dict(run.info.grids["1.28"])
     assert set(grids) == set(sites) and above["sites"] == bound["sites"] == len(sites)
-    planned = Planned(plan).sites_at(pipe, 1.28)
+    planned = plan.sites_at(pipe, 1.28)
     width = {name: shape["heads"] * shape["head_width"] for name, shape in layout["sites"].items()}
     work = {name: (t * f) ** 2 * width[name] for name, (t, f) in grids.items()}
     shares = {name: planned[name].kept_pairs(Grid(*grids[name])) for name in grids}
@@ -350,5 +350,5 @@ def test_a_plan_at_the_sites_of_a_method_shares_its_bound(pipe, layout, names):
 
 def test_plans_are_equal_by_what_they_hold(layout, names):
     plan = plan_of({0: everywhere(names())}, layout)
-    assert Planned(plan) == Planned(replace(plan)) != Planned(plan_of({0: {}}, layout))
-    assert hash(Planned(plan)) == hash(Planned(replace(plan)))
+    assert plan == replace(plan) != plan_of({0: {}}, layout)
+    assert hash(plan) == hash(replace(plan))

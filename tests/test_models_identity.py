@@ -12,18 +12,18 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
 import focuslab
-from focuslab.audio import encode_wav
 from focuslab.errors import InputError
-from focuslab.methods import LiteFocus, Planned
+from focuslab.io.audio import encode_wav
+from focuslab.measure.evaluation.job import embedder_facts
+from focuslab.measure.evaluation.reference import find_reference
+from focuslab.measure.evaluation.scorer import Scorer
+from focuslab.methods import LiteFocus
+from focuslab.metrics.audioset import load_audioset_tagger
 from focuslab.models.components import adapters_of, dtypes_of
 from focuslab.models.identity import describe, run_info, unet_layout
 from focuslab.models.sites import find_sites
-from focuslab.quality.audioset import load_audioset_tagger
-from focuslab.records import differences
-from focuslab.scoring.job import embedder_facts
-from focuslab.scoring.reference import find_reference
-from focuslab.scoring.scorer import Scorer
-from focuslab.store import RunDirectory, to_json_bytes
+from focuslab.runs import differences
+from focuslab.runs.directory import RunDirectory, to_json_bytes
 from tests.embedders import save_ast
 from tests.plans import everywhere, plan_of
 
@@ -138,7 +138,7 @@ def test_another_attention_processor_changes_the_settings_of_the_unet(pipe, proc
 
 def test_an_attached_method_or_plan_is_named(pipe):
     plan = plan_of({0: everywhere([find_sites(pipe)[0].name])}, unet=unet_layout(pipe))
-    for method in (LiteFocus(cross_fraction=0.2), Planned(plan)):
+    for method in (LiteFocus(cross_fraction=0.2), plan):
         with method(pipe) as handle:
             assert describe(pipe)["attention_processors"] == {"unet": {repr(method): len(handle.sites)}}
 
@@ -287,5 +287,5 @@ def test_a_plan_for_other_weights_serves_with_one_note(caplog, made_for):
         for _ in range(2):
             with plan(pipe) as handle:
                 assert len(handle.sites) == 1
-            Planned(plan).sites_at(pipe, 0.64)
+            plan.sites_at(pipe, 0.64)
     assert len(caplog.records) == (made_for == "another")

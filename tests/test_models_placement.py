@@ -9,13 +9,13 @@ from accelerate import cpu_offload, cpu_offload_with_hook
 from accelerate.hooks import remove_hook_from_submodules
 
 from focuslab import LiteFocus, load
-from focuslab.capture import capture_attention
-from focuslab.evaluation import evaluate
-from focuslab.generation import generate
+from focuslab.measure.capture import capture_attention
+from focuslab.measure.evaluation.evaluate import evaluate
+from focuslab.measure.generate import generate
+from focuslab.measure.profile import profile
+from focuslab.measure.sensitivity import measure_sensitivity
 from focuslab.models.identity import describe
 from focuslab.models.placement import device_of_module
-from focuslab.profiling import profile
-from focuslab.sensitivity import measure_sensitivity
 
 CPU = torch.device("cpu")
 

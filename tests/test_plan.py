@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import focuslab
 from focuslab.errors import FocuslabError, InputError
-from focuslab.records import Plan, PlanEntry
+from focuslab.methods import Plan
+from focuslab.runs.plan import PlanEntry
 from tests.plans import LAYOUT, everywhere, plan_of
 
 SITES = list(LAYOUT["sites"])

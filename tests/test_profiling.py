@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from focuslab import ProfileRun, profile
-from focuslab.analyzers.cost import record_key
+from focuslab.analysis.cost import record_key
 from focuslab.errors import FocuslabError, InputError
-from focuslab.json_text import compact
+from focuslab.io.json_text import compact
 from focuslab.methods import Bound, Dense, LiteFocus
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.records.modules import UNITS
-from focuslab.report.page.sources import find
-from focuslab.report.tables import profile_table
-from focuslab.store import RECORDS, RUN, SUMMARY
+from focuslab.report.html.sources import find
+from focuslab.runs.directory import RECORDS, RUN, SUMMARY
+from focuslab.runs.modules import UNITS
+from focuslab.tables.profile import profile_table
 from tests.plans import everywhere, plan_of
 from tests.quick import CountingClock, remember_dry_runs
 from tests.schedulers import with_scheduler
@@ -55,7 +55,7 @@ def test_predicted_and_measured_memory_are_of_the_same(run):
 def test_a_step_of_any_scheduler_is_timed_whole(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
     # By this clock a UNet call takes a millisecond, and so does each of the three stages.
-    monkeypatch.setattr("focuslab.profiling.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.profile.clock_for", lambda _device: CountingClock())
     remember_dry_runs(monkeypatch)
     run = profile(pipe, (0.16,), ("dense",), repeats=1, steps=3)
     row, order = run.row(0.16, "dense"), pipe.scheduler.order
@@ -226,7 +226,7 @@ def test_a_bound_that_was_asked_for_is_not_added_again(session_pipe):
 
 
 def test_stand_ins_are_not_measured_and_it_is_said(session_pipe, monkeypatch):
-    monkeypatch.setattr("focuslab.profiling.stand_ins", lambda pipe: ("text_encoder", "language_model"))
+    monkeypatch.setattr("focuslab.measure.profile.stand_ins", lambda pipe: ("text_encoder", "language_model"))
     run = profile(session_pipe, (0.64,), ("dense",), repeats=1)
     stage = next(s for s in run.summary["stages"] if s["stage"] == "prompt_encoding")
     assert stage["stage_seconds_median"] is None and "stand-ins for text_encoder, language_model" in stage["note"]
@@ -267,7 +267,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
 
 def test_a_method_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
     def free(size):
-        monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: size)
+        monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: size)
 
     free(8_000_000)
     run = profile(pipe, (0.64, 5.12, 80), ("dense", "naive"), repeats=1, out=tmp_path)

@@ -1,4 +1,4 @@
-"""focuslab.proof: a plan run beside the paper's choice, all sites and dense."""
+"""focuslab.measure.validation: a plan run beside the paper's choice, all sites and dense."""
 
 import json
 
@@ -7,11 +7,11 @@ import pytest
 
 from focuslab import generate
 from focuslab.errors import InputError
+from focuslab.measure.validation import SOUNDS, TIMED, distances, prove
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.proof import SOUNDS, TIMED, distances, prove
-from focuslab.records import ProfileRun, ProofRun
-from focuslab.store import RECORDS
+from focuslab.results import ProfileRun, ProofRun
+from focuslab.runs.directory import RECORDS
 from tests.plans import everywhere, plan_of
 from tests.quick import remember_dry_runs
 

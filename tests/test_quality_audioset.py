@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import ASTFeatureExtractor
 
-from focuslab.quality import kl_divergence, posteriors
-from focuslab.quality.audioset import CHECKPOINT, AudioSetTagger, load_audioset_tagger
+from focuslab.metrics import kl_divergence, posteriors
+from focuslab.metrics.audioset import CHECKPOINT, AudioSetTagger, load_audioset_tagger
 from tests.embedders import each_file_is_needed, save_ast
 from tests.loading import refusal
 

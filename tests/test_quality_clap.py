@@ -10,9 +10,9 @@ import torch
 from huggingface_hub import errors
 from transformers import BertConfig, ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor
 
+from focuslab.metrics import clap_score
+from focuslab.metrics.clap import CHECKPOINT, Clap, clap_of, load_clap
 from focuslab.models import specs
-from focuslab.quality import clap_score
-from focuslab.quality.clap import CHECKPOINT, Clap, clap_of, load_clap
 from tests.embedders import each_file_is_needed, save_clap
 from tests.loading import hub_answers, hub_cache, refusal
 

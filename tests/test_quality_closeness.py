@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.quality import clipping_share, log_mel_l1, rms_ratio, silence_share, spectral_centroid
+from focuslab.metrics import clipping_share, log_mel_l1, rms_ratio, silence_share, spectral_centroid
 
 RATE = 16_000
 

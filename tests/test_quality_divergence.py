@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.quality import kl_by_pair, kl_divergence, posteriors
+from focuslab.metrics import kl_by_pair, kl_divergence, posteriors
 
 seeds = st.integers(0, 2**32 - 1)
 conventions = st.sampled_from(["softmax", "sigmoid"])

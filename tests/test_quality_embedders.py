@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.quality.embedders import Embedder, cut, resample
+from focuslab.metrics.embedders import Embedder, cut, resample
 
 
 @given(st.integers(1, 400), st.integers(1, 60))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.analyzers.intervals import bootstrap_interval
 from focuslab.errors import InputError
-from focuslab.quality import Moments, frechet_by_group, frechet_distance
+from focuslab.metrics import Moments, frechet_by_group, frechet_distance
+from focuslab.stats.intervals import bootstrap_interval
 
 sizes = st.integers(2, 12)
 seeds = st.integers(0, 2**32 - 1)

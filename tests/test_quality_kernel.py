@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.analyzers.intervals import bootstrap_interval
 from focuslab.errors import InputError
-from focuslab.quality import kernel, kernel_by_row, kernel_distance, paired_kernel_by_row
+from focuslab.metrics import kernel, kernel_by_row, kernel_distance, paired_kernel_by_row
+from focuslab.stats.intervals import bootstrap_interval
 
 sizes = st.integers(2, 9)
 seeds = st.integers(0, 2**32 - 1)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.quality import clap_by_pair, clap_score
+from focuslab.metrics import clap_by_pair, clap_score
 
 
 def test_by_hand():

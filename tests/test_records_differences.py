@@ -1,6 +1,6 @@
 import pytest
 
-from focuslab.records import differences, first_few
+from focuslab.runs import differences, first_few
 
 DDIM = {"class": "DDIMScheduler", "beta_end": 0.02, "steps_offset": 1}
 MODEL = {

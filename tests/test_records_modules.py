@@ -1,17 +1,17 @@
-"""focuslab.records.modules: the modules of a profile in columns and, as in older runs, in rows."""
+"""focuslab.runs.modules: the modules of a profile in columns and, as in older runs, in rows."""
 
 import json
 
 import pytest
 
-from focuslab.analyzers.cost import profile_summary
+from focuslab.analysis.cost import profile_summary
 from focuslab.errors import InputError
-from focuslab.json_text import to_summary_bytes
-from focuslab.records import AttentionRun, ProfileRun
-from focuslab.records.modules import columns, module_rows, units_record, with_rows
-from focuslab.report.page.build import build
-from focuslab.report.page.sources import find
-from focuslab.store import to_json_bytes, to_lines
+from focuslab.io.json_text import to_summary_bytes
+from focuslab.report.html.build import build
+from focuslab.report.html.sources import find
+from focuslab.results import AttentionRun, ProfileRun
+from focuslab.runs.directory import to_json_bytes, to_lines
+from focuslab.runs.modules import columns, module_rows, units_record, with_rows
 from tests.choice_records import make_info
 from tests.test_analyzers_cost import RECORDS
 

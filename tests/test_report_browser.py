@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from focuslab.report.page.html import write_report
+from focuslab.report.html.write import write_report
 from tests import report_runs
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

@@ -5,11 +5,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from focuslab.errors import InputError
-from focuslab.report.choice_table import brief_group, choice_markdown, choice_table, length_rows, marks_of
-from focuslab.report.frontier import frontier_figure, plot_frontier, write_frontier
-from focuslab.report.layout import TIMES
-from focuslab.report.site_map import GAIN, LIFT, plot_site_map, site_map_figure, site_norm, write_site_map
-from focuslab.report.text import WIDTH
+from focuslab.report.figures.frontier import frontier_figure, plot_frontier, write_frontier
+from focuslab.report.figures.layout import TIMES
+from focuslab.report.figures.site_map import GAIN, LIFT, plot_site_map, site_map_figure, site_norm, write_site_map
+from focuslab.tables.choice import brief_group, choice_markdown, choice_table, length_rows, marks_of
+from focuslab.tables.text import WIDTH
 from tests.choice_records import BLOCKS, SITES, make_summary
 
 

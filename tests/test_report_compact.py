@@ -1,4 +1,4 @@
-"""focuslab.report.compact: figures that look the same in fewer bytes."""
+"""focuslab.report.figures.compact: figures that look the same in fewer bytes."""
 
 import base64
 import io
@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from focuslab.report.compact import smaller_png, smaller_svg
-from focuslab.report.style import save
+from focuslab.report.figures.compact import smaller_png, smaller_svg
+from focuslab.report.figures.style import save
 
 
 def picture(mode, alpha=None):

@@ -15,8 +15,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from focuslab.errors import InputError
-from focuslab.report import style as style_module
-from focuslab.report.figure1 import (
+from focuslab.report.figures import style as style_module
+from focuslab.report.figures.figure1 import (
     LENGTH_LABEL,
     SHARE_LABEL,
     SPEED_LABEL,
@@ -27,8 +27,8 @@ from focuslab.report.figure1 import (
     plot_time_against_length,
     write_figure1,
 )
-from focuslab.report.line_names import spread_out
-from focuslab.report.style import KIND_COLORS, method_look, save, style, text_color
+from focuslab.report.figures.line_names import spread_out
+from focuslab.report.figures.style import KIND_COLORS, method_look, save, style, text_color
 
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0, 160.0: 155.0}
 SPEED = {
@@ -463,7 +463,7 @@ def test_no_torch_and_no_pyplot_and_nothing_changed_by_importing():
     # Reading the backend's name would import pyplot, so it is left out.
     code = (
         "import sys, matplotlib; rc = matplotlib.rcParams; before = {k: rc[k] for k in rc if k != 'backend'};"
-        "import focuslab.report, focuslab.report.figure1, focuslab.report.style, focuslab.report.tables;"
+        "import focuslab.report.figures.figure1, focuslab.report.figures.style, focuslab.tables.profile;"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules;"
         "assert {k: rc[k] for k in before} == before"
     )
@@ -472,7 +472,7 @@ def test_no_torch_and_no_pyplot_and_nothing_changed_by_importing():
 
 def test_it_runs_from_json_alone(tmp_path):
     code = (
-        "import json, sys; from focuslab.report.figure1 import write_figure1;"
+        "import json, sys; from focuslab.report.figures.figure1 import write_figure1;"
         "write_figure1(json.load(open(sys.argv[1])), sys.argv[2]);"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )

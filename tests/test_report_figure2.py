@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from focuslab.analyzers.attention import attention_summary
-from focuslab.analyzers.maps import maps_of, pick
+from focuslab.analysis.attention import attention_summary
+from focuslab.analysis.maps import maps_of, pick
 from focuslab.errors import InputError
-from focuslab.report.attention import (
+from focuslab.report.figures.attention import (
     FIGURES,
     fraction_figure,
     lag_figure,
@@ -24,16 +24,16 @@ from focuslab.report.attention import (
     rows_figure,
     write_attention_figures,
 )
-from focuslab.report.attention_rows import at_length, attention_rows
-from focuslab.report.entropy import plot_entropy_against_length, plot_entropy_growth, plot_lift_against_length
-from focuslab.report.figure2 import MEL_LABEL, SHADE_LABEL, TIME_LABEL, figure2, map_norm, plot_crop, plot_query
-from focuslab.report.lag import plot_lag
-from focuslab.report.lift import plot_lift_by_block, plot_lift_by_step
-from focuslab.report.recall import plot_against_fraction
-from focuslab.report.rows import plot_rows
-from focuslab.report.style import block_look, intensity
-from focuslab.report.tables import attention_markdown, attention_table
-from focuslab.report.text import WIDTH
+from focuslab.report.figures.entropy import plot_entropy_against_length, plot_entropy_growth, plot_lift_against_length
+from focuslab.report.figures.figure2 import MEL_LABEL, SHADE_LABEL, TIME_LABEL, figure2, map_norm, plot_crop, plot_query
+from focuslab.report.figures.lag import plot_lag
+from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
+from focuslab.report.figures.recall import plot_against_fraction
+from focuslab.report.figures.rows import plot_rows
+from focuslab.report.figures.style import block_look, intensity
+from focuslab.tables.attention_rows import at_length, attention_rows
+from focuslab.tables.profile import attention_markdown, attention_table
+from focuslab.tables.text import WIDTH
 from tests.attention_records import BLOCKS, HEADS, make_arrays, make_info, make_records
 
 
@@ -406,7 +406,7 @@ def test_the_table_says_what_is_missing():
 def test_no_torch_no_pyplot_and_nothing_changed_by_importing():
     code = (
         "import sys, matplotlib; rc = matplotlib.rcParams; before = {k: rc[k] for k in rc if k != 'backend'};"
-        "import focuslab.report.attention;"
+        "import focuslab.report.figures.attention;"
         "assert not {'torch', 'matplotlib.pyplot', 'seaborn'} & set(sys.modules);"
         "assert {k: rc[k] for k in before} == before"
     )
@@ -420,8 +420,8 @@ def test_figures_are_drawn_from_files_alone(tmp_path, info, summary, arrays):
     (tmp_path / "run.json").write_text(json.dumps(info.to_json()))
     save_file(arrays, tmp_path / "arrays.safetensors")
     code = (
-        "import json, sys, pathlib; from safetensors.numpy import load_file; from focuslab.records import RunInfo;"
-        "from focuslab.report.attention import write_attention_figures; d = pathlib.Path(sys.argv[1]);"
+        "import json, sys, pathlib; from safetensors.numpy import load_file; from focuslab.runs import RunInfo;"
+        "from focuslab.report.figures.attention import write_attention_figures; d = pathlib.Path(sys.argv[1]);"
         "info = RunInfo.from_json(json.loads((d / 'run.json').read_text()), 'run.json');"
         "write_attention_figures(info, json.loads((d / 'summary.json').read_text()),"
         " load_file(d / 'arrays.safetensors'), d / 'figures');"

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from focuslab.errors import FocuslabError, InputError
-from focuslab.records import AttentionRun, EvaluationRun, Plan, ProfileRun, ProofRun
+from focuslab.methods import Plan
+from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ProofRun
 from tests import report_runs
 from tests.test_report_page import Reader
 

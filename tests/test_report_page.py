@@ -13,12 +13,12 @@ import pytest
 import soundfile
 
 from focuslab.errors import InputError
-from focuslab.report.page.html import MOST_BYTES, default_name, write_report
-from focuslab.report.page.profiles import merged, profile_group, told_of
-from focuslab.report.page.sources import find
-from focuslab.report.page.story import of_choice, of_evaluation
-from focuslab.report.text import NOTHING
-from focuslab.store import read_arrays, write_arrays
+from focuslab.report.html.profiles import merged, profile_group, told_of
+from focuslab.report.html.sources import find
+from focuslab.report.html.story import of_choice, of_evaluation
+from focuslab.report.html.write import MOST_BYTES, default_name, write_report
+from focuslab.runs.directory import read_arrays, write_arrays
+from focuslab.tables.text import NOTHING
 from tests import report_runs
 from tests.evaluation_records import VALUES, summary
 
@@ -430,7 +430,7 @@ def test_the_words_on_pieces_of_maps_are_of_the_pieces_that_were_kept(kinds, tmp
 
 
 def test_sounds_beyond_what_a_page_holds_are_a_gap(tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.report.page.sounds.MOST_SAMPLES", 5 * report_runs.RATE)
+    monkeypatch.setattr("focuslab.report.html.sounds.MOST_SAMPLES", 5 * report_runs.RATE)
     report_runs.write_sounds(tmp_path, ("rain", "a siren"))
     heard = write_report([tmp_path], tmp_path / "report.html")[1]
     clips = [

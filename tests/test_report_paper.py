@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from focuslab.report.paper import METRICS, differences, paper_value
+from focuslab.tables.paper import METRICS, differences, paper_value
 from tests.evaluation_records import PAPERS_METRICS, info, summary
 
 

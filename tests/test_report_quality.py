@@ -12,16 +12,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from focuslab.errors import InputError
-from focuslab.report.quality_figure import (
+from focuslab.report.figures.quality import (
     looks_of,
     plot_speed_against_quality,
     quality_figure,
     write_quality_figures,
 )
-from focuslab.report.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
-from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown, quality_table
-from focuslab.report.style import method_look
-from focuslab.report.text import WIDTH, Column, Table, in_latex, in_tex
+from focuslab.report.figures.style import method_look
+from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown, quality_table
+from focuslab.tables.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
+from focuslab.tables.text import WIDTH, Column, Table, in_latex, in_tex
 from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
 
@@ -156,7 +156,7 @@ def test_what_is_no_evaluation_is_refused(wrong, message):
 
 def test_tables_need_no_torch_and_no_matplotlib():
     code = (
-        "import sys, focuslab.report.quality_tables, focuslab.analyzers.quality_objective;"
+        "import sys, focuslab.tables.quality, focuslab.search.quality_objective;"
         "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

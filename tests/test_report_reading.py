@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.records import AttentionRun, ProfileRun
-from focuslab.records.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
-from focuslab.report.page import sources
-from focuslab.report.page.build import build
-from focuslab.report.page.drawing import Drawer
-from focuslab.report.page.folder import Folder, clean_text, parse_clean_json
-from focuslab.report.page.html import render, write_report
-from focuslab.report.page.sources import MOST_LENGTHS, find
+from focuslab.report.html import sources
+from focuslab.report.html.build import build
+from focuslab.report.html.drawing import Drawer
+from focuslab.report.html.folder import Folder, clean_text, parse_clean_json
+from focuslab.report.html.sources import MOST_LENGTHS, find
+from focuslab.report.html.write import render, write_report
+from focuslab.results import AttentionRun, ProfileRun
+from focuslab.runs.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
 from tests import report_runs
 
 SECRET = "what only the owner may read"

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.report.tables import checked_rows, methods_of, missing_rows, profile_markdown, profile_table
-from focuslab.report.text import WIDTH
+from focuslab.tables.profile import checked_rows, methods_of, missing_rows, profile_markdown, profile_table
+from focuslab.tables.text import WIDTH
 
 KINDS = ("self_attention", "cross_attention", "feed_forward", "resnet", "other")
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0}
@@ -300,6 +300,6 @@ def test_the_summary_is_left_as_it_was(summary, write):
 
 
 def test_tables_need_the_standard_library_only():
-    code = "import sys, focuslab.report.tables; print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
+    code = "import sys, focuslab.tables.profile; print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

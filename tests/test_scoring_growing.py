@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from focuslab import EvaluationRun
-from focuslab.audio import encode_wav
-from focuslab.captions import Caption
 from focuslab.errors import InputError
-from focuslab.report.page.html import write_report
-from focuslab.scoring.launch import Share
-from focuslab.scoring.shared import SharedDirectory
+from focuslab.io.audio import encode_wav
+from focuslab.io.captions import Caption
+from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.shared import SharedDirectory
+from focuslab.report.html.write import write_report
 from tests.evaluation_jobs import METHODS, RATE, job, numbers, run, run_until
 
 SMALL = {"captions": 4, "seconds": (0.2,), "seeds": (0,)}

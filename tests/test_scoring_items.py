@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from focuslab.captions import Caption
 from focuslab.errors import InputError
-from focuslab.scoring.items import Work, noise_seeds
-from focuslab.scoring.launch import Share
-from focuslab.scoring.metrics import GROUPS, METRICS, parse_metrics
+from focuslab.io.captions import Caption
+from focuslab.measure.evaluation.items import Work, noise_seeds
+from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.metrics import GROUPS, METRICS, parse_metrics
 
 WORKS = st.builds(
     Work,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from focuslab.audio import encode_wav
-from focuslab.captions import Caption
-from focuslab.scoring import reference as module
-from focuslab.scoring.reference import find_reference
+from focuslab.io.audio import encode_wav
+from focuslab.io.captions import Caption
+from focuslab.measure.evaluation import reference as module
+from focuslab.measure.evaluation.reference import find_reference
 from tests.loading import refusal
 
 RATE = 16_000

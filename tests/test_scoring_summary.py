@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from focuslab.analyzers.intervals import bootstrap_interval
-from focuslab.analyzers.quality_objective import best_in_quality
-from focuslab.audio import encode_wav
-from focuslab.captions import Caption
-from focuslab.quality import (
+from focuslab.io.audio import encode_wav
+from focuslab.io.captions import Caption
+from focuslab.measure.evaluation.items import noise_seeds
+from focuslab.metrics import (
     clap_by_pair,
     frechet_distance,
     kernel_distance,
@@ -18,8 +17,9 @@ from focuslab.quality import (
     posteriors,
     rms_ratio,
 )
-from focuslab.report.quality_tables import quality_csv, quality_table
-from focuslab.scoring.items import noise_seeds
+from focuslab.search.quality_objective import best_in_quality
+from focuslab.stats.intervals import bootstrap_interval
+from focuslab.tables.quality import quality_csv, quality_table
 from tests.evaluation_jobs import CLAP, METHODS, RATE, TAGGER, NoiseSounds, job, numbers, run
 
 
@@ -198,8 +198,8 @@ def test_recordings_are_what_it_is_compared_with(reference, tmp_path):
     assert sparse["frechet"]["minus_dense"]["value"] == pytest.approx(
         sparse["frechet"]["value"] - metrics["frechet"]["value"]
     )
-    from focuslab.audio import read_audio
-    from focuslab.quality.embedders import resample
+    from focuslab.io.audio import read_audio
+    from focuslab.metrics.embedders import resample
 
     files = [reference / f"{name}.wav" for name in ("Yid1", "id0", "id2", "id3", "id4")]
     recordings = [resample(read_audio(file)[0][None], read_audio(file)[1], RATE)[0] for file in files]

@@ -13,11 +13,11 @@ import pytest
 
 from focuslab import EvaluationRun
 from focuslab.errors import FocuslabError, InputError
-from focuslab.scoring.items import noise_seeds
-from focuslab.scoring.launch import Share
-from focuslab.scoring.shards import ITEMS, ShardReader, ShardWriter
-from focuslab.scoring.shared import SharedDirectory
-from focuslab.scoring.worker import Worker
+from focuslab.measure.evaluation.items import noise_seeds
+from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.shards import ITEMS, ShardReader, ShardWriter
+from focuslab.measure.evaluation.shared import SharedDirectory
+from focuslab.measure.evaluation.worker import Worker
 from tests.evaluation_jobs import NoiseSounds, job, numbers, run, run_until
 
 
@@ -262,7 +262,7 @@ def test_what_a_process_holds_does_not_grow_with_the_items(tmp_path):
 
 
 def test_progress_counts_the_items_of_all_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.scoring.worker._REPORT_SECONDS", 0)
+    monkeypatch.setattr("focuslab.measure.evaluation.worker._REPORT_SECONDS", 0)
     run(job(), tmp_path, Share(0, 2))
     seen = []
     run(job(), tmp_path, Share(1, 2), progress=lambda *report: seen.append(report))
@@ -276,7 +276,7 @@ def test_progress_counts_the_items_of_all_processes(tmp_path, monkeypatch):
 
 
 def test_kept_audio_is_what_was_scored(tmp_path):
-    from focuslab.audio import read_audio
+    from focuslab.io.audio import read_audio
 
     found, _ = run(job(2, seconds=(0.2,), keep_audio=True), tmp_path, broken={(1, 0.2, "tome"): "nan"})
     kept = {r["audio"] for r in found.records}

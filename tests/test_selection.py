@@ -1,4 +1,4 @@
-"""focuslab.selection and .plan_files: records in, a plan out."""
+"""focuslab.search.select and .plan_files: records in, a plan out."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.plan_files import check_plan_path, choose_from_records
-from focuslab.records import Plan
-from focuslab.selection import CLOSER, MARGIN, select
+from focuslab.methods import Plan
+from focuslab.search.plan_files import check_plan_path, choose_from_records
+from focuslab.search.select import CLOSER, MARGIN, select
 from tests.choice_records import (
     ALL_SITES,
     BLOCKS,

@@ -1,16 +1,16 @@
-"""focuslab.sensitivity: a pass over groups and candidates, and a run that goes on at any error."""
+"""focuslab.measure.sensitivity: a pass over groups and candidates, and a run that goes on at any error."""
 
 import json
 
 import pytest
 
 from focuslab.errors import FocuslabError, InputError
-from focuslab.instrument.probe import Probe
+from focuslab.hooks.output_error import Probe
+from focuslab.measure.sensitivity import measure_sensitivity, method_at
 from focuslab.models.identity import unet_layout
-from focuslab.records import SensitivityRun
-from focuslab.sensitivity import measure_sensitivity, method_at
-from focuslab.store import RECORDS
-from focuslab.trials import Group, joint_choices
+from focuslab.results import SensitivityRun
+from focuslab.runs.directory import RECORDS
+from focuslab.search.experiments import Group, joint_choices
 from tests.quick import remember_dry_runs
 from tests.schedulers import with_scheduler
 
@@ -29,8 +29,10 @@ def few_trials():
         names = dict.fromkeys(name for name, _ in GROUPS)
         return [Group(name, tuple(site for site, b in blocks.items() if b == name), labels) for name in names]
 
-    patch.setattr("focuslab.sensitivity.groups_of", groups_of)
-    patch.setattr("focuslab.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts)
+    patch.setattr("focuslab.measure.sensitivity.groups_of", groups_of)
+    patch.setattr(
+        "focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts
+    )
     remember_dry_runs(patch)
     yield
     patch.undo()
@@ -80,8 +82,8 @@ def test_it_is_loaded_from_its_directory_with_means_and_their_cost(run):
 
 def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
     with_scheduler(pipe, "HeunDiscreteScheduler", monkeypatch)
-    monkeypatch.setattr("focuslab.sensitivity.joint_choices", lambda groups, more: [])
-    monkeypatch.setattr("focuslab.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[0, 1, 3]])
+    monkeypatch.setattr("focuslab.measure.sensitivity.joint_choices", lambda groups, more: [])
+    monkeypatch.setattr("focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[0, 1, 3]])
     run = measure_sensitivity(pipe, "rain", (0.64,), steps=4)
     timesteps = pipe.scheduler.timesteps.tolist()
     found = sorted({(r["step"], r["timestep"]) for r in of_kind(run, "sensitivity")})
@@ -107,7 +109,7 @@ def test_stopped_at_any_error_it_goes_on_with_the_next_and_comes_to_the_same(
     assert stopped.count(b"\n") == after + 1
     assert SensitivityRun.load(tmp_path).info.ended is None
     monkeypatch.setattr(Probe, "error", error)
-    monkeypatch.setattr("focuslab.sensitivity.latents_at", no_more_than_one(monkeypatch))
+    monkeypatch.setattr("focuslab.measure.sensitivity.latents_at", no_more_than_one(monkeypatch))
     shares = []
     finished = measure_sensitivity(
         session_pipe,
@@ -124,7 +126,7 @@ def test_stopped_at_any_error_it_goes_on_with_the_next_and_comes_to_the_same(
 
 def no_more_than_one(monkeypatch):
     """Latents of the first prompt are on disk: only the second one's may be made."""
-    from focuslab.instrument.latents import latents_at
+    from focuslab.hooks.latents import latents_at
 
     calls = []
 
@@ -182,14 +184,14 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
 
 
 def test_a_length_that_does_not_fit_is_refused(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the sensitivity pass at 0.64 s needs"):
         measure_sensitivity(pipe, "rain", **GIVEN, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_length_that_does_not_fit_is_skipped(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.instrument.memory.available_bytes", lambda device: 100_000_000)
+    monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 100_000_000)
     for _ in range(2):
         run = measure_sensitivity(pipe, "rain", **{**GIVEN, "seconds": (0.64, 640)}, out=tmp_path)
     (skipped,) = run.summary["skipped"]

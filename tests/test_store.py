@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import FocuslabError, InputError
-from focuslab.files import PARTIAL
-from focuslab.records import RunInfo
-from focuslab.store import (
+from focuslab.io.files import PARTIAL
+from focuslab.runs import RunInfo
+from focuslab.runs.directory import (
     RECORDS,
     RUN,
     SUMMARY,
@@ -187,7 +187,7 @@ def test_killed_at_any_moment_every_finished_record_is_there(tmp_path):
         import sys
         sys.path.insert(0, {os.getcwd()!r})
         from tests.test_store import INFO
-        from focuslab.store import RunDirectory
+        from focuslab.runs.directory import RunDirectory
         run = RunDirectory({str(tmp_path / "run")!r}, INFO)
         n = len(run.records)
         while True:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from focuslab.quality.mel import log_mel
+from focuslab.metrics.mel import log_mel
 from tests.tiny_scripts import importable
 
 

@@ -1,11 +1,12 @@
-"""focuslab.candidates and focuslab.trials: what is tried, where, together, and at which steps."""
+"""focuslab.search.candidates and focuslab.search.experiments: what is tried, where, together, and at which steps."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from focuslab.analyzers.labels import split_label, without_sites
-from focuslab.candidates import (
+from focuslab.methods import LiteFocus, parse_method
+from focuslab.runs.method_spec import split_label, without_sites
+from focuslab.search.candidates import (
     LARGE,
     PAPER,
     SMALL,
@@ -16,8 +17,7 @@ from focuslab.candidates import (
     with_same_flops,
     with_same_timings,
 )
-from focuslab.methods import LiteFocus, parse_method
-from focuslab.trials import choice_key, groups_of, joint_choices, middles, recorded_steps
+from focuslab.search.experiments import choice_key, groups_of, joint_choices, middles, recorded_steps
 from tests.choice_records import make_profile
 
 BLOCKS = {"a.0": "a", "a.1": "a", "b.0": "b", "c.0": "c"}

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from focuslab.records import RunInfo
-from focuslab.report.provenance import provenance
-from focuslab.report.text import NOTHING, Column, Table, in_markdown, promises, times
+from focuslab.report.figures.provenance import provenance
+from focuslab.runs import RunInfo
+from focuslab.tables.text import NOTHING, Column, Table, in_markdown, promises, times
 
 Record = Mapping[str, Any]
 

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 import focuslab
-from focuslab.analyzers.trace import device_activity, read_trace
-from focuslab.instrument.denoising import first_steps, timed_call
-from focuslab.instrument.timers import Clock, clock_for
-from focuslab.instrument.trace import write_trace
+from focuslab.analysis.trace import device_activity, read_trace
+from focuslab.hooks.denoise import first_steps, timed_call
+from focuslab.hooks.timers import Clock, clock_for
+from focuslab.hooks.trace import write_trace
 from focuslab.methods import parse_methods
 from focuslab.models.conditioning import encode_prompt, guided_inputs, unet_inputs
 from focuslab.models.placement import device_of

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from focuslab.audio import encode_wav
-from focuslab.quality.embedders import Embedder
-from focuslab.quality.mel import SAMPLE_RATE, log_mel
-from focuslab.store import write_atomically
+from focuslab.io.audio import encode_wav
+from focuslab.metrics.embedders import Embedder
+from focuslab.metrics.mel import SAMPLE_RATE, log_mel
+from focuslab.runs.directory import write_atomically
 
 TINY = Path(__file__).parents[1] / "tiny_model"
 sys.path.insert(0, str(TINY))

@@ -9,18 +9,18 @@ import click
 import held_out
 
 import focuslab
-from focuslab.captions import read_captions
 from focuslab.cli.options import Numbers
 from focuslab.cli.progress import Reporter
+from focuslab.io.captions import read_captions
+from focuslab.measure.evaluation.items import sitting_of
 from focuslab.methods import parse_methods
-from focuslab.records import EvaluationRun
-from focuslab.report.provenance import provenance
-from focuslab.report.quality_figure import write_quality_figures
-from focuslab.report.quality_rows import merge_evaluations
-from focuslab.report.quality_tables import quality_csv, quality_latex, quality_markdown
-from focuslab.report.quality_words import findings
-from focuslab.scoring.items import sitting_of
-from focuslab.store import write_atomically
+from focuslab.report.figures.provenance import provenance
+from focuslab.report.figures.quality import write_quality_figures
+from focuslab.results import EvaluationRun
+from focuslab.runs.directory import write_atomically
+from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown
+from focuslab.tables.quality_rows import merge_evaluations
+from focuslab.tables.quality_words import findings
 
 BUNDLED = "tiny"
 EVALUATION = "sound"

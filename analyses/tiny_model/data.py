@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focuslab.quality.mel import HOP, log_mel
+from focuslab.metrics.mel import HOP, log_mel
 
 
 class Clips:

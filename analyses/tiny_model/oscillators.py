@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan
 
-from focuslab.analyzers.spectrogram import FLOOR, HOP, mel_filters
-from focuslab.quality.mel import SAMPLE_RATE
+from focuslab.metrics.mel import SAMPLE_RATE
+from focuslab.metrics.spectrogram import FLOOR, HOP, mel_filters
 
 FRAME_RATE = SAMPLE_RATE // HOP
 RATES = (1, 5, 4, 8)

@@ -7,7 +7,7 @@ from torch import Tensor
 import components
 import oscillators
 from data import Clips
-from focuslab.quality.mel import HOP, log_mel
+from focuslab.metrics.mel import HOP, log_mel
 from training import Training
 
 BATCH = 8

@@ -3,12 +3,12 @@
 Shapes are `[B, H, N, D]`: batch, heads, tokens, head width.
 """
 
-from focuslab.attention.focus import litefocus_attention
+from focuslab.attention.kernels import attention_with_lse, naive_attention
 from focuslab.attention.keys import CrossKeys, draw_cross_keys
+from focuslab.attention.litefocus import litefocus_attention
 from focuslab.attention.mass import attention_entropy, focus_recall, mass_by_label, same_frequency_mass
-from focuslab.attention.merge import match_tokens
-from focuslab.attention.pooled import pooled_attention
-from focuslab.attention.sdpa import attention_with_lse, naive_attention
+from focuslab.attention.pooling import pooled_attention
+from focuslab.attention.token_merging import match_tokens
 
 __all__ = [
     "CrossKeys",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 SAMPLINGS = ("stratified", "uniform")
 

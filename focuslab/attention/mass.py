@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from focuslab.attention.grid import Grid
+from focuslab.attention.kernels import attention_with_lse, check_qkv, lse_kernel
 from focuslab.attention.keys import CrossKeys
 from focuslab.attention.rows import drawn_attention, own_row_attention, partition, select
-from focuslab.attention.sdpa import attention_with_lse, check_qkv, lse_kernel
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 ONE_HOT_WIDTH = 128
 """Columns of one-hot values in one call: queries and keys are padded with zeros to this width."""

@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from focuslab.attention.kernels import attention_with_lse
 from focuslab.attention.keys import CrossKeys, keys_of_other_rows
-from focuslab.attention.sdpa import attention_with_lse
 
 
 def as_rows(x: Tensor, mel_rows: int) -> Tensor:

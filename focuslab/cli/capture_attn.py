@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from focuslab.analyzers.verdict import counted
-from focuslab.captions import read_prompts
 from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
+from focuslab.io.captions import read_prompts
+from focuslab.tables.verdict import counted
 
 
 @click.command("capture-attn", short_help="Record where attention goes.")
@@ -77,11 +77,11 @@ def command(
     is one of the finest grid among the sites, and kept at those that have it. A run that was stopped goes on when the
     same command is given again.
     """
-    from focuslab.capture import capture_attention
+    from focuslab.measure.capture import capture_attention
+    from focuslab.measure.profile import PROMPT
     from focuslab.models.specs import load
-    from focuslab.profiling import PROMPT
-    from focuslab.report.attention import write_attention_figures
-    from focuslab.report.style import check_maps_can_be_drawn
+    from focuslab.report.figures.attention import write_attention_figures
+    from focuslab.report.figures.style import check_maps_can_be_drawn
 
     check_maps_can_be_drawn()
     prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]

@@ -26,10 +26,10 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
     settings = {"seconds": seconds, "steps": steps, "listening_steps": listening_steps, "seed": seed}
     if out is None:
         out = default_directory("demo", model, [settings, device, dtype])
-    from focuslab.demonstration import Demonstration
-    from focuslab.files import DirectoryLock
+    from focuslab.io.files import DirectoryLock
     from focuslab.models.specs import load
-    from focuslab.report.style import check_maps_can_be_drawn
+    from focuslab.report.figures.style import check_maps_can_be_drawn
+    from focuslab.workflows.demo import Demonstration
 
     check_maps_can_be_drawn()
     pipe = load(model, device, dtype, offline=offline)

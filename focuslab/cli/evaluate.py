@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from focuslab.captions import read_captions
 from focuslab.cli.options import Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
+from focuslab.io.captions import read_captions
 
 
 @click.command("evaluate", short_help="Score the sound of methods over many captions.")
@@ -68,13 +68,13 @@ def command(
     was stopped goes on when the same command is given again, by however many. With the same --out and more captions at
     the end of the list, more lengths or more seeds, only what is new is made.
     """
-    from focuslab.evaluation import evaluate
+    from focuslab.measure.evaluation.cost import estimate
+    from focuslab.measure.evaluation.evaluate import evaluate
+    from focuslab.measure.evaluation.job import prepare
+    from focuslab.measure.evaluation.launch import Share
+    from focuslab.measure.evaluation.metrics import parse_metrics
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
-    from focuslab.scoring.cost import estimate
-    from focuslab.scoring.job import prepare
-    from focuslab.scoring.launch import Share
-    from focuslab.scoring.metrics import parse_metrics
 
     share = Share.of_launcher()
     captions = read_captions(file)[:limit]

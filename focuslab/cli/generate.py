@@ -23,7 +23,7 @@ from focuslab.cli.progress import Reporter
 def command(model, device, dtype, seed, offline, quiet, prompt, seconds, method, plan, steps, out, force):
     """Make one sound. The same options give the same samples; all settings are written beside the file as .json."""
     from focuslab.errors import InputError
-    from focuslab.generation import check_free, generate
+    from focuslab.measure.generate import check_free, generate
     from focuslab.methods import parse_method
     from focuslab.models.lengths import check_seconds
     from focuslab.models.specs import load

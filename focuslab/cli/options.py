@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
+from focuslab.checks import printable
 from focuslab.errors import FocuslabError, one_line
-from focuslab.fields import printable
 
 
 class Numbers(click.ParamType):

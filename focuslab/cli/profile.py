@@ -35,10 +35,10 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     """
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    from focuslab.measure.profile import PROMPT, profile
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
-    from focuslab.profiling import PROMPT, profile
-    from focuslab.report.figure1 import write_figure1
+    from focuslab.report.figures.figure1 import write_figure1
 
     parsed = parse_methods(methods)
     prompt = PROMPT if prompt is None else prompt

@@ -22,7 +22,7 @@ def going_on_from(place: Path) -> Iterator[None]:
 
 
 class Reporter:
-    """A `focuslab.records.Progress` to use in a `with`; silent if quiet."""
+    """A `focuslab.runs.Progress` to use in a `with`; silent if quiet."""
 
     def __init__(self, quiet: bool):
         self._quiet = quiet

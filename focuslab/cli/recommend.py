@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from focuslab.analyzers.verdict import counted
-from focuslab.captions import read_prompts
 from focuslab.cli.options import Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.errors import InputError
+from focuslab.io.captions import read_prompts
+from focuslab.tables.verdict import counted
 
 RUN_DIRECTORY = click.Path(path_type=Path)
 
@@ -94,8 +94,8 @@ def command(
     budget too. The records are kept in records/ beside the plan, for other budgets. What was stopped goes on when the
     same command is given again.
     """
-    from focuslab.records import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
-    from focuslab.report.style import check_maps_can_be_drawn
+    from focuslab.report.figures.style import check_maps_can_be_drawn
+    from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 
     check_maps_can_be_drawn()
     kinds = {
@@ -111,7 +111,7 @@ def command(
         out = default_directory("recommend", model, settings) / f"{_name(max_error, min_speedup, objective)}.json"
     budget = {"max_error": max_error, "min_speedup": min_speedup}
     if no_proof and profile and sensitivity and not evaluation:
-        from focuslab.plan_files import choose_from_records
+        from focuslab.search.plan_files import choose_from_records
 
         del runs["evaluation"]
         path, selection = choose_from_records(**runs, seconds=seconds, **budget, out=out, force=force)
@@ -119,7 +119,7 @@ def command(
         return
 
     from focuslab.models.specs import load
-    from focuslab.recommendation import recommend
+    from focuslab.workflows.recommend import recommend
 
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
@@ -160,16 +160,16 @@ def split_prompts(given: tuple[str, ...], file: Path | None) -> dict[str, list[s
 
 def show(path: Path, selection, plan, proof) -> None:
     """Draw the figures, print the tables, and say what records lack."""
-    from focuslab.plan_files import plan_directory
-    from focuslab.records import RunInfo
-    from focuslab.report.choice_table import choice_table
-    from focuslab.report.frontier import write_frontier
-    from focuslab.report.plan_table import plan_tables
-    from focuslab.report.proof_table import measured_of, proof_table
-    from focuslab.report.quality_choice import quality_choice
-    from focuslab.report.site_map import write_site_map
-    from focuslab.report.text import in_terminal
-    from focuslab.store import RUN, read_json
+    from focuslab.report.figures.frontier import write_frontier
+    from focuslab.report.figures.site_map import write_site_map
+    from focuslab.runs import RunInfo
+    from focuslab.runs.directory import RUN, read_json
+    from focuslab.search.plan_files import plan_directory
+    from focuslab.tables.choice import choice_table
+    from focuslab.tables.plan import plan_tables
+    from focuslab.tables.quality_choice import quality_choice
+    from focuslab.tables.text import in_terminal
+    from focuslab.tables.validation import measured_of, proof_table
 
     directory = plan_directory(path)
     made = how_it_was_made(RunInfo.from_json(read_json(directory / RUN), str(directory / RUN)))

@@ -20,7 +20,7 @@ def command(paths, out, quiet):
     in itself: it opens from disk and asks no other for anything. Nothing but --out is written, and what is damaged in a
     run is left out and named.
     """
-    from focuslab.report.page.html import default_name, write_report
+    from focuslab.report.html.write import default_name, write_report
 
     written, page = write_report(paths, out or default_name(paths))
     if not quiet:

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from focuslab.arguments import several, text, whole
+from focuslab.attention.grid import Grid
 from focuslab.attention.keys import to_device
+from focuslab.checks import several, text, whole
 from focuslab.errors import InputError
-from focuslab.grid import Grid
-from focuslab.instrument.attach import Handle, attach
-from focuslab.instrument.processors import SiteCall, attend
+from focuslab.hooks.attach import Handle, attach
+from focuslab.hooks.processors import SiteCall, attend
 from focuslab.models.sites import find_sites, select_sites
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from focuslab.arguments import number, switch
-from focuslab.attention.focus import OVERLAPS, litefocus_attention
+from focuslab.attention.grid import Grid
 from focuslab.attention.keys import (
     SAMPLINGS,
     CrossKeys,
@@ -16,11 +15,12 @@ from focuslab.attention.keys import (
     draw_cross_keys,
     keys_of_other_rows,
 )
+from focuslab.attention.litefocus import OVERLAPS, litefocus_attention
+from focuslab.checks import number, switch
 from focuslab.errors import InputError
-from focuslab.grid import Grid
-from focuslab.instrument.processors import SiteCall
+from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method, check_choice, check_seed
-from focuslab.methods.length_scale import length_scale
+from focuslab.methods.log_n_scaling import length_scale
 
 
 @dataclass(frozen=True)

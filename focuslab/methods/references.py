@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from focuslab.attention.sdpa import naive_attention
-from focuslab.grid import Grid
-from focuslab.instrument.attach import Handle
-from focuslab.instrument.processors import SiteCall
+from focuslab.attention.grid import Grid
+from focuslab.attention.kernels import naive_attention
+from focuslab.hooks.attach import Handle
+from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method
 
 

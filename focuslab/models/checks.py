@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from focuslab.checks import shown
 from focuslab.errors import InputError
-from focuslab.fields import shown
-from focuslab.files import MOST_BYTES, open_regular, read_bytes
-from focuslab.json_text import Room, parse_json
+from focuslab.io.files import MOST_BYTES, open_regular, read_bytes
+from focuslab.io.json_text import Room, parse_json
 
 WEIGHTS = (".safetensors", ".bin")
 """How the names of files of weights end; all other files of a model are small."""

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from focuslab.checks import shown
 from focuslab.errors import InputError
-from focuslab.fields import shown
 from focuslab.models.checks import WEIGHTS, check_configuration, check_folder, first_line, read_json
 
 if TYPE_CHECKING:

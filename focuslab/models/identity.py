@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from focuslab.attention.sdpa import lse_kernel_name
-from focuslab.environment import arithmetic, machine, versions
+from focuslab.attention.kernels import lse_kernel_name
 from focuslab.errors import InputError
 from focuslab.models.components import adapters_of, dtypes_of, scheduler_facts, settings_digest, special_processors
 from focuslab.models.fingerprint import fingerprint
@@ -15,7 +14,8 @@ from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
-from focuslab.records import RunInfo
+from focuslab.runs import RunInfo
+from focuslab.runs.environment import arithmetic, machine, versions
 
 
 def model_name(pipe) -> str:

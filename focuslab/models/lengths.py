@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from focuslab.arguments import number, several
+from focuslab.checks import number, several
 from focuslab.errors import InputError
 
 LONGEST = 1e9

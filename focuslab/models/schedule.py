@@ -7,9 +7,10 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from focuslab.analyzers.cost import PROJECTED_STEPS
 from focuslab.errors import InputError
 
+PROJECTED_STEPS = 200
+"""Steps of the whole generation that is projected: AudioLDM2's own default, and the paper's."""
 RUNGE_KUTTA_CALLS = 4
 """UNet calls of a Runge-Kutta step, with which diffusers' PNDM begins."""
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from focuslab.arguments import several, text
+from focuslab.attention.grid import Grid
+from focuslab.checks import several, text
 from focuslab.errors import InputError
-from focuslab.grid import Grid
 
 PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
 """Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from focuslab.checks import check_text
 from focuslab.errors import InputError
-from focuslab.fields import check_text
 from focuslab.models.recipes import RECIPES, STAND_IN
 
 if TYPE_CHECKING:

@@ -1,0 +1,121 @@
+"""Checks of arguments and of the fields of files; each error names what was given and what was expected.
+
+Arguments may be numpy's numbers, and one value may stand in place of several.
+"""
+
+import math
+import numbers
+import os
+import reprlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from focuslab.errors import InputError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxother = 4, 60
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 30
+
+
+def check_fields(content: Any, where: str, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """`content` if it is an object with all the `required` fields and none but those and the `optional` ones."""
+    if not isinstance(content, dict):
+        raise InputError(f"{where} must be an object, not {shown(content)}")
+    for name in required:
+        if name not in content:
+            raise InputError(f"{where} lacks the field {name!r}")
+    for name in content:
+        if name not in required and name not in optional:
+            raise InputError(f"{where} can have no field {shown(name)}, only {', '.join((*required, *optional))}")
+    return content
+
+
+def check_text(where: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InputError(f"{where} must be text, not {shown(value)}")
+    if printable(value) != value:
+        raise InputError(f"{where} must be text that UTF-8 can hold, not {shown(value)}")
+
+
+def printable(text: str) -> str:
+    """The text with half surrogate pairs, which no file or terminal takes, written out as `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def check_whole(where: str, value: Any, least: int) -> None:
+    # Above 2**53 it could not be reckoned with in floating point.
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**53:
+        raise InputError(f"{where} must be a whole number of at least {least}, not {shown(value)}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number that floating point holds."""
+    # Not math.isfinite: it fails for whole numbers beyond those of floating point.
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+
+
+def shown(value: Any) -> str:
+    """A value in one short line, however large it is."""
+    text = repr(value[:60]) if isinstance(value, str) else _SHORT.repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def several(value: Any) -> tuple:
+    """The values of an iterable, or the one value that is given in its place. Text and paths are one value."""
+    is_one = isinstance(value, (str, bytes, os.PathLike)) or not isinstance(value, Iterable) or _is_scalar(value)
+    return (value,) if is_one else tuple(value)
+
+
+def plain(value: Any) -> Any:
+    """The value with Python's own numbers in place of numpy's, in objects and lists too; arrays become lists."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(plain, value))
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def number(what: str, value: Any, expected: str = "a number", low: float = -math.inf, high: float = math.inf):
+    """The value as Python's int or float.
+
+    Raises `InputError` for NaN, a bool, what is no number, and a number that is not from `low` to `high`; it says that
+    `what` must be `expected`.
+    """
+    found = value.item() if _is_scalar(value) else value
+    if isinstance(found, bool) or not isinstance(found, numbers.Real):
+        found = math.nan
+    elif not isinstance(found, (int, float)):
+        found = int(found) if isinstance(found, numbers.Integral) else float(found)
+    if not low <= found <= high:
+        raise InputError(f"{what} must be {expected}, not {shown(value)}")
+    return found
+
+
+def whole(what: str, value: Any, expected: str = "a whole number", low: float = -math.inf, high: float = math.inf):
+    """The value as Python's int. Raises `InputError` as `number` does, and for a float."""
+    found = number(what, value, expected, low, high)
+    if not isinstance(found, int):
+        raise InputError(f"{what} must be {expected}, not {shown(value)}")
+    return found
+
+
+def switch(what: str, value: Any) -> bool:
+    """The value as Python's bool. Raises `InputError` for anything but a bool, Python's or numpy's."""
+    found = value.item() if _is_scalar(value) else value
+    if not isinstance(found, bool):
+        raise InputError(f"{what} must be True or False, not {shown(value)}")
+    return found
+
+
+def text(what: str, value: Any) -> str:
+    """The value as text. Raises `InputError` for what is no text, text of white space, and half surrogate pairs."""
+    check_text(what, value)
+    if not value.strip():
+        raise InputError(f"{what} must be text, not {shown(value)}")
+    return str(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether it is one of numpy's numbers, or an array or tensor of one number and no dimension."""
+    return getattr(value, "ndim", None) == 0 and hasattr(value, "item")

@@ -1,0 +1,150 @@
+"""The pipeline's own denoising loop with a clock around every UNet call."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from focuslab.hooks.timers import Clock
+from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.schedule import current_schedule, schedule_to_begin
+
+
+def denoise(
+    pipe,
+    conditioning: dict[str, Tensor],
+    seconds: float,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    after_step: Callable[[int], None] | None = None,
+) -> list[float]:
+    """Seconds of each denoising step of one generation that stops before the VAE.
+
+    A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
+    guided batch of two, the guidance and the scheduler. The device is waited for once, at the end. after_step: called
+    with the number of each step when its time has been taken; what it does is not in the time of any step.
+    """
+    return timed_call(pipe, conditioning, seconds, steps, seed, clock, "latent", after_step)[1]
+
+
+def first_steps(
+    pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, clock: Clock
+) -> list[float]:
+    """Seconds of `steps` denoising steps at the beginning of a long generation, which ends after them.
+
+    Each is as many UNet calls in a row as a step in the middle of the generation makes. So a timing needs no schedule
+    of few steps, which differs from the beginning of a long one or does not exist, and neither a long first step nor a
+    short last one is among the steps.
+    """
+    schedule = schedule_to_begin(pipe, steps)
+    timer = _CallTimer(pipe, clock, stop_after=steps * schedule.order)
+    try:
+        timer.run(conditioning, seconds, schedule.steps, seed, "latent")
+    except _Enough:
+        # The pipeline itself does this at its end.
+        pipe.maybe_free_model_hooks()
+    call_seconds = iter(timer.call_seconds())
+    return [sum(islice(call_seconds, schedule.order)) for _ in range(steps)]
+
+
+def timed_call(
+    pipe,
+    conditioning: dict[str, Tensor],
+    seconds: float,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    output_type: str = "np",
+    after_step: Callable[[int], None] | None = None,
+) -> tuple[Any, list[float]]:
+    """What the pipeline gives, and the seconds of each denoising step as in `denoise`.
+
+    output_type: the pipeline's own, "np" for float32 samples `[1, n]` and "latent" for a call that stops before the
+    VAE. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    """
+    timer = _CallTimer(pipe, clock, after_step)
+    output = timer.run(conditioning, seconds, steps, seed, output_type)
+    call_seconds = iter(timer.call_seconds())
+    return output, [sum(islice(call_seconds, calls)) for calls in current_schedule(pipe.scheduler).calls]
+
+
+class _Enough(Exception):
+    """Ends a generation whose beginning is all that is wanted."""
+
+
+class _CallTimer:
+    """Times the UNet calls of one generation; the pipeline's callback does not see all of them."""
+
+    def __init__(
+        self, pipe, clock: Clock, after_step: Callable[[int], None] | None = None, stop_after: int | None = None
+    ):
+        self._pipe = pipe
+        self._clock = clock
+        self._after_step = after_step
+        self._stop_after = stop_after
+        self._marks: list[tuple[Any, Any]] = []
+        self._started: list[Any] = []
+
+    def run(self, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, output_type: str) -> Any:
+        hook = self._pipe.unet.register_forward_pre_hook(self._on_unet, prepend=True)
+        try:
+            with _no_progress_bar(self._pipe):
+                return self._pipe(
+                    **conditioning,
+                    audio_length_in_s=seconds,
+                    num_inference_steps=steps,
+                    guidance_scale=GUIDANCE_SCALE,
+                    generator=torch.Generator().manual_seed(seed),
+                    output_type=output_type,
+                    callback=self._on_callback,
+                ).audios
+        finally:
+            hook.remove()
+
+    def call_seconds(self) -> list[float]:
+        """Waits for the device."""
+        self._clock.synchronize()
+        found = [self._clock.seconds(start, end) for start, end in self._marks]
+        self._clock.release([mark for pair in self._marks for mark in pair])
+        return found
+
+    # Of a compiled UNet torch would compile its hooks too, again for each generation.
+    @torch.compiler.disable
+    def _on_unet(self, _unet, _args) -> None:
+        self._end_call()
+        if len(self._marks) == self._stop_after:
+            raise _Enough
+        self._started.append(self._clock.mark())
+
+    def _on_callback(self, _step, _timestep, _latents) -> None:
+        # The one callback that every schedule has comes after its last UNet call, which no other call follows.
+        if len(self._marks) + 1 == len(self._pipe.scheduler.timesteps):
+            self._end_call()
+
+    def _end_call(self) -> None:
+        if not self._started:
+            return
+        self._marks.append((self._started.pop(), self._clock.mark()))
+        if self._after_step is None:
+            return
+        schedule = current_schedule(self._pipe.scheduler)
+        step = schedule.step_of(len(self._marks) - 1)
+        if schedule.step_of(len(self._marks)) > step:
+            self._after_step(step)
+
+
+@contextmanager
+def _no_progress_bar(pipe) -> Iterator[None]:
+    before = getattr(pipe, "_progress_bar_config", None)
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = before

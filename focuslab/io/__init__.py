@@ -1,0 +1,1 @@
+"""Files: read with limits, written atomically; audio, captions and prompts."""

@@ -1,0 +1,1 @@
+"""What runs the model and measures it, one file a command."""

@@ -1,0 +1,114 @@
+"""What an evaluation would take, from one measured step of each method and length."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from focuslab.hooks.denoise import first_steps
+from focuslab.hooks.timers import Clock, clock_for
+from focuslab.io.audio import HEADER_BYTES
+from focuslab.measure.evaluation.items import DENSE
+from focuslab.measure.evaluation.job import Job
+from focuslab.models.conditioning import encode_prompt
+from focuslab.models.placement import device_of
+from focuslab.models.schedule import schedule_of
+from focuslab.models.specs import stand_ins
+from focuslab.models.stages import STAGES, run_stage
+from focuslab.runs import Progress
+
+_RECORD_BYTES = 900
+"""A line of records and the header of an item's arrays, roughly."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """rows: by length and method, with what was measured of one item. hours: of one process that does it all.
+    audio_bytes: of all WAVs, None where they are not kept. not_measured: components that only stand in."""
+
+    rows: tuple[dict[str, Any], ...]
+    items: int
+    hours: float
+    kept_bytes: int
+    audio_bytes: int | None
+    processes: int
+    not_measured: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        from focuslab.tables.estimate import estimate_table
+
+        return estimate_table(asdict(self))
+
+
+@torch.no_grad()
+def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = None) -> Estimate:
+    """Measure a step, the stages after it and the scoring once for each length and method; nothing is written."""
+    work, steps = job.work, job.info.parameters["steps"]
+    rate = pipe.vocoder.config.sampling_rate
+    schedule = schedule_of(pipe, steps)
+    clock = clock_for(device_of(pipe))
+    text = work.captions[0].text
+    conditioning = encode_prompt(pipe, text)
+    encoding = _timed(clock, lambda: encode_prompt(pipe, text))
+    caption = job.scorer.caption(text)
+    clips = len(work.captions) * len(work.seeds)
+    rows, kept = [], 0
+    for number, seconds in enumerate(work.seconds):
+        dense_step = None
+        decoding = _decoding(pipe, clock, text, seconds)
+        sound = np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * rate)).astype(np.float32)
+        job.scorer.score(sound, rate, caption, sound)
+        start = perf_counter()
+        arrays = job.scorer.score(sound, rate, caption, sound).arrays
+        scoring = perf_counter() - start
+        kept += clips * len(work.methods) * (_RECORD_BYTES + sum(array.nbytes for array in arrays.values()))
+        for label in work.in_group:
+            method = job.methods[label]
+            with method.at_every_step()(pipe):
+                # The first one warms up.
+                step = [first_steps(pipe, conditioning, seconds, 1, 0, clock)[0] for _ in range(2)][1]
+            dense_step = step if label == DENSE else dense_step
+            dense_calls = schedule.calls_at_ends(*method.dense_steps_at(pipe, seconds))
+            calls = (schedule.total_calls - dense_calls) * step + dense_calls * (dense_step or step)
+            denoising = calls / schedule.order
+            item = denoising + decoding + scoring + encoding / len(work.methods)
+            rows.append(
+                {
+                    "seconds": seconds,
+                    "method": label,
+                    "items": clips,
+                    "step_seconds": step,
+                    "item_seconds": item,
+                    "scoring_seconds": scoring,
+                    "hours": clips * item / 3600,
+                }
+            )
+        if progress:
+            progress(number + 1, len(work.seconds), f"{seconds:g} s: a step of each method")
+    audio = sum(HEADER_BYTES + 2 * round(row["seconds"] * rate) for row in rows) * clips
+    return Estimate(
+        tuple(rows),
+        work.total,
+        sum(row["hours"] for row in rows),
+        kept,
+        audio if job.info.parameters["keep_audio"] else None,
+        processes,
+        stand_ins(pipe),
+    )
+
+
+def _decoding(pipe, clock: Clock, text: str, seconds: float) -> float:
+    stages = [stage for stage in STAGES if stage != "prompt_encoding"]
+    real = [stage for stage in stages if not set(STAGES[stage]) & set(stand_ins(pipe))]
+    return sum(_timed(clock, lambda stage=stage: run_stage(pipe, stage, text, seconds, 0)) for stage in real)
+
+
+def _timed(clock: Clock, work: Callable[[], Any]) -> float:
+    start = clock.mark()
+    work()
+    end = clock.mark()
+    clock.synchronize()
+    return clock.seconds(start, end)

@@ -1,0 +1,248 @@
+"""A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
+
+import operator
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from focuslab.errors import InputError
+from focuslab.io.files import open_regular, read_bytes, sweep, write_atomically
+from focuslab.measure.evaluation.locks import acquire, release
+from focuslab.runs import RunInfo
+from focuslab.runs.directory import (
+    RECORDS,
+    SUMMARY,
+    RunDirectory,
+    append_lines,
+    cut_broken_line,
+    parse_record,
+    parse_records,
+    to_lines,
+)
+
+RANKS, EMBEDDINGS, PENDING, AUDIO = "records", "embeddings", "pending", "audio"
+TURN = "turn.lock"
+_KEY = ("kind", "index", "prompt", "seconds", "method", "seed", "noise_seed")
+
+
+def record_key(record: dict[str, Any]) -> tuple:
+    """What a record is of; of records with equal keys one is kept."""
+    sitting = record["sitting"] if record["kind"] == "timing" else None
+    return *(record.get(name) for name in _KEY), sitting
+
+
+class SharedDirectory(RunDirectory):
+    """One evaluation's directory in the hands of process `rank`; to use in a `with`.
+
+    The processes may be of any number, on any machines that share the file system, and their number may change when a
+    run is resumed. So what it was made on is no part of a run's identity here.
+
+    The directory holds every clip once, and a call may ask for other captions of the same list, lengths, methods and
+    seeds than the calls before: what is there already is not made again. `info` describes all that was ever asked for;
+    on disk it is that of before until the new call is finished. While processes are at work each appends to
+    `records/rank-N.jsonl`; a finished run has `records.jsonl` alone. Raises `InputError` as `RunDirectory` does, and
+    where another process is at work as the same rank.
+    """
+
+    SHARED = True
+
+    def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
+        super().__init__(path, info, force=force)
+        self._asked = info
+        joined = _joined_info(self.info, info)
+        self.grows = joined.identity() != self.info.identity()
+        if self.grows:
+            self.info = replace(joined, ended=None)
+        self._rank = rank
+        self._own = self.path / RANKS / f"rank-{rank}.jsonl"
+        self._held = acquire(self._own, wait=False)
+        if self._held is None:
+            super().__exit__()
+            raise InputError(
+                f"another process is at work in {self.path} as rank {self._rank}: wait for it, or give another --out"
+            )
+        self._found = self._summary_stamp()
+        self._read: dict[Path, tuple[int, int, int]] = {}
+        cut_broken_line(self._own)
+
+    def __enter__(self) -> "SharedDirectory":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        release(self._held, self._own)
+        super().__exit__()
+
+    @property
+    def asked(self) -> RunInfo:
+        """How that part of the run was made that this call has asked for."""
+        return replace(self.info, prompts=self._asked.prompts, parameters=self._asked.parameters)
+
+    @contextmanager
+    def turn(self, found_done: bool) -> Iterator[bool]:
+        """Hold up the others; whether the summary is this process's to write. Of several that find all of the work done
+        one writes it: the first, or rank 0 where the work was done (`found_done`) and the summary there before."""
+        turn = self.path / RANKS / TURN
+        lock = acquire(turn, wait=True)
+        try:
+            stamp = self._summary_stamp()
+            ours = stamp == self._found and (self._rank == 0 or not (found_done and stamp))
+            yield ours
+            if not ours:
+                # The process that wrote the summary left this file alone, since this process still held it.
+                self._read.clear()
+                self._drop_merged(self._own, {record_key(record) for record in self._lines(self.path / RECORDS)})
+        finally:
+            release(lock, turn)
+
+    @property
+    def merged(self) -> bool:
+        """Whether everything that is here is in `records.jsonl` and in the summary."""
+        unmerged = any(path.stat().st_size for path in self._rank_files())
+        return not (self.grows or unmerged) and self._summary_stamp() is not None
+
+    def _summary_stamp(self) -> tuple[int, int] | None:
+        try:
+            status = (self.path / SUMMARY).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def append(self, *records: dict[str, Any]) -> None:
+        append_lines(self._own, records)
+
+    def new_records(self) -> Iterator[dict[str, Any]]:
+        """The records that any process has appended since the last call, as far as they are whole.
+
+        Some come twice: those that were merged since.
+        """
+        # The merged ones last: what is moved there in the meantime is found at one of both places.
+        for path in (*self._rank_files(), self.path / RECORDS):
+            yield from self._lines(path)
+
+    def all_records(self) -> Iterator[dict[str, Any]]:
+        """The records of all processes, each one's in the order in which it made them."""
+        self._read.clear()
+        return self.new_records()
+
+    def _lines(self, path: Path) -> Iterator[dict[str, Any]]:
+        try:
+            file = open(open_regular(path, links=False), "rb")
+        except FileNotFoundError:
+            return
+        with file:
+            inode = os.fstat(file.fileno()).st_ino
+            # A file that was written anew is read anew.
+            read, start, number = self._read.get(path, (inode, 0, 0))
+            start, number = (start, number) if read == inode else (0, 0)
+            file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                start, number = start + len(line), number + 1
+                self._read[path] = inode, start, number
+                yield parse_record(line, str(path), number)
+
+    def _rank_files(self) -> list[Path]:
+        return sorted(self._own.parent.glob("rank-*.jsonl"))
+
+    def merge(self, records: list[dict[str, Any]]) -> None:
+        """Write the records of all processes as one file, and remove what was needed while they were at work."""
+        write_atomically(self.path / RECORDS, to_lines(records))
+        merged = {record_key(record) for record in records}
+        self._drop_merged(self._own, merged)
+        for path in self._rank_files():
+            # A process that is still there may append, and drops its records itself.
+            if path != self._own and (held := acquire(path, wait=False)):
+                self._drop_merged(path, merged)
+                release(held, path)
+        for folder in (EMBEDDINGS, PENDING, AUDIO):
+            sweep(self.path / folder)
+        # It still holds something where a larger run was stopped.
+        with suppress(OSError):
+            (self.path / PENDING).rmdir()
+
+    def _drop_merged(self, path: Path, merged: Collection[tuple]) -> None:
+        """Remove from a process's own records those that are merged; what is left is of a run that was stopped."""
+        if not path.exists():
+            return
+        cut_broken_line(path)
+        records = parse_records(read_bytes(path), str(path))
+        rest = [record for record in records if record_key(record) not in merged]
+        if rest:
+            write_atomically(path, to_lines(rest))
+        else:
+            path.unlink()
+
+    def _identity(self, info: RunInfo) -> dict[str, Any]:
+        return {key: value for key, value in info.identity().items() if key != "machine"}
+
+    def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
+        if key == "prompts":
+            return _one_begins_the_other(found, asked)
+        return _agree(found, asked) if key == "parameters" else found == asked
+
+    def _recover_records(self) -> list[dict[str, Any]]:
+        return []
+
+    def _clear(self) -> None:
+        super()._clear()
+        for pattern in (
+            f"{RANKS}/rank-*",
+            f"{RANKS}/{TURN}",
+            f"{EMBEDDINGS}/*.safetensors",
+            f"{PENDING}/*.safetensors",
+            f"{AUDIO}/*/*/*.wav",
+        ):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+
+def _agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether clips that both parameters ask for are the same, whichever they are."""
+    may_differ = {
+        "seconds": lambda *_: True,
+        "seeds": lambda *_: True,
+        "methods": _methods_agree,
+        "reference": _same_recordings,
+    }
+    return found.keys() == asked.keys() and all(
+        may_differ.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
+    )
+
+
+def _methods_agree(found: dict[str, str], asked: dict[str, str]) -> bool:
+    return all(found[label] == asked[label] for label in found.keys() & asked.keys())
+
+
+def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
+    if found is None or asked is None:
+        return found == asked
+    # What is left out of the directory makes no number.
+    rest = [{**recordings, "paired": None, "unreadable": None} for recordings in (found, asked)]
+    return rest[0] == rest[1] and _one_begins_the_other(found.get("paired") or [], asked["paired"])
+
+
+def _one_begins_the_other(one: list, other: list) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _joined_info(found: RunInfo, asked: RunInfo) -> RunInfo:
+    """How a run of all that both ask for is made."""
+    old, new = found.parameters, asked.parameters
+    joined = {name: _joined(old[name], new[name]) for name in ("seconds", "seeds")}
+    methods = {**old["methods"], **new["methods"]}
+    joined["methods"] = {label: methods[label] for label in _joined(list(old["methods"]), list(new["methods"]))}
+    # They name a recording, or none, for each caption.
+    larger = max((found, asked), key=lambda info: len(info.prompts))
+    joined["reference"] = larger.parameters["reference"]
+    return replace(found, prompts=larger.prompts, parameters={**old, **joined})
+
+
+def _joined(found: list, asked: list) -> list:
+    """All of both, in the order of the one that holds the other."""
+    first, then = (asked, found) if set(found) < set(asked) else (found, asked)
+    return [*first, *(value for value in then if value not in first)]

@@ -1,0 +1,143 @@
+"""One sound from one prompt, by any method, reproducibly."""
+
+import itertools
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from focuslab.checks import text
+from focuslab.errors import FocuslabError, InputError
+from focuslab.io.audio import encode_wav
+from focuslab.io.files import already_there, check_place, failed, write_together
+from focuslab.methods import AnyMethod, Dense, Plan, as_method
+from focuslab.methods.base import check_count, check_seed
+from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.identity import describe, machine_of
+from focuslab.models.lengths import check_seconds, latent_frames
+from focuslab.models.placement import device_of
+from focuslab.models.schedule import schedule_of
+from focuslab.runs import GENERATION_SCHEMA, Progress
+from focuslab.runs.directory import now, to_json_bytes
+from focuslab.runs.environment import versions
+
+
+@dataclass(frozen=True)
+class Sound:
+    """samples: float32 `[n]`, full scale at 1. settings: all that made them, as written beside the file."""
+
+    samples: np.ndarray
+    sampling_rate: int
+    settings: dict[str, Any]
+
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write a 16-bit WAV, and the settings beside it as .json. Raises `InputError` if either exists already."""
+        path = Path(path)
+        check_free(path, force)
+        both = {
+            path: encode_wav(self.samples, self.sampling_rate),
+            path.with_suffix(".json"): to_json_bytes(self.settings),
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_together(both, replace=force)
+        except FileExistsError as error:
+            raise already_there(error.filename2 or error.filename) from None
+        except OSError as error:
+            raise failed(path, error) from None
+        return path
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Raise `InputError` where writing a sound to `path` would replace something or cannot be, or it is no .wav."""
+    if path.suffix.lower() != ".wav":
+        raise InputError(f"a sound is written as WAV: expected a name that ends in .wav, not {path}")
+    for file in (path, path.with_suffix(".json")):
+        check_place(file)
+        if file.is_dir() or (os.path.lexists(file) and not force):
+            raise already_there(file)
+
+
+def generate(
+    pipe,
+    prompt: str,
+    seconds: float,
+    *,
+    method: AnyMethod | None = None,
+    steps: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Sound:
+    """Generate `seconds` of sound with `method` attached: a method, its name, or a plan (None: dense).
+
+    The same seed gives the same samples on the same machine; the first noise is drawn on the CPU, so it is the same
+    everywhere. Raises `InputError` for a wrong argument and `FocuslabError` if the samples are not finite.
+    """
+    method = Dense() if method is None else as_method(method)
+    prompt = text("a prompt", prompt)
+    seconds = check_seconds(pipe, seconds)
+    steps, seed = check_count("steps", steps), check_seed(seed)
+    schedule_of(pipe, steps)
+
+    # The pipeline calls back once a step, but some schedulers let it count from another number than 0.
+    done = itertools.count(1)
+
+    def on_step_end(_step, _timestep, _latents) -> None:
+        if progress:
+            step = next(done)
+            progress(step, steps, f"step {step} of {steps}")
+
+    # Whatever in it cannot be read fails now and not after the generation.
+    making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
+    with method(pipe) as handle:
+        before = time.perf_counter()
+        samples = pipe(
+            prompt,
+            audio_length_in_s=seconds,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=torch.Generator().manual_seed(seed),
+            callback=on_step_end,
+        ).audios[0]
+    wall_seconds = time.perf_counter() - before
+    samples = np.asarray(samples, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise FocuslabError(
+            f"{(~np.isfinite(samples)).sum()} of {samples.size} samples are not finite in {pipe.unet.dtype} on "
+            f"{device_of(pipe)}: try another dtype"
+        )
+    settings = {
+        **making,
+        "sites": list(handle.grids),
+        "sampling_rate": pipe.vocoder.config.sampling_rate,
+        "samples": samples.size,
+        "wall_seconds": wall_seconds,
+        "made": now(),
+    }
+    return Sound(samples, pipe.vocoder.config.sampling_rate, settings)
+
+
+def what_makes(
+    pipe, prompt: str, seconds: float, *, method: AnyMethod | None = None, steps: int = 200, seed: int = 0
+) -> dict[str, Any]:
+    """All that the samples of `generate` depend on, as it stands in the settings of the sound."""
+    method = Dense() if method is None else as_method(method)
+    return {
+        "schema": GENERATION_SCHEMA,
+        "model": describe(pipe),
+        "prompt": prompt,
+        "seconds": seconds,
+        "steps": steps,
+        "guidance_scale": GUIDANCE_SCALE,
+        "seed": seed,
+        "method": repr(method),
+        "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Plan) else None,
+        "device": str(device_of(pipe)),
+        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "machine": machine_of(pipe),
+        "versions": versions(),
+    }

@@ -1,0 +1,98 @@
+"""Methods and plans from what a user gives for them."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from focuslab.checks import check_text, several, shown, text
+from focuslab.errors import InputError, did_you_mean
+from focuslab.methods.base import Attachable
+from focuslab.methods.plan import Plan
+from focuslab.methods.references import Dense
+from focuslab.methods.registry import METHODS
+from focuslab.runs.plan import PlanSpec
+
+AnyMethod = Attachable | PlanSpec | str | os.PathLike
+"""What a method can be given as."""
+
+
+def as_method(given: AnyMethod) -> Attachable:
+    """A method from itself, its name with parameters, a plan or the path of one. Raises `InputError`."""
+    if isinstance(given, str):
+        return parse_method(given)
+    if isinstance(given, os.PathLike):
+        return Plan.load(given)
+    if isinstance(given, PlanSpec) and not isinstance(given, Plan):
+        return Plan.of(given)
+    if not isinstance(given, Attachable):
+        raise InputError(f"expected a method such as LiteFocus(), the name of one, or a plan, not {shown(given)}")
+    return given
+
+
+def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str, Attachable]:
+    """Label -> method from one or several names with parameters, or from label -> what `as_method` takes.
+
+    Raises `InputError` as `as_method` and `parse_methods` do, for a label that is no text, and for an empty mapping.
+    """
+    if not isinstance(given, Mapping) or not given:
+        if isinstance(given, (Attachable, PlanSpec)):
+            raise InputError(f"methods need labels: give a mapping such as {{'mine': {shown(given)}}}")
+        return parse_methods(given)
+    return {text("the label of a method", label): as_method(method) for label, method in given.items()}
+
+
+def parse_method(label: str) -> Attachable:
+    """A method from `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or from `plan:FILE`.
+
+    Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
+    """
+    check_text("the name of a method", label)
+    label = label.strip()
+    name, *parameters = label.split(":")
+    if name == "plan":
+        return _plan_from(label.removeprefix("plan").removeprefix(":"))
+    if name not in METHODS:
+        known = ", ".join([*METHODS, "plan:FILE"])
+        raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, METHODS)}")
+    method, preset = METHODS[name]
+    known = [f.name for f in fields(method) if f.name not in preset]
+    given = {}
+    for parameter in parameters:
+        key, equals, value = parameter.partition("=")
+        if key not in known or not equals:
+            expected = ", ".join(known) if method is not Dense else "none"
+            raise InputError(
+                f"{name} has no parameter {parameter!r}: write {name}:parameter=value with one of {expected}"
+            )
+        if key in given:
+            raise InputError(f"{name} was given {key} twice")
+        given[key] = tuple(value.split("+")) if key == "sites" else _literal(value)
+    return method(**preset, **given)
+
+
+def _plan_from(file: str) -> Plan:
+    if not file:
+        raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
+    return Plan.load(file)
+
+
+def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:
+    """Label -> method, in the order given. Raises `InputError` for none, or for one named twice."""
+    methods: dict[str, Attachable] = {}
+    for given in several(texts):
+        check_text("the name of a method", given)
+        label = given.strip()
+        if label in methods:
+            raise InputError(f"the method {label!r} was named twice")
+        methods[label] = parse_method(label)
+    if not methods:
+        raise InputError(f"no method was named: expected some of {', '.join(METHODS)}")
+    return methods
+
+
+def _literal(value: str):
+    try:
+        return json.loads(value.lower() if value in ("True", "False") else value)
+    except ValueError:
+        return value

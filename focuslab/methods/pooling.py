@@ -1,0 +1,33 @@
+"""The own mel row exactly, the others as means over stretches of time."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from focuslab.attention.grid import Grid
+from focuslab.attention.pooling import pooled_attention, stretch_count
+from focuslab.hooks.processors import SiteCall
+from focuslab.methods.base import Method, check_count
+
+
+@dataclass(frozen=True)
+class PooledFocus(Method):
+    """Each query attends to its own mel row, and to the mean key of each stretch of time of the other rows.
+
+    As many pairs as LiteFocus with r = 1 / stretch, and nothing is drawn: means stand for what drawn keys only sample.
+
+    stretch: time steps whose keys, and values, become one, which weighs as much as they are many. 1 is dense.
+    sites: see `Method`.
+    """
+
+    stretch: int = 10
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._set(stretch=check_count("stretch", self.stretch))
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        return pooled_attention(q, k, v, call.grid.mel_rows, self.stretch)
+
+    def kept_pairs(self, grid: Grid) -> float:
+        return grid.chance + stretch_count(grid, self.stretch) / grid.time * (1 - grid.chance)

@@ -1,0 +1,1 @@
+"""Figures: records in, matplotlib figures out. Needs no torch."""

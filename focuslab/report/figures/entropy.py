@@ -1,0 +1,98 @@
+"""Lift and entropy against audio length: whether attention of long audio is diluted over more keys."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from focuslab.report.figures.blocks import UNIFORM, draw_block
+from focuslab.report.figures.layout import LENGTH_LABEL, axes, length_ticks
+from focuslab.report.figures.lift import LIFT_LABEL, times_axis
+from focuslab.report.figures.style import INK, QUIET_INK
+from focuslab.tables.attention_rows import having, lengths_of, names_of
+
+ENTROPY_LABEL = "Entropy [nats]"
+GROWTH_LABEL = "Entropy growth [nats]"
+
+
+def plot_lift_against_length(rows: Sequence[Mapping], training_seconds: float, ax: Axes | None = None) -> Axes:
+    """Lift against audio length in seconds, a line a block, with its interval; chance is 1."""
+    rows = having(rows, "lift", "same-frequency mass")
+    with axes(ax) as ax:
+        _draw(ax, rows, "lift")
+        ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
+        ax.set_yscale("log", base=2)
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(0.85, low), max(2.3, high))
+        ax.set_ylabel(LIFT_LABEL)
+        _finish(ax, rows, training_seconds)
+        times_axis(ax.yaxis, ax.get_ylim())
+    return ax
+
+
+def plot_entropy_against_length(rows: Sequence[Mapping], training_seconds: float, ax: Axes | None = None) -> Axes:
+    """Entropy in nats against audio length in seconds, a line a block, and dotted that of uniform attention, one line
+    for each number of tokens."""
+    rows = having(rows, "entropy", "entropy")
+    with axes(ax) as ax:
+        for tokens in {tuple((r["seconds"], r["uniform_entropy"]) for r in _of(rows, n)) for n in names_of(rows)}:
+            ax.plot(*zip(*sorted(tokens), strict=True), label="uniform", **UNIFORM)
+        _draw(ax, rows, "entropy")
+        ax.set_ylabel(ENTROPY_LABEL)
+        _finish(ax, rows, training_seconds)
+    return ax
+
+
+def plot_entropy_growth(rows: Sequence[Mapping], training_seconds: float, ax: Axes | None = None) -> Axes:
+    """Entropy above that at the training length, in nats, a line a block: 0 is as focused as in training, and dotted is
+    how much uniform attention grows.
+
+    Raises `InputError` where no measured length stands for the training length.
+    """
+    rows = having(rows, "entropy", "entropy")
+    rows = having([{**row, "known": row["training_entropy"]} for row in rows], "known", "the training length")
+    with axes(ax) as ax:
+        uniform = {row["seconds"]: row["uniform_growth"] for row in rows}
+        ax.plot(*zip(*sorted(uniform.items()), strict=True), label="uniform", **UNIFORM)
+        ax.axhline(0, color=INK, linewidth=0.7, zorder=1)
+        _draw(ax, rows, "entropy_growth")
+        ax.set_ylabel(GROWTH_LABEL)
+        _finish(ax, rows, training_seconds)
+    return ax
+
+
+def _draw(ax: Axes, rows: Sequence[Mapping], key: str) -> None:
+    for name in names_of(rows):
+        draw_block(ax, name, [(r["seconds"], r[key], r[f"{key}_low"], r[f"{key}_high"]) for r in _of(rows, name)])
+
+
+def _of(rows: Sequence[Mapping], name: str) -> list[Mapping]:
+    return sorted((row for row in rows if row["name"] == name), key=lambda row: row["seconds"])
+
+
+def _finish(ax: Axes, rows: Sequence[Mapping], training_seconds: float) -> None:
+    """A logarithmic axis of lengths, with the training length marked."""
+    lengths = lengths_of(rows)
+    ax.set_xscale("log")
+    ends = min(lengths[0], training_seconds), max(lengths[-1], training_seconds)
+    ax.set_xlim(ends[0] / 1.15, ends[1] * 1.15)
+    ax.axvline(training_seconds, color=QUIET_INK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, label="training")
+    ax.annotate(
+        "training",
+        (training_seconds, 1),
+        (2, -1),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        color=QUIET_INK,
+        fontsize="x-small",
+    )
+    _headroom(ax)
+    ax.grid(axis="y")
+    length_ticks(ax, lengths)
+    ax.set_xlabel(LENGTH_LABEL)
+
+
+def _headroom(ax: Axes) -> None:
+    """Room above the lines for the word."""
+    bottom, top = ax.transAxes.transform([(0, 0), (0, 1.1)])[:, 1]
+    ax.set_ylim(*(ax.transData.inverted().transform((0, y))[1] for y in (bottom, top)))

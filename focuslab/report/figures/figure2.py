@@ -1,0 +1,227 @@
+"""Figure 2 of the paper: (a) where two tokens attend, (b) crops of attention maps of each block.
+
+Shades are probability over that of uniform attention, on a logarithmic scale that all panels share.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from focuslab.analysis.maps import CropMap, QueryMap, maps_of, pick, strongest_site
+from focuslab.errors import InputError
+from focuslab.report.figures.layout import TIMES, axes, draw_footnote, footnote, panel_title, place
+from focuslab.report.figures.style import INK, PAGE_INCHES, intensity, new_figure, style
+from focuslab.runs import RunInfo
+from focuslab.tables.attention_rows import at_length, attention_rows
+from focuslab.tables.verdict import times
+
+SHADE_LABEL = f"Attention [{TIMES} uniform]"
+TIME_LABEL, MEL_LABEL = "Time [s]", "Mel row"
+COLUMNS = 3
+"""Crops side by side."""
+
+
+def plot_query(query: QueryMap, ax: Axes | None = None, *, head: int | None = None, norm: LogNorm | None = None):
+    """(a) Attention of one token over time in seconds and mel rows, the token itself in a square.
+
+    `head` is one head; None is the mean over all. `norm` is the scale of shades, to share between panels.
+    """
+    at = query.place
+    with axes(ax) as ax:
+        ax.imshow(
+            _one(query, head).T,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0, at.seconds, -0.5, at.mel_rows - 0.5),
+            cmap=intensity(),
+            norm=norm or map_norm([_one(query, head)]),
+        )
+        # White around black can be seen on any shade.
+        for color, width, size in (("white", 1.6, 5.5), (INK, 0.8, 5.5)):
+            ax.plot(
+                [query.middle_seconds],
+                [query.f],
+                linestyle="none",
+                marker="s",
+                markersize=size,
+                markerfacecolor="none",
+                markeredgecolor=color,
+                markeredgewidth=width,
+                clip_on=False,
+                label="query",
+            )
+        ax.set_xlim(0, at.seconds)
+        ax.set_yticks(sorted({0, at.mel_rows // 2, at.mel_rows - 1}))
+        ax.set_xlabel(TIME_LABEL)
+        ax.set_ylabel(MEL_LABEL)
+        _frame(ax)
+    return ax
+
+
+def plot_crop(crop: CropMap, ax: Axes | None = None, *, norm: LogNorm | None = None) -> Axes:
+    """(b) A crop of an attention map, mean over heads: queries down, keys to the right, both by time in seconds, which
+    stands at the keys alone where both are the same tokens.
+
+    Tokens of one time step stand together, so attention to the own mel row shows as stripes F tokens apart; the bar
+    above the map is F tokens long.
+    """
+    at = crop.place
+    with axes(ax) as ax:
+        first_row, last_row, first_key, last_key = *crop.rows, *crop.keys
+        ax.imshow(
+            _one(crop, None),
+            aspect="auto",
+            interpolation="nearest",
+            extent=(first_key - 0.5, last_key + 0.5, last_row + 0.5, first_row - 0.5),
+            cmap=intensity(),
+            norm=norm or map_norm([_one(crop, None)]),
+        )
+        for axis, (first, last) in ((ax.xaxis, crop.keys), (ax.yaxis, crop.rows)):
+            axis.set_ticks([first - 0.5, last + 0.5])
+            axis.set_major_formatter(
+                FuncFormatter(lambda token, _: f"{(token + 0.5) / at.mel_rows * at.step_seconds:.2f}")
+            )
+        for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
+        for label, side in zip(ax.get_yticklabels(), ("top", "bottom"), strict=True):
+            label.set_verticalalignment(side)
+        if crop.rows == crop.keys:
+            ax.tick_params(axis="y", left=False, labelleft=False)
+        above = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": INK}
+        ax.plot([first_key - 0.5, first_key - 0.5 + at.mel_rows], [1.04, 1.04], linewidth=1.6, label="period", **above)
+        ax.set_xlabel("Key [s]")
+        ax.set_ylabel("Query [s]")
+        _frame(ax)
+    return ax
+
+
+def map_norm(maps: Sequence[np.ndarray]) -> LogNorm:
+    """One scale of shades for several maps: from a quarter of uniform to what one token in 500 passes."""
+    most = max(float(np.quantile(values, 0.998)) for values in maps)
+    return LogNorm(0.25, max(4.0, most), clip=True)
+
+
+def figure2(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any], caption: str | None = None) -> Figure:
+    """The paper's Figure 2 from the kept pieces of a capture, at page width.
+
+    Shown are the first prompt, shortest length and last recorded step of which there are pieces, in the conditional
+    half; (a) at the site with the highest lift that kept tokens, as the mean over heads and for its best head, and
+    (b) of each block the site with the highest lift that kept a crop. Raises `InputError` where nothing was kept.
+    """
+    queries, crops = maps_of(info, arrays)
+    if not (queries or crops):
+        raise InputError("the capture kept no piece of a map: ask for queries or crops")
+    sites = attention_rows(summary, "sites")
+    queries, crops = (_shown(pieces) for pieces in (queries, crops))
+    if queries:
+        site = strongest_site(at_length(sites, queries[0].place.seconds), dict.fromkeys(q.place.site for q in queries))
+        queries = pick(queries, site=site)
+    crops = [crop for block in dict.fromkeys(c.place.block for c in crops) for crop in _of_block(crops, block, sites)]
+    rows = {(row["seconds"], row["name"]): row for row in sites}
+    with style():
+        return _page(queries, crops, rows, caption)
+
+
+def _shown(pieces: list) -> list:
+    """Those of the first prompt, shortest length and last step, in the conditional half where there is one."""
+    if not pieces:
+        return []
+    first = pieces[0].place
+    own = pick(pieces, prompt=first.prompt, seconds=first.seconds)
+    own = pick(own, step=max(piece.place.step for piece in own))
+    return pick(own, half="conditional") or own
+
+
+def _of_block(crops: Sequence[CropMap], block: str, sites: Sequence[Mapping]) -> list[CropMap]:
+    own = pick(crops, block=block)
+    site = strongest_site(at_length(sites, own[0].place.seconds), dict.fromkeys(crop.place.site for crop in own))
+    return pick(own, site=site)[:1]
+
+
+def _page(queries: Sequence[QueryMap], crops: Sequence[CropMap], rows: Mapping, caption: str | None) -> Figure:
+    panels = [(query, head) for query in queries for head in dict.fromkeys((None, _best_head(query, rows)))]
+    lines = -(-len(crops) // COLUMNS)
+    top, crop_side, crop_pitch, query_height, query_pitch = 0.5, 0.98, 1.5, 0.62, 1.02
+    body = max(len(panels) * query_pitch - 0.1, lines * crop_pitch - 0.06)
+    notes, note_height = footnote(_paragraphs(queries, crops, caption))
+    bar_top = top + body + 0.1
+    height = bar_top + 0.5 + note_height
+    figure = new_figure(PAGE_INCHES, height)
+    norm = map_norm([_one(query, head) for query, head in panels] + [_one(crop, None) for crop in crops])
+    split = 3.3
+    if panels:
+        panel_title(figure, "(a)", f"Attention of single tokens, {queries[0].place.block}", 0.06)
+    for i, (query, head) in enumerate(panels):
+        ax = place(figure, 0.45, top + i * query_pitch, split - 0.45 - 0.1, query_height)
+        plot_query(query, ax, head=head, norm=norm)
+        heads = f"mean of {len(query.values)} heads" if head is None else f"head {head}"
+        ax.set_title(f"token at {query.middle_seconds:.1f} s, mel row {query.f}: {heads}", fontsize=6.6, pad=3)
+        if i + 1 < len(panels):
+            ax.set_xlabel("")
+    if crops:
+        panel_title(figure, "(b)", "Crops of attention maps, by block", split + 0.15)
+    for i, crop in enumerate(crops):
+        line, column = divmod(i, COLUMNS)
+        ax = place(figure, split + 0.55 + column * 1.14, top + 0.1 + line * crop_pitch, crop_side, crop_side)
+        plot_crop(crop, ax, norm=norm)
+        lift = rows.get((crop.place.seconds, crop.place.site), {}).get("lift")
+        said = "" if lift is None else f", lift {times(lift)}"
+        ax.set_title(f"{crop.place.block}\nF = {crop.place.mel_rows}{said}", fontsize=6.6, pad=6)
+        ax.tick_params(labelsize=5.5)
+        if column:
+            ax.set_ylabel("")
+        if i + COLUMNS < len(crops):
+            ax.set_xlabel("")
+    shade_bar(figure, place(figure, 2.2, bar_top, 2.8, 0.09), norm, SHADE_LABEL)
+    draw_footnote(figure, notes, bar_top + 0.5)
+    return figure
+
+
+def _best_head(query: QueryMap, rows: Mapping) -> int | None:
+    """The head with the highest lift of the site."""
+    best = rows.get((query.place.seconds, query.place.site), {}).get("best_head")
+    return best and best["head"]
+
+
+def _paragraphs(queries: Sequence[QueryMap], crops: Sequence[CropMap], caption: str | None) -> list[str]:
+    at = (*queries, *crops)[0].place
+    parts = [f"Prompt {at.prompt + 1}, {at.seconds:g} s, step {at.step}, {at.half} half of the guidance batch."]
+    if queries:
+        parts.append(
+            f"(a) site {queries[0].place.site}, the one with the highest lift there; the token is in the square."
+        )
+    if crops:
+        parts.append(
+            "(b) the site with the highest lift of each block, mean over heads; the bar above a map is F tokens long, "
+            "which is how far stripes of same-frequency attention are apart."
+        )
+    return [" ".join(parts), *(caption or "").splitlines()]
+
+
+def shade_bar(figure: Figure, cax: Axes, norm: LogNorm, label: str, extend: str = "both") -> None:
+    """A horizontal bar of shades with ticks at powers of two, every other one where they are many."""
+    shades = ScalarMappable(norm, intensity())
+    bar = figure.colorbar(shades, cax=cax, orientation="horizontal", extend=extend, extendfrac=0.03)
+    powers = [2.0**i for i in range(-6, 16) if norm.vmin <= 2.0**i <= norm.vmax]
+    axis = bar.ax.xaxis
+    axis.set_ticks(powers[powers.index(1.0) % 2 :: 2] if len(powers) > 7 else powers)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    bar.set_label(label, fontsize=7, labelpad=1)
+    bar.outline.set_linewidth(0.4)
+
+
+def _one(piece: QueryMap | CropMap, head: int | None) -> np.ndarray:
+    return piece.values.mean(axis=0) if head is None else piece.values[head]
+
+
+def _frame(ax: Axes) -> None:
+    for spine in ax.spines.values():
+        spine.set_visible(True)

@@ -1,0 +1,220 @@
+"""Speed against quality, a figure a length: every method a point with its intervals.
+
+Quality is the difference to dense with the same captions and seeds. The interval of a metric itself is mostly of which
+captions were taken, which is the same for all methods and would hide what they differ in; it stands in the tables.
+
+The functions named `plot_...` draw on the axes they are given, or on a new figure of column width, and return the axes.
+They pick numbers from rows and compute none.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from focuslab.checks import is_number
+from focuslab.errors import InputError
+from focuslab.report.figures.layout import LEGEND, TIMES, axes, draw_footnote, footnote, panel_title, place
+from focuslab.report.figures.style import (
+    FORMATS,
+    INK,
+    MARKERS,
+    PAGE_INCHES,
+    Look,
+    method_look,
+    new_figure,
+    save,
+    shade,
+    style,
+)
+from focuslab.runs.method_spec import brief, split_label
+from focuslab.tables.attention_rows import at_length, lengths_of
+from focuslab.tables.quality_rows import (
+    SPEEDUP,
+    evaluation_rows,
+    length_name,
+    main_metrics,
+    methods_of,
+    metric_of,
+    scale_of,
+)
+
+SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
+DIFFERENCE = "\u0394"
+_COLUMNS = 3
+_ABREAST = 7
+"""Methods up to which the panels stand side by side."""
+_SHADES = (-0.55, 0.45)
+"""Of the first and the last variant of a method, as of `shade`."""
+_MORE_MARKERS = ("D", "v", "^", "s", "X", "o")
+"""Those of methods without parameters, where these are not there themselves."""
+_DENSE = {"value": 0.0, "low": None, "high": None}
+"""Of its own difference to itself."""
+_ARROWS = {"lower": "lower is better", "higher": "higher is better"}
+
+
+def plot_speed_against_quality(
+    rows: Iterable[Mapping],
+    metric: str,
+    ax: Axes | None = None,
+    *,
+    better: str | None = None,
+    looks: Mapping[str, Look] | None = None,
+) -> Axes:
+    """A metric's difference to dense against the speed-up over dense, a point a method with the intervals of both.
+
+    rows: of one length. A metric that is a distance to dense is drawn as it is. A horizontal line is dense. better:
+    "lower" or "higher", for the label. looks: method -> how it is drawn, to share between panels. Methods without a
+    speed-up are left out; raises `InputError` where none is left.
+    """
+    rows = [row for row in rows if is_number(row.get(SPEEDUP))]
+    key = "minus_dense" if any(is_number(metric_of(row, metric, "minus_dense")["value"]) for row in rows) else None
+    found = {row["method"]: _DENSE if key and row["method"] == "dense" else metric_of(row, metric, key) for row in rows}
+    rows = [row for row in rows if found[row["method"]]["value"] is not None]
+    if not rows:
+        raise InputError(f"no method has both a speed-up and {metric}: evaluate dense too, and ask for that metric")
+    lengths = lengths_of(rows)
+    if len(lengths) > 1:
+        raise InputError(f"rows of one length were expected, not of {', '.join(f'{s:g}' for s in lengths)} s")
+    looks = looks or looks_of(methods_of(rows))
+    scale = scale_of(metric)
+    with axes(ax) as ax:
+        for row in rows:
+            there = found[row["method"]]
+            there = {k: v if v is None else v * scale.factor for k, v in there.items() if k != "n"}
+            speed = {"value": row[SPEEDUP], "low": row.get("speedup_low"), "high": row.get("speedup_high")}
+            look = looks[row["method"]]
+            ax.errorbar(
+                speed["value"],
+                there["value"],
+                xerr=_beyond(speed),
+                yerr=_beyond(there),
+                label=row["method"],
+                zorder=3,
+                elinewidth=0.8,
+                capsize=1.5,
+                capthick=0.8,
+                **_marks(look),
+            )
+        if key:
+            ax.axhline(0, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+        ax.margins(0.12)
+        ax.locator_params(axis="y", nbins=6)  # more would have more digits, and these the room of the label
+        ax.grid(True)
+        ax.set_xlabel(SPEED_LABEL)
+        unit = scale.difference_unit if key else scale.unit
+        what = f"{DIFFERENCE} {scale.head}" if key else scale.head
+        ax.set_ylabel(f"{what}{f' [{unit}]' if unit else ''}" + (f"\n({_ARROWS[better]})" if better in _ARROWS else ""))
+    return ax
+
+
+def quality_figure(summary: Mapping, seconds: float, caption: str | None = None) -> Figure:
+    """Speed against quality at one length: a panel a metric (of `PANELS`), one legend, and what intervals are.
+
+    Raises `InputError` for a summary that is none of an evaluation, or has nothing to draw at this length.
+    """
+    rows = at_length(evaluation_rows(summary), seconds, "evaluation")
+    drawn = [row for row in rows if is_number(row.get(SPEEDUP))]
+    metrics = main_metrics(drawn)
+    if not metrics:
+        raise InputError(f"the evaluation has no speed-up beside a metric at {seconds:g} s: evaluate dense too")
+    methods = methods_of(drawn)
+    looks = looks_of(methods)
+    with style():
+        left_out = [row["method"] for row in rows if row not in drawn]
+        said = [
+            f"{seconds:g} s of sound. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
+            "seeds. Bars are 95 % intervals; where one does not meet the line, the method surely differs from dense.",
+            *([f"Without a speed-up: {', '.join(left_out)}."] if left_out else []),
+            *map(str, summary.get("footnotes") or ()),
+            *(caption or "").splitlines(),
+        ]
+        notes, note_height = footnote([" ".join(said[:1]), *said[1:]])
+        names_height = 0.15 * -(-len(methods) // _COLUMNS)
+        top = 0.1 + names_height
+        # Many methods are often as many variants of nearly the same speed, which need the whole width.
+        abreast = len(metrics) if len(methods) <= _ABREAST else 1
+        panel = 1.9 if abreast > 1 else 1.6
+        under = 0.3 + panel + 0.48
+        height = top + under * (len(metrics) // abreast) + note_height
+        figure = new_figure(PAGE_INCHES, height)
+        pitch = (PAGE_INCHES - 0.1) / abreast
+        for i, name in enumerate(metrics):
+            x, y = 0.06 + i % abreast * pitch, top + i // abreast * under
+            better = (summary["metrics"].get(name) or {}).get("better")
+            panel_title(figure, f"({'abc'[i]})", _title(summary, name), x, y)
+            ax = place(figure, x + 0.7, y + 0.3, pitch - 0.82, panel)
+            plot_speed_against_quality(drawn, name, ax, better=better, looks=looks)
+        handles = [Line2D([], [], label=brief(method), **_marks(looks[method])) for method in methods]
+        figure.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(0.06 / PAGE_INCHES, 1 - 0.05 / height),
+            ncols=_COLUMNS,
+            **LEGEND,
+        )
+        draw_footnote(figure, notes, height - note_height)
+    return figure
+
+
+def write_quality_figures(
+    summary: Mapping,
+    directory: str | os.PathLike,
+    caption: str | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw."""
+    rows = evaluation_rows(summary)
+    paths = []
+    for seconds in lengths_of(rows):
+        own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
+        if main_metrics(own):
+            figure = quality_figure(summary, seconds, caption)
+            paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}", formats)
+    return paths
+
+
+def looks_of(methods: Sequence[str]) -> dict[str, Look]:
+    """The look of each method, points told apart: those with parameters go from dark to light in the hue of their name,
+    in their order, and no two have a marker in common as long as there are others."""
+    names = {method: split_label(method)[0] for method in methods}
+    looks = {method: method_look(method) for method in methods}
+    for name in dict.fromkeys(names.values()):
+        variants = [method for method in methods if names[method] == name and method != name]
+        for method, amount in zip(variants, _ramp(len(variants)), strict=True):
+            if len(variants) > 1:
+                looks[method] = looks[method]._replace(color=shade(method_look(name).color, amount))
+    markers: set[str] = set()
+    # Those without parameters first: they look as they do in other figures.
+    for method in sorted(methods, key=lambda method: names[method] != method):
+        free = [marker for marker in (looks[method].marker, *MARKERS, *_MORE_MARKERS) if marker not in markers]
+        looks[method] = looks[method]._replace(marker=free[0] if free else looks[method].marker)
+        markers.add(looks[method].marker)
+    return looks
+
+
+def _ramp(count: int) -> list[float]:
+    """Shades from dark to light."""
+    first, last = _SHADES
+    return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
+
+
+def _marks(look: Look) -> dict:
+    return {"color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 4.5, "markeredgewidth": 0}
+
+
+def _beyond(interval: Mapping[str, float | None]) -> list[list[float]] | None:
+    """How far both ends of an interval are from its value; None where it has none."""
+    value, low, high = (interval[key] for key in ("value", "low", "high"))
+    if not (is_number(low) and is_number(high)):
+        return None
+    return [[max(0.0, value - low)], [max(0.0, high - value)]]
+
+
+def _title(summary: Mapping, name: str) -> str:
+    scale = scale_of(name)
+    embedder = (summary["metrics"].get(name) or {}).get("embedder")
+    return f"{scale.head}, {embedder}" if embedder else scale.head

@@ -1,0 +1,243 @@
+"""From what was found in the directories to the parts of a page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from focuslab.report.html import story
+from focuslab.report.html.captures import capture_group
+from focuslab.report.html.drawing import Drawer
+from focuslab.report.html.evaluations import evaluation_group
+from focuslab.report.html.made import made_of
+from focuslab.report.html.parts import Group, Made, Section
+from focuslab.report.html.plans import choice_group, plan_group, proof_group
+from focuslab.report.html.profiles import merged, profile_group
+from focuslab.report.html.sounds import comparisons_of, sound_group
+from focuslab.report.html.sources import Found, Run
+
+TILES = 4
+_ABSENT = {
+    "time": "No profile was given, so where the time goes is not shown: focuslab profile measures it.",
+    "attention": "No capture was given, so where attention looks is not shown: focuslab capture-attn records it.",
+    "plan": "No plan was given, so what to make sparse is not shown: focuslab recommend chooses it.",
+    "cost": "Neither a proof of a plan nor an evaluation was given, so what sparse attention does to the sound is not "
+    "shown: focuslab recommend and focuslab evaluate measure it.",
+    "sound": "No sounds were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
+}
+
+
+@dataclass
+class Page:
+    title: str
+    said: str
+    sections: list[Section]
+    tiles: list[story.Tile] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+
+
+def build(found: Found, room: Callable[[Page], int]) -> Page:
+    """The page of all that was found. `room`: how many bytes are left for sounds on a page as it is then."""
+    drawer = Drawer()
+    # What a recommendation or a proof made on its way is shown as part of it.
+    proofs = [(run, run.summary) for run in found.of("proof")]
+    proofs += [
+        (run, run.summary["proof"])
+        for run in found.of("recommendation")
+        if run.summary["proof"] and not any(proof.lies_in(run) for proof, _ in proofs)
+    ]
+    timings = [run for run in found.of("profile") if _is_timing(run, found)]
+    profiles = merged([run for run in found.of("profile") if run not in timings])
+    captures, evaluations = found.of("attention"), found.of("evaluation")
+    time = [_tried(drawer, run, lambda r=run, s=s: profile_group(r, s, drawer)) for run, s in profiles]
+    attention = [_tried(drawer, [run], lambda run=run: capture_group(run, drawer)) for run in captures]
+    choices = [
+        _tried(drawer, [run], lambda run=run: choice_group(run, _beneath(run, found.of("sensitivity")), drawer))
+        for run in found.of("recommendation")
+    ]
+    shown = {f"{run.folder.shown}.json" for run in found.of("recommendation")}
+    plans = [plan_group(file, drawer, chosen_here=file.name in shown) for file in found.plans]
+    cost = [
+        _tried(drawer, [run], lambda run=run, s=s: proof_group(run, s, _beneath(run, timings), drawer))
+        for run, s in proofs
+    ]
+    cost += [_tried(drawer, [run], lambda run=run: evaluation_group(run, drawer)) for run in evaluations]
+    sections = [
+        Section(
+            "time",
+            "Where the time goes",
+            "Measured time of a denoising step, dense against sparse in one interleaved run, and the kinds of module "
+            "that take it.",
+            story.profiles_side_by_side(profiles),
+            _there(time),
+        ),
+        Section(
+            "attention",
+            "Where attention looks",
+            "How much of self-attention stays in a query's own mel row, against the chance of one in F rows.",
+            story.captures_side_by_side(captures),
+            _there(attention),
+        ),
+        Section(
+            "plan",
+            "What to make sparse",
+            "For each length the sites that pay: time saved against the error of the UNet's output.",
+            None,
+            _there([*choices, *plans]),
+        ),
+        Section(
+            "cost",
+            "What it gains and what it costs",
+            "Measured on sounds: a plan's proof, and metrics against reference and captions.",
+            None,
+            _there(cost),
+        ),
+    ]
+    for section in sections:
+        _tell_apart(section.groups)
+    page = Page(_title(found), _said(found), sections)
+    _tell(page, found, profiles, captures, proofs, drawer)
+    gaps = list(found.gaps)
+    chosen, left = comparisons_of(found.sounds, evaluations)
+    listen = Section(
+        "sound",
+        "Listen",
+        "The same prompt, length and seed, dense and sparse side by side; the method is all that differs.",
+    )
+    sections.append(listen)
+    heard = sound_group(chosen, room(page), drawer, gaps) if chosen else None
+    if heard:
+        listen.groups.append(heard)
+    if left:
+        listen.gaps.append(f"{left} more groups of sounds are in the run directories and not on this page.")
+    for section in sections:
+        if not section.groups:
+            section.gaps.append(_ABSENT[section.name])
+    for run in found.runs:
+        gaps += [f"{run.folder.shown}: {gap}" for gap in run.gaps]
+    gaps += drawer.gaps
+    sections.append(_missing(sections, gaps))
+    return page
+
+
+MOST_GAPS = 200
+"""That are listed one by one."""
+
+
+def _missing(sections: Sequence[Section], gaps: Sequence[str]) -> Section:
+    gaps = [*(gap for section in sections for gap in section.gaps), *dict.fromkeys(gaps)]
+    if len(gaps) > MOST_GAPS:
+        gaps = [*gaps[:MOST_GAPS], f"and {len(gaps) - MOST_GAPS} more"]
+    lead = (
+        "What was not given, was damaged, or could not be shown. What a run itself did not measure is said beneath its "
+        "tables."
+        if gaps
+        else "Every kind of run was given, and all of them could be read and shown. What a run itself did not measure "
+        "is said beneath its tables."
+    )
+    return Section("missing", "What was not measured", lead, gaps=gaps)
+
+
+def _tell(
+    page: Page,
+    found: Found,
+    profiles: story.Profiles,
+    captures: Sequence[Run],
+    proofs: Sequence[tuple[Run, Mapping]],
+    drawer: Drawer,
+) -> None:
+    """Sentences in the order of the sections; with several runs of a kind each says whose it is."""
+    recommendations = found.of("recommendation")
+    kinds = [
+        [(runs[0], lambda s=s: story.of_profile(s)) for runs, s in profiles],
+        [(run, lambda run=run: story.of_capture(run.summary)) for run in captures],
+        [(run, lambda run=run: story.of_choice(run.summary["choice"], run.summary)) for run in recommendations],
+        [(run, lambda s=s: story.of_proof(s)) for run, s in proofs],
+        [(run, lambda run=run: story.of_evaluation(run.summary)) for run in found.of("evaluation")],
+    ]
+    kinds = [[(run.model, run.folder.shown, _said_of(run, tell, drawer)) for run, tell in kind] for kind in kinds]
+    if not recommendations:
+        kinds[2] = [(file.plan.model, file.name, story.of_plan(file)) for file in found.plans]
+    models = {model for kind in kinds for model, _, _ in kind}
+    tiles = []
+    for kind in kinds:
+        told = [(model, where, said) for model, where, said in kind if said]
+        for model, where, said in told[:_SENTENCES]:
+            whose = where if len({m for m, _, _ in told}) < len(told) else model if len(models) > 1 else ""
+            page.words.append(f"{whose}: {said.words}" if whose else said.words)
+            # A number that stands alone must not leave open which of several runs it is of.
+            tiles.append([t._replace(label=f"{t.label} ({whose})") if whose else t for t in said.tiles])
+    page.tiles = _some(tiles)
+    page.made = [made_of(run) for run in found.runs]
+
+
+_SENTENCES = 4
+"""Of a kind of run."""
+
+
+def _said_of(run: Run, tell: Callable[[], story.Said | None], drawer: Drawer) -> story.Said | None:
+    return drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell)
+
+
+def _some(tiles: Sequence[Sequence[story.Tile]]) -> list[story.Tile]:
+    """At most `TILES`, some of each kind, in the order of the page."""
+    in_turn = [tile for depth in range(TILES) for own in tiles for tile in own[depth : depth + 1]]
+    kept = {id(tile) for tile in in_turn[:TILES]}
+    return [tile for own in tiles for tile in own if id(tile) in kept]
+
+
+def _tried(drawer: Drawer, runs: Sequence[Run], make: Callable[[], Group]) -> Group | None:
+    return drawer.attempt(f"{', '.join(run.folder.shown for run in runs)} could not be shown", make)
+
+
+def _tell_apart(groups: Sequence[Group]) -> None:
+    """Groups with the same title get the directory of their first run beside it."""
+    titles = [group.title for group in groups]
+    for group in groups:
+        if titles.count(group.title) > 1 and group.made:
+            group.title = f"{group.title}: {group.made[0].title}"
+
+
+def _there(groups: Sequence[Group | None]) -> list[Group]:
+    return [group for group in groups if group is not None]
+
+
+def _is_timing(run: Run, found: Found) -> bool:
+    """Whether a profile is what a proof was timed by, or a recommendation its choice: PROOF/time, PLAN/timings/1."""
+    around = run.folder.root.parent.parent
+    chosen = any(around == other.folder.root for other in found.of("recommendation"))
+    return chosen or any(run.lies_in(other) for other in found.of("proof"))
+
+
+def _beneath(run: Run, others: Sequence[Run]) -> list[Run]:
+    """Those that were made for `run`: in it or in a directory of it, or in the records or timings beside it."""
+    places = (run.folder.root, run.folder.root.parent)
+    return [o for o in others if o.lies_in(run) or o.folder.root.parent.parent in places]
+
+
+def _title(found: Found) -> str:
+    models = _models(found)
+    return " and ".join(models) if len(models) < 4 else f"{', '.join(models[:3])} and {len(models) - 3} more models"
+
+
+def _models(found: Found) -> list[str]:
+    names = [run.model for run in found.runs] + [file.plan.model for file in found.plans]
+    return list(dict.fromkeys(names + [sound.settings["model"]["name"] for sound in found.sounds]))
+
+
+def _said(found: Found) -> str:
+    kinds = {
+        "profile": "profile",
+        "attention": "capture",
+        "sensitivity": "sensitivity pass",
+        "recommendation": "recommendation",
+        "proof": "proof",
+        "evaluation": "evaluation",
+    }
+    counts = [(len(found.of(kind)), word) for kind, word in kinds.items()]
+    counts += [(len(found.plans), "plan"), (len(found.sounds), "sound")]
+    parts = [
+        f"{count} {word}{'' if count == 1 else 'es' if word.endswith('ss') else 's'}" for count, word in counts if count
+    ]
+    days = sorted({day for run in found.runs for day in (run.info.started, run.info.ended) if day})
+    days = list(dict.fromkeys(day[:10] for day in (days[0], days[-1]))) if days else []
+    return ", ".join(parts) + (f"; measured {' to '.join(days)}" if days else "")

@@ -1,0 +1,38 @@
+"""What sparse attention does to the sound: what evaluations show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from focuslab.report.figures.quality import quality_figure
+from focuslab.report.html.drawing import Drawer
+from focuslab.report.html.made import machine_of, made_of
+from focuslab.report.html.parts import Group, from_text
+from focuslab.report.html.sources import Run
+from focuslab.tables.attention_rows import lengths_of
+from focuslab.tables.quality import quality_tables
+from focuslab.tables.quality_rows import SPEEDUP, evaluation_rows, metric_of, metrics_of, scale_of
+
+
+def evaluation_group(run: Run, drawer: Drawer) -> Group:
+    summary, info = run.summary, run.info
+    rows = evaluation_rows(summary)
+    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run)])
+    for seconds in lengths_of(rows):
+        here = [row for row in rows if row["seconds"] == seconds and row[SPEEDUP] is not None]
+        if here and metrics_of(here):
+            drawer.add(
+                group,
+                f"Speed against quality at {seconds:g} s",
+                lambda seconds=seconds: quality_figure(summary, seconds),
+                f"Each method's difference to dense (the dashed line) at {seconds:g} s of sound, with intervals.",
+                f"{'. '.join(_told(row) for row in here)}.",
+                wide=True,
+            )
+    drawer.tables(group, lambda: [from_text(found) for found in quality_tables(summary, info)])
+    return group
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    values = {name: metric_of(row, name)["value"] for name in metrics_of([row])}
+    said = ", ".join(f"{scale_of(name).head} {value:.3g}" for name, value in list(values.items())[:3])
+    return f"{row['method']}: {row[SPEEDUP]:.2f} times as fast, {said}"

@@ -1,0 +1,46 @@
+"""What goes to disk: how a run was made, and what it measured."""
+
+from collections.abc import Callable
+
+from focuslab.runs.differences import differences, first_few
+from focuslab.runs.info import (
+    ATTENTION_SCHEMA,
+    CHOICE_SCHEMA,
+    EVALUATION_SCHEMA,
+    GENERATION_SCHEMA,
+    PLAN_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    RECOMMENDATION_SCHEMA,
+    RUN_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    RunInfo,
+    check_schema,
+    check_summary,
+)
+from focuslab.runs.skipped import SKIPPED, skipped_in_words, skipped_rows
+
+__all__ = [
+    "ATTENTION_SCHEMA",
+    "CHOICE_SCHEMA",
+    "EVALUATION_SCHEMA",
+    "GENERATION_SCHEMA",
+    "PLAN_SCHEMA",
+    "PROFILE_SCHEMA",
+    "PROOF_SCHEMA",
+    "RECOMMENDATION_SCHEMA",
+    "RUN_SCHEMA",
+    "SENSITIVITY_SCHEMA",
+    "SKIPPED",
+    "Progress",
+    "RunInfo",
+    "check_schema",
+    "check_summary",
+    "differences",
+    "first_few",
+    "skipped_in_words",
+    "skipped_rows",
+]
+
+Progress = Callable[[float, float, str], None]
+"""Called as work goes on with (done, total, what was just done); done and total in any one unit."""

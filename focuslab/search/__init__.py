@@ -1,0 +1,1 @@
+"""From records to a plan: candidates, how their errors combine, and the choice. Needs no torch."""

@@ -1,0 +1,136 @@
+"""From the choices at measured lengths to a plan for every length, and the records of how it came about."""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from focuslab.errors import InputError
+from focuslab.runs import RunInfo
+from focuslab.runs.method_spec import split_label
+from focuslab.runs.plan import PlanEntry, PlanSpec
+from focuslab.search.pareto import WORTH, Frontier, Point
+
+
+def plan_of(
+    points: Mapping[float, Point],
+    frontiers: Mapping[float, Frontier],
+    *,
+    model: str,
+    unet: Mapping[str, Any],
+    evidence: Mapping[str, Any] | None = None,
+) -> PlanSpec:
+    """The plan that does at each measured length what was chosen there.
+
+    points, frontiers: by audio length in seconds. model, unet: see `PlanSpec`. evidence: any JSON object. Between two
+    measured lengths the entries meet as `boundaries` says; below the shortest one the plan is dense, for nothing was
+    measured there.
+    """
+    entries = [PlanEntry(0, None)]
+    for start, seconds in boundaries(points, frontiers).items():
+        point = points[seconds]
+        dense_steps = dict(zip(("first", "last"), point.dense_steps, strict=True)) if any(point.dense_steps) else None
+        entry = PlanEntry(start, None, _sites(point), dense_steps)
+        if (entry.sites, entry.dense_steps) != (entries[-1].sites, entries[-1].dense_steps):
+            entries.append(entry)
+    ends = [entry.min_seconds for entry in entries[1:]] + [None]
+    entries = [
+        PlanEntry(entry.min_seconds, end, entry.sites, entry.dense_steps)
+        for entry, end in zip(entries, ends, strict=True)
+    ]
+    return PlanSpec(model, dict(unet), tuple(entries), dict(evidence or {}))
+
+
+def boundaries(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> dict[float, float]:
+    """The length in seconds from which on each measured length's choice holds -> that measured length.
+
+    The first holds from its own length on. Between a length with a sparse choice and one without, it is where that
+    sparse choice begins to pay (`WORTH`): its predicted speed-up at both, on a straight line over the logarithm of the
+    length. Between two others it is their geometric mean. To a tenth of a second.
+    """
+    lengths = sorted(points)
+    if not lengths:
+        raise InputError("there is no measured length to make a plan of")
+    starts = {lengths[0]: lengths[0]}
+    for shorter, longer in pairwise(lengths):
+        share = _where_it_pays(points, frontiers, shorter, longer)
+        share = 0.5 if share is None else share
+        start = math.exp(math.log(shorter) + share * math.log(longer / shorter))
+        # Never below the shorter one, nor above the longer one, whose own choices were measured there.
+        start = min(max(round(start, 1), math.floor(10 * shorter + 1) / 10), longer)
+        starts[start] = longer
+    return starts
+
+
+def crossover(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> float | None:
+    """From which length in seconds on the choice is sparse, at it and at all longer ones; None where it never is."""
+    found = None
+    for start, seconds in reversed(boundaries(points, frontiers).items()):
+        if not points[seconds].sparse:
+            break
+        found = start
+    return found
+
+
+def crossover_in_words(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> str:
+    """ "Sparse pays from 12.3 s on (between the measured 10 and 20 s)." """
+    start, lengths = crossover(points, frontiers), sorted(points)
+    if start is None:
+        return f"Dense at the longest measured length, {lengths[-1]:g} s: there is no length from which on sparse pays."
+    if start == lengths[0]:
+        return f"Sparse pays at every measured length, from {start:g} s on; what is shorter was not measured."
+    below, above = max(s for s in lengths if s < start), min(s for s in lengths if s >= start)
+    between = f"between the measured {below:g} and {above:g} s"
+    if _where_it_pays(points, frontiers, below, above) is None:
+        return (
+            f"Sparse from {start:g} s on (half way {between}); at {below:g} s nothing that is worth it fits the budget."
+        )
+    return f"Sparse pays from {start:g} s on ({between})."
+
+
+def made_from(infos: Mapping[str, RunInfo | None]) -> dict[str, Any]:
+    """How the runs behind a plan were made, by what they are called; no path of the machine is among it."""
+    return {
+        name: {
+            "command": info.command,
+            "model": info.model,
+            "machine": info.machine,
+            "versions": info.versions,
+            "device": info.device,
+            "dtype": info.dtype,
+            "seed": info.seed,
+            "prompts": list(info.prompts),
+            "started": info.started,
+            "ended": info.ended,
+        }
+        for name, info in infos.items()
+        if info is not None
+    }
+
+
+def _sites(point: Point) -> dict[str, dict[str, Any]]:
+    sites = {}
+    for option in point.choice.values():
+        if option.sparse:
+            name, parameters = split_label(option.method)
+            sites |= {site: {"method": name, **parameters} for site in option.sites}
+    return sites
+
+
+def _where_it_pays(
+    points: Mapping[float, Point], frontiers: Mapping[float, Frontier], shorter: float, longer: float
+) -> float | None:
+    """How far from the shorter to the longer length, 0 to 1, the sparse choice of one of them begins to pay; None where
+    it is not the time that makes one sparse and the other dense."""
+    if points[shorter].sparse == points[longer].sparse:
+        return None
+    sparse, other = (shorter, longer) if points[shorter].sparse else (longer, shorter)
+    here = points[sparse].speedup
+    try:
+        there = frontiers[other].predict(points[sparse].methods).speedup
+    except InputError:  # the other length lacks one of the options
+        there = points[other].speedup
+    if there >= WORTH or here <= WORTH:
+        return None
+    share = (WORTH - there) / (here - there)
+    return share if sparse == longer else 1 - share

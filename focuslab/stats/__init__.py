@@ -1,0 +1,1 @@
+"""Statistics over what was drawn independently. Needs no torch."""

@@ -1,0 +1,37 @@
+"""Metrics of the rows of an evaluation, as values with their intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from focuslab.checks import is_number
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with its interval; low and high are None where there is none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
+    """A metric of a row, or (`key="minus_dense"`) its paired difference to dense; None where there is no number."""
+    found = row["metrics"].get(name) or {}
+    found = (found.get(key) if key else found) or {}
+    if not is_number(found.get("value")):
+        return None
+    ends = (found.get("low"), found.get("high"))
+    return Measured(found["value"], *(ends if all(map(is_number, ends)) else (None, None)))
+
+
+def sure_sign(difference: Measured | None, better: str | None) -> bool | None:
+    """True where the interval of a difference is all on the better side, False where on the worse, None otherwise."""
+    if difference is None or difference.low is None or better not in ("lower", "higher"):
+        return None
+    if difference.low <= 0 <= difference.high:
+        return None
+    return (difference.low > 0) == (better == "higher")

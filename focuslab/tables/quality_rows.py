@@ -1,0 +1,141 @@
+"""The rows of an evaluation's summary, checked and picked for tables and figures. Needs the standard library only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from focuslab.checks import is_number
+from focuslab.errors import InputError
+from focuslab.runs import EVALUATION_SCHEMA, check_summary
+from focuslab.tables.attention_rows import lengths_of
+
+SPEEDUP = "speedup_vs_dense"
+
+
+class Scale(NamedTuple):
+    """How a metric is shown: its name in a narrow column, and what its values are multiplied by."""
+
+    head: str
+    unit: str = ""
+    factor: float = 1.0
+
+    @property
+    def difference_unit(self) -> str:
+        """Of a value minus another: that of two shares is no share."""
+        return "% points" if self.unit == "%" else self.unit
+
+
+SCALES = {
+    "frechet": Scale("Frechet"),
+    "kernel": Scale("kernel"),
+    "kl_softmax": Scale("KL"),
+    "kl_sigmoid": Scale("KL sigm."),
+    "clap": Scale("CLAP score", "%", 100.0),
+    "log_mel_l1": Scale("log-mel L1"),
+    "rms_ratio": Scale("RMS ratio"),
+    "centroid_ratio": Scale("centroid ratio"),
+    "silence_share": Scale("silence", "%", 100.0),
+    "clipping_share": Scale("clipping", "%", 100.0),
+}
+"""Metric -> how it is shown, in the order of tables."""
+
+MAIN = (("frechet", "kernel"), ("kl_softmax",), ("clap",), ("log_mel_l1",))
+"""What is shown where there is room for few metrics, in order: of each group the first that there is."""
+MOST_MAIN = 3
+
+
+def scale_of(metric: str) -> Scale:
+    return SCALES.get(metric) or Scale(metric.replace("_", " "))
+
+
+def in_brackets(unit: str) -> str:
+    """The second line of a column's head; "" where there is no unit."""
+    return f"[{unit}]" if unit else ""
+
+
+def evaluation_rows(summary: Mapping) -> list[Mapping]:
+    """The checked rows of an evaluation's summary, in its order: by length, then method.
+
+    Raises `InputError` where it is none, holds no row, or has a method twice at one length.
+    """
+    check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
+    rows = list(summary.get("rows") or ())
+    if not rows:
+        raise InputError("the evaluation holds no row: expected at least one method at one length")
+    seen = set()
+    for row in rows:
+        key = row["seconds"], row["method"]
+        if key in seen:
+            raise InputError(
+                f"the evaluation holds {row['method']} at {row['seconds']:g} s twice: expected one row each"
+            )
+        seen.add(key)
+    return sorted(rows, key=lambda row: row["seconds"])
+
+
+def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
+    """One summary of several evaluations of one model, such as one a length.
+
+    What is said of only some of them is said with their lengths; `reference` and whose CLAP scored are the first's.
+    Raises `InputError` where two of them hold one method at one length, or measured a metric differently.
+    """
+    first = summaries[0]
+    for summary in summaries:
+        for name, about in summary["metrics"].items():
+            if first["metrics"].get(name, about) != about:
+                raise InputError(f"the evaluations measured {name} in different ways: they do not go into one table")
+    lengths = {i: ", ".join(f"{s:g}" for s in lengths_of(summary["rows"])) for i, summary in enumerate(summaries)}
+    said: dict[str, list[str]] = {}
+    for i, summary in enumerate(summaries):
+        for note in summary["footnotes"]:
+            said.setdefault(note, []).append(lengths[i])
+    notes = [n if len(at) == len(summaries) else f"At {', '.join(at)} s: {n}" for n, at in said.items()]
+    metrics = {name: about for summary in summaries for name, about in summary["metrics"].items()}
+    rows = [row for summary in summaries for row in summary["rows"]]
+    whole = {
+        **first,
+        "metrics": metrics,
+        "rows": rows,
+        "items": {status: sum(summary["items"][status] for summary in summaries) for status in first["items"]},
+        "scoring_over_generating": sum(row["scoring_seconds"] for row in rows)
+        / sum(row["generation_seconds"] for row in rows),
+        "footnotes": notes,
+    }
+    return {**whole, "rows": evaluation_rows(whole)}
+
+
+def methods_of(rows: Iterable[Mapping]) -> list[str]:
+    """The methods in the order in which they first stand, dense first."""
+    return sorted(dict.fromkeys(row["method"] for row in rows), key=lambda method: method != "dense")
+
+
+def metrics_of(rows: Iterable[Mapping]) -> list[str]:
+    """The metrics that any row has a value of, those of `SCALES` first and in its order."""
+    found = {name for row in rows for name, metric in row["metrics"].items() if is_number(metric.get("value"))}
+    known = [name for name in SCALES if name in found]
+    return known + sorted(found - set(known))
+
+
+def main_metrics(rows: Iterable[Mapping]) -> list[str]:
+    """The metrics that any row has a value of, where there is room for `MOST_MAIN`."""
+    there = set(metrics_of(rows))
+    found = [next((name for name in group if name in there), None) for group in MAIN]
+    return [name for name in found if name][:MOST_MAIN]
+
+
+def metric_of(row: Mapping, name: str, key: str | None = None) -> Mapping[str, Any]:
+    """value, low, high of a metric of a row, or of its paired difference to dense (`key="minus_dense"`); all None where
+    it was not measured."""
+    found = row["metrics"].get(name) or {}
+    found = (found.get(key) if key else found) or {}
+    return {k: found.get(k) if is_number(found.get(k)) else None for k in ("value", "low", "high", "n")}
+
+
+def length_name(seconds: float) -> str:
+    """What files of a length are called: "010s", so that they are in order, and "0.64s" where it is no whole number."""
+    return f"{seconds:03.0f}s" if seconds == round(seconds) else f"{seconds:g}s"
+
+
+def embedder_of(rows: Sequence[Mapping], name: str) -> tuple[str | None, str | None]:
+    """Family and checkpoint of the embedder behind a metric, None where it needs none."""
+    metrics = [row["metrics"][name] for row in rows if name in row["metrics"]]
+    return next(((m.get("embedder"), m.get("checkpoint")) for m in metrics), (None, None))

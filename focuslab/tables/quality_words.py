@@ -1,0 +1,71 @@
+"""What an evaluation shows, in sentences: methods against dense at each length, and beside what the paper found."""
+
+from collections.abc import Mapping
+
+from focuslab.tables.measured import measured, sure_sign
+from focuslab.tables.paper import METRICS as PAPER_METRICS
+from focuslab.tables.paper import paper_value
+from focuslab.tables.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
+
+SURELY = {"+": "surely better", "-": "surely worse"}
+"""What an `outcome` is called."""
+_OUTCOMES = {**{sign: f"{surely} than dense" for sign, surely in SURELY.items()}, "": "not told apart from dense"}
+
+
+def outcome(row: Mapping, metric: str, better: str | None) -> str:
+    """ "+" where the paired difference to dense is surely an improvement, "-" where surely a loss, else ""."""
+    return {True: "+", False: "-", None: ""}[sure_sign(measured(row, metric, "minus_dense"), better)]
+
+
+def findings(summary: Mapping, metric: str) -> list[str]:
+    """What a metric says of each method, in Markdown; a sentence or two for all methods of which it says the same."""
+    of: dict[str, list[str]] = {}
+    for method in methods_of(evaluation_rows(summary)):
+        if words := against_dense(summary, metric, method):
+            of.setdefault(f"{words} {against_paper(summary, metric, method)}".strip(), []).append(f"`{method}`")
+    return [f"{scale_of(metric).head}, {', '.join(methods)}: {words}" for words, methods in of.items()]
+
+
+def against_dense(summary: Mapping, metric: str, method: str) -> str:
+    """ "surely worse than dense at 10 s; not told apart from dense at 40, 80 s." "" where nothing was measured against
+    dense."""
+    better = _better(summary, metric)
+    lengths: dict[str, list[str]] = {}
+    for row in _compared(summary, metric, method):
+        lengths.setdefault(_OUTCOMES[outcome(row, metric, better)], []).append(f"{row['seconds']:g}")
+    return _at_lengths(lengths)
+
+
+def against_paper(summary: Mapping, metric: str, method: str) -> str:
+    """Which way the paper's numbers lie at the same lengths, and whether ours surely lie the same way or the other.
+
+    Directions only: the numbers themselves are of another protocol (`paper.differences`). "" where the paper has none.
+    """
+    if metric not in PAPER_METRICS:
+        return ""
+    better = _better(summary, metric)
+    found: dict[str, list[str]] = {}
+    for row in _compared(summary, metric, method):
+        values = [paper_value(row["seconds"], label, metric) for label in (method, "dense")]
+        if None in values or values[0] == values[1]:
+            continue
+        papers = "+" if (values[0] < values[1]) == (better == "lower") else "-"
+        ours = outcome(row, metric, better)
+        agreement = "as here" if ours == papers else "not settled here" if not ours else "the other way here"
+        said = f"{'better' if papers == '+' else 'worse'}, {agreement},"
+        found.setdefault(said, []).append(f"{row['seconds']:g}")
+    return f"In the paper {_at_lengths(found)}" if found else ""
+
+
+def _at_lengths(found: Mapping[str, list[str]]) -> str:
+    """What was found and the lengths in seconds at which it was, as the rest of a sentence."""
+    return "; ".join(f"{said} at {', '.join(at)} s" for said, at in found.items()) + "." if found else ""
+
+
+def _compared(summary: Mapping, metric: str, method: str) -> list[Mapping]:
+    rows = [row for row in evaluation_rows(summary) if row["method"] == method]
+    return [row for row in rows if metric_of(row, metric, "minus_dense")["value"] is not None]
+
+
+def _better(summary: Mapping, metric: str) -> str | None:
+    return (summary["metrics"].get(metric) or {}).get("better")

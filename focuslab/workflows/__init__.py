@@ -1,0 +1,1 @@
+"""Commands made of several measurements."""
