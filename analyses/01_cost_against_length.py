@@ -24,7 +24,7 @@ from focuslab.analysis.cost import merge_summaries
 from focuslab.attention.grid import Grid
 from focuslab.cli.progress import Reporter
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods import LiteFocus, Method, Naive, TokenMerging
+from focuslab.methods import Eager, LiteFocus, Method, TokenMerging
 from focuslab.methods.references import Dense
 from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.provenance import provenance
@@ -70,7 +70,7 @@ FUSED = {
     "same-frequency": LiteFocus(cross_fraction=0),
     "tome": TokenMerging(),
 }
-SHORT = {**FUSED, "naive": Naive()}
+SHORT = {**FUSED, "naive": Eager()}
 METHODS = {10.0: SHORT, 20.0: SHORT, 40.0: FUSED, 80.0: {**FUSED, PUBLISHED: PublishedFormula()}, 160.0: LONG}
 """By length in seconds. Unfused attention of the whole UNet is shown where it is affordable."""
 REPEATS = {10.0: 9, 20.0: 5, 40.0: 3, 80.0: 3, 160.0: 2}

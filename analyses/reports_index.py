@@ -1,10 +1,13 @@
-"""Write reports/README.md: which directory holds what, how large it is, and which command made it.
+"""Write what is generated: reports/README.md, and the table of methods in README.md.
 
 python analyses/reports_index.py
 """
 
 import subprocess
 from pathlib import Path
+
+from focuslab.methods.catalogue import Entry, catalogue
+from focuslab.methods.registry import parameters_of
 
 ROOT = Path(__file__).parents[1]
 TABLES = "--seconds 10,20,40,80 --steps 10 --limit"
@@ -75,5 +78,28 @@ def index() -> str:
     )
 
 
+BEGIN, END = "<!-- methods: analyses/reports_index.py writes this table -->", "<!-- end of methods -->"
+
+
+def methods_table() -> str:
+    lines = [BEGIN, "| name | what it computes | prior art | parameters |", "| --- | --- | --- | --- |"]
+    lines += [_method_row(name, entry) for name, entry in catalogue().items()]
+    return "\n".join([*lines, "| `plan:FILE` | what a plan says for the length | | |", END])
+
+
+def _method_row(name: str, entry: Entry) -> str:
+    papers = ", ".join(f"[{who}]({address})" for who, address in entry.papers.items())
+    parameters = ", ".join(f"`{parameter}`" for parameter in parameters_of(name) if name != "dense")
+    if entry.parameters:
+        parameters = "the others of `litefocus`"
+    return f"| [`{name}`](focuslab/methods/{entry.module}.py) | {entry.does} | {papers} | {parameters} |"
+
+
+def with_methods_table(readme: str) -> str:
+    before, rest = readme.split(BEGIN)
+    return before + methods_table() + rest.split(END)[1]
+
+
 if __name__ == "__main__":
+    (ROOT / "README.md").write_text(with_methods_table((ROOT / "README.md").read_text()))
     (ROOT / "reports" / "README.md").write_text(index())

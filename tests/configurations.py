@@ -1,7 +1,7 @@
 """The table of methods: every test that concerns all of them runs through these rows. A new method is a new row."""
 
 from focuslab.methods import LengthScale, LiteFocus, PooledFocus, TokenMerging
-from focuslab.methods.references import Bound, Naive
+from focuslab.methods.references import Bound, Eager
 
 METHODS = {
     "litefocus": LiteFocus(),
@@ -17,7 +17,7 @@ METHODS = {
     "tome": TokenMerging(),
     "length-scale": LengthScale(),
     "length-scaled": LiteFocus(length_scale=True),
-    "naive": Naive(),
+    "naive": Eager(),
     "bound": Bound(),
 }
 EXACT = ("naive", "length-scale")

@@ -43,7 +43,7 @@ def test_the_published_formula_counts_a_key_in_both_sets_twice(cost, time, mel_r
     expected = focus_attention(q, k, v, mel_rows, drawn=drawn, **switches)
     out = cost.PublishedFormula().core(q, k, v, call)
     assert out.shape == q.shape and (out - expected).abs().max() < 1e-5
-    assert cost.PublishedFormula().kept_pairs(grid) == pytest.approx(1 / mel_rows + drawn.numel() / grid.tokens)
+    assert cost.PublishedFormula().density(grid) == pytest.approx(1 / mel_rows + drawn.numel() / grid.tokens)
 
 
 def test_promises_are_marked_met_or_missed(cost, monkeypatch):

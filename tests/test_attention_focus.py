@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focuslab.attention import CrossKeys, draw_cross_keys, litefocus, litefocus_attention, rows
+from focuslab.attention import CrossKeys, litefocus, litefocus_attention, rows, sample_cross_keys
 from focuslab.attention.grid import Grid
 from focuslab.attention.keys import SAMPLINGS, cross_key_count
 from focuslab.errors import InputError
@@ -44,7 +44,7 @@ def test_any_key_set_with_every_switch(time, mel_rows, seed, data):
 def test_draws_of_both_samplings_with_every_switch(time, mel_rows, seed, fraction, sampling, data):
     grid = Grid(time, mel_rows)
     count = cross_key_count(grid, fraction, sampling)
-    drawn = draw_cross_keys(grid, count, sampling, torch.Generator().manual_seed(seed)) if count else None
+    drawn = sample_cross_keys(grid, count, sampling, torch.Generator().manual_seed(seed)) if count else None
     same = data.draw(st.booleans()) if count else True
     overlap = data.draw(st.sampled_from(["once", "twice"]))
     weight = data.draw(st.sampled_from([1.0, 10.0])) if overlap == "once" else 1.0
@@ -57,13 +57,13 @@ def test_draws_of_both_samplings_with_every_switch(time, mel_rows, seed, fractio
 @pytest.mark.parametrize("weight", [1.0, 10.0])
 def test_half_precision_has_its_own_tolerance_and_keeps_its_dtype(dtype, sampling, weight):
     grid = Grid(63, 8)
-    drawn = draw_cross_keys(grid, 48, sampling, torch.Generator().manual_seed(1))
+    drawn = sample_cross_keys(grid, 48, sampling, torch.Generator().manual_seed(1))
     compare(*qkv(63, 8, width=32, dtype=dtype), 8, drawn, TOLERANCE[dtype], cross_weight=weight)
 
 
 def test_contiguous_heads_give_the_same_as_the_layout_of_projections():
     q, k, v = qkv(25, 4)
-    drawn = draw_cross_keys(Grid(25, 4), 12, "stratified", torch.Generator().manual_seed(2))
+    drawn = sample_cross_keys(Grid(25, 4), 12, "stratified", torch.Generator().manual_seed(2))
     laid_out = litefocus_attention(q, k, v, 4, cross_keys=drawn)
     contiguous = litefocus_attention(q.contiguous(), k.contiguous(), v.contiguous(), 4, cross_keys=drawn)
     assert (laid_out - contiguous).abs().max() < 1e-6
@@ -73,7 +73,7 @@ def test_contiguous_heads_give_the_same_as_the_layout_of_projections():
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_all_keys_with_weight_one_are_dense_attention(time, mel_rows, sampling):
     q, k, v = qkv(time, mel_rows, size=4)
-    drawn = draw_cross_keys(Grid(time, mel_rows), time * mel_rows, sampling, torch.Generator().manual_seed(3))
+    drawn = sample_cross_keys(Grid(time, mel_rows), time * mel_rows, sampling, torch.Generator().manual_seed(3))
     out = litefocus_attention(q, k, v, mel_rows, cross_keys=drawn)
     assert (out - dense_attention(q, k, v)).abs().max() < 1e-5
 
@@ -86,7 +86,7 @@ def test_over_many_draws_the_unbiased_weight_approaches_dense_and_weight_one_doe
     def error_of_mean(weight, draws):
         total = torch.zeros_like(dense)
         for seed in range(draws):
-            drawn = draw_cross_keys(grid, 60, "stratified", torch.Generator().manual_seed(seed))
+            drawn = sample_cross_keys(grid, 60, "stratified", torch.Generator().manual_seed(seed))
             total += litefocus_attention(q, k, v, 4, cross_keys=drawn, cross_weight=weight)
         return ((total / draws - dense).norm() / dense.norm()).item()
 
@@ -97,7 +97,7 @@ def test_over_many_draws_the_unbiased_weight_approaches_dense_and_weight_one_doe
 @pytest.mark.parametrize("weight", [1.0, 10.0])
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_gradients_are_those_of_the_definition(weight, sampling):
-    drawn = draw_cross_keys(Grid(5, 4), 8, sampling, torch.Generator().manual_seed(4))
+    drawn = sample_cross_keys(Grid(5, 4), 8, sampling, torch.Generator().manual_seed(4))
     inputs = [x.clone().requires_grad_() for x in qkv(5, 4)]
     litefocus_attention(*inputs, 4, cross_keys=drawn, cross_weight=weight).square().sum().backward()
     reference = [x.detach().clone().requires_grad_() for x in inputs]
@@ -120,7 +120,7 @@ def test_gradients_are_those_of_the_definition(weight, sampling):
 def test_two_calls_merged_by_their_log_sum_exps_give_the_same(time, mel_rows, seed, fraction, weight, size):
     grid = Grid(time, mel_rows)
     count = max(cross_key_count(grid, fraction, "stratified"), mel_rows)
-    drawn = draw_cross_keys(grid, count, "stratified", torch.Generator().manual_seed(seed))
+    drawn = sample_cross_keys(grid, count, "stratified", torch.Generator().manual_seed(seed))
     q, k, v = qkv(time, mel_rows, seed=seed, size=size)
     merged = litefocus._two_calls(q, k, v, grid, drawn, weight, q.shape[-1] ** -0.5)
     switches = {"same_frequency": True, "overlap": "once", "cross_weight": weight}
@@ -130,7 +130,7 @@ def test_two_calls_merged_by_their_log_sum_exps_give_the_same(time, mel_rows, se
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_two_calls_keep_half_precision(dtype):
-    drawn = draw_cross_keys(Grid(63, 8), 48, "stratified", torch.Generator().manual_seed(1))
+    drawn = sample_cross_keys(Grid(63, 8), 48, "stratified", torch.Generator().manual_seed(1))
     q, k, v = qkv(63, 8, width=32, dtype=dtype)
     merged = litefocus._two_calls(q, k, v, Grid(63, 8), drawn, 10.0, 32**-0.5)
     switches = {"same_frequency": True, "overlap": "once", "cross_weight": 10.0}
@@ -153,13 +153,13 @@ def fused_calls(monkeypatch):
 
 
 def test_a_stratified_draw_takes_one_fused_call_without_a_mask(fused_calls):
-    drawn = draw_cross_keys(Grid(31, 8), 24, "stratified", torch.Generator())
+    drawn = sample_cross_keys(Grid(31, 8), 24, "stratified", torch.Generator())
     litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn)
     assert fused_calls == [None]
 
 
 def test_a_weight_is_one_row_of_bias_on_the_cpu_and_a_second_call_on_cuda(fused_calls, monkeypatch):
-    drawn = draw_cross_keys(Grid(31, 8), 24, "stratified", torch.Generator())
+    drawn = sample_cross_keys(Grid(31, 8), 24, "stratified", torch.Generator())
     on_cpu = litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn, cross_weight=10.0)
     assert [mask.shape for mask in fused_calls] == [(1, 1, 1, 31 + 7 * 3)]
     fused_calls.clear()
@@ -188,7 +188,7 @@ def test_two_calls_are_merged_only_on_cuda_with_a_kernel_and_without_gradients(m
 
 def test_a_plain_index_with_equal_counts_is_seen_to_be_stratified():
     grid = Grid(9, 4)
-    drawn = draw_cross_keys(grid, 12, "stratified", torch.Generator().manual_seed(6))
+    drawn = sample_cross_keys(grid, 12, "stratified", torch.Generator().manual_seed(6))
     shuffled = drawn.index[torch.randperm(12, generator=torch.Generator().manual_seed(0))]
     recognised = CrossKeys.from_index(torch.cat([shuffled, shuffled[:5]]), grid)
     assert recognised.per_row == 3
@@ -202,7 +202,7 @@ def test_a_plain_index_with_equal_counts_is_seen_to_be_stratified():
 def test_draws_are_distinct_in_range_and_of_the_count_the_law_gives(time, mel_rows, fraction, sampling, seed):
     grid = Grid(time, mel_rows)
     count = cross_key_count(grid, fraction, sampling)
-    drawn = draw_cross_keys(grid, count, sampling, torch.Generator().manual_seed(seed))
+    drawn = sample_cross_keys(grid, count, sampling, torch.Generator().manual_seed(seed))
     assert len(set(drawn.index.tolist())) == count == drawn.index.numel()
     assert all(0 <= n < grid.tokens for n in drawn.index.tolist())
     if sampling == "stratified":
@@ -217,7 +217,7 @@ def test_every_key_is_drawn_equally_often(sampling):
     grid, generator = Grid(10, 4), torch.Generator().manual_seed(7)
     times_drawn = torch.zeros(40)
     for _ in range(4000):
-        times_drawn[draw_cross_keys(grid, 8, sampling, generator).index] += 1
+        times_drawn[sample_cross_keys(grid, 8, sampling, generator).index] += 1
     # 4000 draws with chance 0.2: standard deviation 25.
     assert (times_drawn - 800).abs().max() < 5 * 25.3
 
@@ -225,8 +225,8 @@ def test_every_key_is_drawn_equally_often(sampling):
 def test_draws_leave_the_global_generator_alone():
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    draw_cross_keys(Grid(20, 4), 8, "stratified", torch.Generator().manual_seed(0))
-    draw_cross_keys(Grid(20, 4), 8, "uniform", torch.Generator().manual_seed(0))
+    sample_cross_keys(Grid(20, 4), 8, "stratified", torch.Generator().manual_seed(0))
+    sample_cross_keys(Grid(20, 4), 8, "uniform", torch.Generator().manual_seed(0))
     assert torch.equal(before, torch.get_rng_state())
 
 

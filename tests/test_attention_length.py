@@ -165,8 +165,8 @@ def test_names_on_the_command_line():
     assert parse_method("same-frequency:length_scale=True") == LiteFocus(cross_fraction=0, length_scale=True)
     with pytest.raises(InputError, match="length_scale must be True or False"):
         parse_method("litefocus:length_scale=1")
-    assert not LengthScale.sparse and LengthScale().kept_pairs(Grid(1000, 8)) == 1
-    assert LiteFocus(length_scale=True).kept_pairs(Grid(1000, 8)) == LiteFocus().kept_pairs(Grid(1000, 8))
+    assert not LengthScale.sparse and LengthScale().density(Grid(1000, 8)) == 1
+    assert LiteFocus(length_scale=True).density(Grid(1000, 8)) == LiteFocus().density(Grid(1000, 8))
 
 
 def test_a_grid_is_halved_as_convolutions_halve_it():

@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from focuslab.attention import CrossKeys, draw_cross_keys, kernels, litefocus_attention, mass
+from focuslab.attention import CrossKeys, kernels, litefocus_attention, mass, sample_cross_keys
 from focuslab.attention.grid import Grid
 from focuslab.attention.mass import (
     attention_entropy,
-    drawn_attention,
+    cross_key_attention,
     entropy_from_lse,
     focus_lse,
     focus_recall,
@@ -146,7 +146,7 @@ def test_focus_recall_is_the_dense_mass_inside_the_focus_set(grid, case, name, s
     if sampling == "one row":
         keys = torch.arange(0, grid.tokens, grid.mel_rows)
     else:
-        keys = draw_cross_keys(grid, int(share * grid.tokens), sampling, generator)
+        keys = sample_cross_keys(grid, int(share * grid.tokens), sampling, generator)
     with road(name):
         found = focus_recall(q, k, grid.mel_rows, keys)
     index = keys.index if isinstance(keys, CrossKeys) else keys
@@ -204,7 +204,7 @@ def test_the_roads_agree(grid, case):
 def test_parts_over_a_dense_pass_give_the_same_masses(grid, case, name, sampling):
     q, k = make_qk(grid, **case)
     scale, rows = q.shape[-1] ** -0.5, grid.mel_rows
-    keys = draw_cross_keys(grid, grid.tokens // 3, sampling, torch.Generator().manual_seed(0))
+    keys = sample_cross_keys(grid, grid.tokens // 3, sampling, torch.Generator().manual_seed(0))
     with road(name):
         lse_all = kernels.attention_with_lse(q, k, k)[1]
         own = own_row_lse(q, k, rows, scale)
@@ -224,10 +224,10 @@ def test_own_and_drawn_attention_merge_to_litefocus(sampling, name):
     grid = Grid(63, 4)
     q, k = make_qk(grid)
     v = make_qk(grid, seed=1)[0]
-    keys = draw_cross_keys(grid, 40, sampling, torch.Generator().manual_seed(0))
+    keys = sample_cross_keys(grid, 40, sampling, torch.Generator().manual_seed(0))
     with road(name):
         own, lse_own = own_row_attention(q, k, v, 4, 32**-0.5)
-        drawn, lse_drawn = drawn_attention(q, k, v, 4, keys, 32**-0.5)
+        drawn, lse_drawn = cross_key_attention(q, k, v, 4, keys, 32**-0.5)
     for weight in (1.0, 6.0):
         merged = torch.lerp(own, drawn, torch.sigmoid(lse_drawn + math.log(weight) - lse_own)[..., None])
         assert off(merged, litefocus_attention(q, k, v, 4, cross_keys=keys, cross_weight=weight)) < 1e-5
@@ -235,10 +235,10 @@ def test_own_and_drawn_attention_merge_to_litefocus(sampling, name):
 
 def test_drawn_attention_is_empty_for_rows_without_other_keys():
     q, k = make_qk(Grid(9, 4))
-    out, lse = drawn_attention(q, k, k, 4, CrossKeys(torch.tensor([2, 6])), 1.0)  # both of mel row 2
+    out, lse = cross_key_attention(q, k, k, 4, CrossKeys(torch.tensor([2, 6])), 1.0)  # both of mel row 2
     assert (out[:, :, 2::4] == 0).all() and (lse[:, :, 2::4] == -math.inf).all()
     assert lse[:, :, 0::4].isfinite().all()
-    out, lse = drawn_attention(q, k, k, 4, CrossKeys(torch.tensor([], dtype=torch.long), 0), 1.0)
+    out, lse = cross_key_attention(q, k, k, 4, CrossKeys(torch.tensor([], dtype=torch.long), 0), 1.0)
     assert (out == 0).all() and (lse == -math.inf).all()
     assert torch.equal(
         focus_lse(q, k, 4, CrossKeys(torch.tensor([], dtype=torch.long), 0), 1.0), own_row_lse(q, k, 4, 1)

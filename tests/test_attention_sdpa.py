@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.attention import kernels
-from focuslab.attention.kernels import attention_with_lse, blockwise_attention_with_lse, lse_kernel, naive_attention
+from focuslab.attention.kernels import attention_with_lse, blockwise_attention_with_lse, eager_attention, lse_kernel
 from tests.brute_force import dense_attention, qkv
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
@@ -93,10 +93,10 @@ def test_the_efficient_cuda_kernel_loses_its_padding(monkeypatch):
 
 def test_naive_attention_is_dense_attention():
     q, k, v = qkv(17, 2, size=3)
-    assert (naive_attention(q, k, v) - dense_attention(q, k, v)).abs().max() < 1e-5
+    assert (eager_attention(q, k, v) - dense_attention(q, k, v)).abs().max() < 1e-5
     bias = torch.zeros(34)
     bias[3] = -torch.inf
     kept = [n for n in range(34) if n != 3]
     without = dense_attention(q, k, v)[:, :, :0]  # only for its dtype and device
     expected = (q.double() @ k[:, :, kept].double().mT * 8**-0.5).softmax(-1) @ v[:, :, kept].double()
-    assert (naive_attention(q, k, v, bias=bias) - expected.to(without)).abs().max() < 1e-5
+    assert (eager_attention(q, k, v, bias=bias) - expected.to(without)).abs().max() < 1e-5

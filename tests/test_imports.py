@@ -44,7 +44,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
         "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",
         "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.frames",
         "import focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn, focuslab.cli.evaluate",
-        "import focuslab.runs.directory, focuslab.runs, focuslab.attention.grid, focuslab.runs.environment",
+        "import focuslab.runs.directory, focuslab.runs, focuslab.runs.environment",
     ],
 )
 def test_no_torch_is_imported(statement):

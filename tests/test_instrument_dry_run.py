@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from focuslab.hooks.meta_cost import dry_run
-from focuslab.methods import Bound, Dense, LiteFocus, Naive
+from focuslab.methods import Bound, Dense, Eager, LiteFocus
 from focuslab.models.kinds import KINDS
 from focuslab.models.sites import find_sites, select_sites
 from tests.configurations import METHODS
@@ -29,12 +29,12 @@ def test_flops_of_litefocus_follow_its_share_of_pairs(session_pipe, twin, inputs
     method = LiteFocus(cross_fraction=0.2)
     dense, sparse, bound = (dry_run(twin, inputs(10), m) for m in (Dense(), method, Bound()))
     grid = next(iter(sparse.grids.values()))
-    expected = bound.total_flops + method.kept_pairs(grid) * (dense.total_flops - bound.total_flops)
+    expected = bound.total_flops + method.density(grid) * (dense.total_flops - bound.total_flops)
     assert sparse.total_flops == pytest.approx(expected, rel=1e-9)
 
 
 def test_naive_counts_as_dense_and_holds_the_map(session_pipe, twin, inputs):
-    dense, naive = dry_run(twin, inputs(20), Dense()), dry_run(twin, inputs(20), Naive())
+    dense, naive = dry_run(twin, inputs(20), Dense()), dry_run(twin, inputs(20), Eager())
     assert naive.total_flops == dense.total_flops
     largest = max(s.heads * naive.grids[s.name].tokens ** 2 for s in find_sites(session_pipe))
     map_bytes = 2 * largest * 4

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from focuslab.hooks.denoise import first_steps
 from focuslab.hooks.meta_cost import dry_run
 from focuslab.hooks.step_memory import AddedMemory, quieten_profiler
-from focuslab.methods import Dense, LiteFocus, Naive, TokenMerging
+from focuslab.methods import Dense, Eager, LiteFocus, TokenMerging
 from focuslab.models.conditioning import encode_prompt
 from tests.quick import CountingClock
 
@@ -60,7 +60,7 @@ def test_on_cuda_it_is_the_peak_of_the_allocator_above_what_it_held(monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "method", [Dense(), LiteFocus(sites="*"), Naive(), TokenMerging(ratio=0.5)], ids=lambda m: type(m).__name__
+    "method", [Dense(), LiteFocus(sites="*"), Eager(), TokenMerging(ratio=0.5)], ids=lambda m: type(m).__name__
 )
 def test_a_dry_run_predicts_what_a_step_adds(pipe, twin, inputs, method):
     conditioning = encode_prompt(pipe, "rain")

@@ -8,8 +8,8 @@ import torch
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods import Bound, Dense, LiteFocus, Naive, TokenMerging, parse_method, parse_methods
-from focuslab.methods.registry import METHODS as NAMES
+from focuslab.methods import Bound, Dense, Eager, LiteFocus, TokenMerging, parse_method, parse_methods
+from focuslab.methods.catalogue import catalogue
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.sites import Site, find_sites
 from tests.brute_force import dense_attention, focus_attention, qkv
@@ -75,7 +75,7 @@ def test_under_autocast_a_site_gives_the_dtype_of_dense(name):
 @pytest.mark.parametrize("time, mel_rows", [(1, 8), (63, 4), (32, 2), (125, 8), (5, 1)])
 def test_odd_grids_work_and_the_share_of_pairs_is_a_share(name, time, mel_rows):
     grid = Grid(time, mel_rows)
-    assert 0 <= METHODS[name].kept_pairs(grid) <= 1.2 / mel_rows + 1
+    assert 0 <= METHODS[name].density(grid) <= 1.2 / mel_rows + 1
     if not isinstance(METHODS[name], TokenMerging):
         out = METHODS[name].core(*qkv(time, mel_rows), call(time, mel_rows))
         assert out.shape == (2, 2, grid.tokens, 8) and torch.isfinite(out).all()
@@ -83,14 +83,14 @@ def test_odd_grids_work_and_the_share_of_pairs_is_a_share(name, time, mel_rows):
 
 def test_kept_pairs_follow_the_definition_of_ideal():
     grid = Grid(1000, 8)
-    assert LiteFocus().kept_pairs(grid) == pytest.approx(1 / 8 + 0.1 * 7 / 8)
-    assert LiteFocus(cross_fraction=0).kept_pairs(grid) == 1 / 8
-    assert LiteFocus(same_frequency=False).kept_pairs(grid) == pytest.approx(0.1)
-    assert LiteFocus(overlap="twice").kept_pairs(grid) == pytest.approx(1 / 8 + 0.1)
-    assert LiteFocus(cross_fraction=1).kept_pairs(grid) == 1
-    assert TokenMerging().kept_pairs(grid) == 0.25
-    assert TokenMerging().kept_pairs(Grid(63, 1)) == 1
-    assert (Naive().kept_pairs(grid), Bound().kept_pairs(grid)) == (1, 0)
+    assert LiteFocus().density(grid) == pytest.approx(1 / 8 + 0.1 * 7 / 8)
+    assert LiteFocus(cross_fraction=0).density(grid) == 1 / 8
+    assert LiteFocus(same_frequency=False).density(grid) == pytest.approx(0.1)
+    assert LiteFocus(overlap="twice").density(grid) == pytest.approx(1 / 8 + 0.1)
+    assert LiteFocus(cross_fraction=1).density(grid) == 1
+    assert TokenMerging().density(grid) == 0.25
+    assert TokenMerging().density(Grid(63, 1)) == 1
+    assert (Eager().density(grid), Bound().density(grid)) == (1, 0)
 
 
 @pytest.mark.parametrize("step", [0, 1])
@@ -145,14 +145,14 @@ def test_the_bound_gives_the_values_and_dense_attaches_nothing(pipe):
 
 
 def test_naive_takes_every_self_attention(pipe):
-    with Naive()(pipe) as handle:
+    with Eager()(pipe) as handle:
         assert handle.sites == find_sites(pipe)
 
 
 def test_token_merging_leaves_a_site_without_a_cell_as_it_is_and_says_so_once(pipe, caplog):
-    from focuslab.methods import tome
+    from focuslab.methods import token_merging
 
-    tome._say_left_dense.cache_clear()
+    token_merging._say_left_dense.cache_clear()
     attn = pipe.unet.get_submodule(find_sites(pipe)[0].name)
     width = attn.to_q.in_features
     x = torch.randn(2, 31, width, generator=torch.Generator().manual_seed(0))
@@ -200,7 +200,7 @@ def test_wrong_parameters_are_refused_in_one_line(make, message):
 
 PARSED = {
     "dense": Dense(),
-    "naive": Naive(),
+    "naive": Eager(),
     "litefocus": LiteFocus(),
     "litefocus:cross_fraction=0.2": LiteFocus(cross_fraction=0.2),
     "litefocus:cross_weight=unbiased:seed=3": LiteFocus(cross_weight="unbiased", seed=3),
@@ -243,4 +243,4 @@ def test_lists_of_methods_keep_their_order_and_refuse_repeats():
         parse_methods(["dense", "dense"])
     with pytest.raises(InputError, match="no method was named"):
         parse_methods([])
-    assert set(NAMES) >= {"dense", "naive", "litefocus", "same-frequency", "cross-frequency", "tome", "bound"}
+    assert set(catalogue()) >= {"dense", "naive", "litefocus", "same-frequency", "cross-frequency", "tome", "bound"}

@@ -13,13 +13,14 @@ from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.meta_cost import dry_run
 from focuslab.measure.profile import profile
-from focuslab.methods import Bound, Dense, LiteFocus, TokenMerging, as_method, parse_method
+from focuslab.methods import Bound, Dense, LiteFocus, Plan, TokenMerging, as_method, parse_method
 from focuslab.methods.base import Method
 from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import latent_frames
 from focuslab.models.random_models import build_unet
 from focuslab.models.recipes import RECIPES
 from focuslab.models.sites import find_sites, select_sites
+from focuslab.runs.plan import PlanEntry, PlanSpec
 from tests.plans import everywhere, plan_of
 
 
@@ -117,7 +118,7 @@ def test_every_length_has_the_entry_it_has_in_seconds_but_for_the_rounding_of_th
     planned = plan_of({start: {} for start in starts}, layout)
     seconds = hundredths / 100
     frames = latent_frames(session_pipe, seconds)
-    (nominal,) = [e for e in planned.plan.entries if e.min_seconds <= seconds < (e.max_seconds or float("inf"))]
+    (nominal,) = [e for e in planned.entries if e.min_seconds <= seconds < (e.max_seconds or float("inf"))]
     chosen = planned.entry_of(frames)
     assert chosen == nominal or nominal.max_seconds <= chosen.min_seconds < seconds + 0.05
     assert latent_frames(session_pipe, chosen.min_seconds) <= frames
@@ -258,7 +259,7 @@ def test_another_unet_is_refused_with_the_first_difference(pipe, layout, names, 
 
 
 WRONG = {
-    "method": ({"method": "litefocs"}, r"no method 'litefocs' for a site, only naive.*did you mean litefocus\?"),
+    "method": ({"method": "litefocs"}, r"no method 'litefocs' for a site, only eager.*did you mean litefocus\?"),
     "dense": ({"method": "dense"}, "'dense' for a site.*a site that stays dense is left out"),
     "bound": ({"method": "bound"}, "there is no method 'bound' for a site"),
     "parameter": (
@@ -272,10 +273,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("given, message", WRONG.values(), ids=WRONG)
-def test_what_no_method_takes_is_refused_with_its_place(pipe, layout, names, tmp_path, given, message):
+def test_what_no_method_takes_is_refused_with_its_place(layout, names, tmp_path, given, message):
     site = names("mid_block")[0]
-    plan = plan_of({0: {}, 10: {site: given}}, layout)
-    for refused in (lambda: plan.attach(pipe), lambda: parse_method(f"plan:{plan.write(tmp_path / 'p.json')}")):
+    whole = plan_of({0: {}}, layout)
+    spec = PlanSpec(whole.model, whole.unet, (PlanEntry(0, 10), PlanEntry(10, None, {site: given})))
+    path = spec.write(tmp_path / "p.json")
+    for refused in (lambda: Plan.of(spec), lambda: as_method(spec), lambda: parse_method(f"plan:{path}")):
         with pytest.raises(InputError, match=rf"entries\[1\].sites\['{site}'\]: .*{message}") as caught:
             refused()
         assert "\n" not in str(caught.value)
@@ -326,7 +329,7 @@ def test_a_profile_sets_a_plan_beside_its_bound_and_ideal(pipe, layout, names, t
     planned = plan.sites_at(pipe, 1.28)
     width = {name: shape["heads"] * shape["head_width"] for name, shape in layout["sites"].items()}
     work = {name: (t * f) ** 2 * width[name] for name, (t, f) in grids.items()}
-    shares = {name: planned[name].kept_pairs(Grid(*grids[name])) for name in grids}
+    shares = {name: planned[name].density(Grid(*grids[name])) for name in grids}
     assert len(set(shares.values())) == 2
     kept = sum(work[name] * shares[name] for name in grids) / sum(work.values())
     assert above["kept_pairs"] == pytest.approx(kept) and 0 < kept < 1

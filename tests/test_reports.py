@@ -79,6 +79,11 @@ def test_the_index_of_the_reports_is_current():
     assert (REPORTS / "README.md").read_text() == index(), "run python analyses/reports_index.py"
 
 
+def test_the_methods_of_the_readme_are_those_of_the_catalogue():
+    readme = (ROOT / "README.md").read_text()
+    assert made.with_methods_table(readme) == readme, "run python analyses/reports_index.py"
+
+
 def test_pictures_stand_only_where_a_text_shows_them():
     texts = [path.read_text() for path in (ROOT / "README.md", REPORTS / "results.md")]
     pictures = [name for name in sizes() if name.startswith("reports/") and name.endswith(".png")]

@@ -3,23 +3,25 @@
 Shapes are `[B, H, N, D]`: batch, heads, tokens, head width.
 """
 
-from focuslab.attention.kernels import attention_with_lse, naive_attention
-from focuslab.attention.keys import CrossKeys, draw_cross_keys
+from focuslab.attention.kernels import attention_with_lse, eager_attention
+from focuslab.attention.keys import CrossKeys, sample_cross_keys
 from focuslab.attention.litefocus import litefocus_attention
 from focuslab.attention.mass import attention_entropy, focus_recall, mass_by_label, same_frequency_mass
 from focuslab.attention.pooling import pooled_attention
+from focuslab.attention.reference import reference_attention
 from focuslab.attention.token_merging import match_tokens
 
 __all__ = [
     "CrossKeys",
     "attention_entropy",
     "attention_with_lse",
-    "draw_cross_keys",
+    "eager_attention",
     "focus_recall",
     "litefocus_attention",
     "mass_by_label",
     "match_tokens",
-    "naive_attention",
     "pooled_attention",
+    "reference_attention",
     "same_frequency_mass",
+    "sample_cross_keys",
 ]

@@ -48,7 +48,7 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None =
     return (kernel or blockwise_attention_with_lse)(q, k, v, scale)
 
 
-def naive_attention(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, scale: float | None = None):
+def eager_attention(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, scale: float | None = None):
     """Unfused softmax(Q K^T + bias) V that holds the whole N x M map, as `[B, H, N, D]`.
 
     The paper's speed-ups were measured against attention computed like this.

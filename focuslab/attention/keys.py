@@ -54,7 +54,7 @@ def cross_key_count(grid: Grid, fraction: float, sampling: str) -> int:
     return grid.mel_rows * round(fraction * grid.time)
 
 
-def draw_cross_keys(
+def sample_cross_keys(
     grid: Grid, count: int, sampling: str, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> CrossKeys:
     """Draw `count` of the N keys without replacement: from all of them, or equally from every mel row.

@@ -13,7 +13,7 @@ from torch import Tensor
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import check_qkv, lse_kernel
 from focuslab.attention.keys import CrossKeys, keys_of_other_rows
-from focuslab.attention.rows import as_rows, drawn_attention, from_rows, own_row_attention, select, select_rows
+from focuslab.attention.rows import as_rows, cross_key_attention, from_rows, own_row_attention, select, select_rows
 from focuslab.errors import InputError
 
 OVERLAPS = ("once", "twice")
@@ -100,7 +100,7 @@ def _one_call(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, s
 def _two_calls(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, scale: float) -> Tensor:
     """Own row and drawn keys apart, merged by their log-sum-exps: softmax([s_own, s_drawn + log w]) without a mask."""
     own, own_lse = own_row_attention(q, k, v, grid.mel_rows, scale)
-    drawn, drawn_lse = drawn_attention(q, k, v, grid.mel_rows, cross_keys, scale)
+    drawn, drawn_lse = cross_key_attention(q, k, v, grid.mel_rows, cross_keys, scale)
     return merge_by_lse(own, own_lse, drawn, drawn_lse, cross_weight)
 
 

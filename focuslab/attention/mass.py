@@ -22,7 +22,7 @@ from torch import Tensor
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import attention_with_lse, check_qkv, lse_kernel
 from focuslab.attention.keys import CrossKeys
-from focuslab.attention.rows import drawn_attention, own_row_attention, partition, select
+from focuslab.attention.rows import cross_key_attention, own_row_attention, partition, select
 from focuslab.errors import InputError
 
 ONE_HOT_WIDTH = 128
@@ -132,12 +132,12 @@ def own_row_lse(q: Tensor, k: Tensor, mel_rows: int, scale: float) -> Tensor:
 def focus_lse(
     q: Tensor, k: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float, lse_own: Tensor | None = None
 ) -> Tensor:
-    """Log-sum-exp of each query's scores on its focus set, `[B, H, N]`, for `kept_pairs` of the pairs.
+    """Log-sum-exp of each query's scores on its focus set, `[B, H, N]`, for `density` of the pairs.
 
     With `lse_own`, from `own_row_lse`, only the drawn keys are computed.
     """
     lse_own = own_row_lse(q, k, mel_rows, scale) if lse_own is None else lse_own
-    return torch.logaddexp(lse_own, drawn_attention(q, k, k, mel_rows, cross_keys, scale)[1])
+    return torch.logaddexp(lse_own, cross_key_attention(q, k, k, mel_rows, cross_keys, scale)[1])
 
 
 def label_lse(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float) -> Tensor:

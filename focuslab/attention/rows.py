@@ -48,7 +48,7 @@ def own_row_attention(q: Tensor, k: Tensor, v: Tensor, mel_rows: int, scale: flo
     return from_rows(out, mel_rows), from_rows(lse.unsqueeze(-1), mel_rows).squeeze(-1)
 
 
-def drawn_attention(
+def cross_key_attention(
     q: Tensor, k: Tensor, v: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Attention to the drawn keys of the other mel rows alone, and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`.

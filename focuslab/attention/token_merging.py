@@ -27,7 +27,7 @@ def merged_count(grid: Grid, ratio: float) -> int:
     return max(grid.tokens - int(grid.tokens * ratio), destinations)
 
 
-def draw_destinations(grid: Grid, generator: torch.Generator) -> Tensor:
+def sample_destinations(grid: Grid, generator: torch.Generator) -> Tensor:
     """A permutation `[N]` that swaps the top left token of each cell with a drawn one of it, made on the CPU.
 
     It is its own inverse. The draw is that of `tomesd`.
@@ -49,8 +49,8 @@ def match_tokens(
 
     `merge` averages matched tokens, `[B, N, C] -> [B, n, C]` with n = `merged_count`; `unmerge` copies each merged
     token back to all its places, `[B, n, C] -> [B, N, C]`. The destination tokens are drawn with `generator`, or they
-    are those of `order`, which `draw_destinations` gave and which lies on the device of x. As in `tomesd`, an odd batch
-    cannot hold pairs of guided and unguided halves, and then the top left token of each cell is the destination.
+    are those of `order`, which `sample_destinations` gave and which lies on the device of x. As in `tomesd`, an odd
+    batch cannot hold pairs of guided and unguided halves, and then the top left token of each cell is the destination.
     Raises `InputError` for a grid without a whole cell (see `merges`) or a ratio outside 0..1.
     """
     if not 0 <= ratio < 1:
@@ -62,7 +62,7 @@ def match_tokens(
     from tomesd.merge import bipartite_soft_matching_random2d
 
     if order is None:
-        order = to_device(draw_destinations(grid, generator), x.device)
+        order = to_device(sample_destinations(grid, generator), x.device)
     swapped = x.shape[0] % 2 == 0
 
     def swap(x: Tensor) -> Tensor:

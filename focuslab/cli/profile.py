@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from focuslab.cli.options import Names, Numbers, default_directory, shared_options
+from focuslab.cli.options import Names, Numbers, default_directory, names_of_methods, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 
 
@@ -16,8 +16,8 @@ from focuslab.cli.progress import Reporter, going_on_from
     type=Names(),
     default="dense,litefocus",
     show_default=True,
-    help="dense, naive, litefocus, same-frequency, cross-frequency, pooled, tome, length-scale, bound; with parameters "
-    "as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites joined by +; or plan:FILE.",
+    help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites
+    " "joined by +; or plan:FILE.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")

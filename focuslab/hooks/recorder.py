@@ -19,7 +19,7 @@ from focuslab.attention.kernels import attention_with_lse
 from focuslab.attention.keys import CrossKeys
 from focuslab.attention.litefocus import merge_by_lse
 from focuslab.attention.mass import mass_from_lse, precise_dtype
-from focuslab.attention.rows import drawn_attention, own_row_attention
+from focuslab.attention.rows import cross_key_attention, own_row_attention
 from focuslab.attention.statistics import (
     Pattern,
     SampledStatistics,
@@ -155,7 +155,7 @@ class Recorder:
             focus, focus_lse = own, own_lse
             keys, weight = method.draw(call, own.device)
             if keys is not None and mel_rows > 1:
-                drawn, drawn_lse = drawn_attention(*qkv, mel_rows, keys, scale)
+                drawn, drawn_lse = cross_key_attention(*qkv, mel_rows, keys, scale)
                 focus_lse = torch.logaddexp(own_lse, drawn_lse)
                 focus = merge_by_lse(own, own_lse, drawn, drawn_lse, weight)
             if request.asks_for("recall"):

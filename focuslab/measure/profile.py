@@ -423,4 +423,4 @@ def kept_pairs(methods: Mapping[str, Method], pipe, run: DryRun) -> float | None
     work = {name: widths[name] * grid.tokens**2 for name, grid in run.grids.items()}
     if not work:
         return None
-    return sum(methods[name].kept_pairs(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())
+    return sum(methods[name].density(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())

@@ -1,28 +1,31 @@
-"""The methods, one frozen dataclass each, and their names on the command line."""
+"""The methods, one frozen dataclass a file, and their names on the command line.
 
-from focuslab.methods.base import Attachable, Method
-from focuslab.methods.litefocus import LiteFocus
-from focuslab.methods.log_n_scaling import LengthScale
-from focuslab.methods.parsing import AnyMethod, as_method, as_methods, parse_method, parse_methods
-from focuslab.methods.plan import Plan
-from focuslab.methods.pooling import PooledFocus
-from focuslab.methods.references import Bound, Dense, Naive
-from focuslab.methods.token_merging import TokenMerging
+Importing this module imports no torch: each public name is loaded when it is first used.
+"""
 
-__all__ = [
-    "AnyMethod",
-    "Attachable",
-    "Bound",
-    "Dense",
-    "LengthScale",
-    "LiteFocus",
-    "Method",
-    "Naive",
-    "Plan",
-    "PooledFocus",
-    "TokenMerging",
-    "as_method",
-    "as_methods",
-    "parse_method",
-    "parse_methods",
-]
+from importlib import import_module
+
+from focuslab.methods.catalogue import catalogue
+
+_HOME = {entry.method: entry.module for entry in catalogue().values()} | {
+    "Attachable": "base",
+    "Method": "base",
+    "Plan": "plan",
+    "AnyMethod": "parsing",
+    "as_method": "parsing",
+    "as_methods": "parsing",
+    "parse_method": "parsing",
+    "parse_methods": "parsing",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"focuslab.methods.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'focuslab.methods' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

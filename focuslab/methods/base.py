@@ -47,7 +47,7 @@ class Attachable:
 
 @dataclass(frozen=True, kw_only=True)
 class Method(Attachable):
-    """A way to compute self-attention at chosen sites. Subclasses override `core` and `kept_pairs`.
+    """A way to compute self-attention at chosen sites. Subclasses override `core` and `density`.
 
     sites: names, blocks or shell patterns of self-attention sites, as one string or several; None is the paper's
     choice, every self-attention of the second-highest resolution.
@@ -57,6 +57,8 @@ class Method(Attachable):
 
     sparse: ClassVar[bool] = True
     """Whether the method computes fewer query-key pairs than dense attention, so that it has an ideal speed."""
+    for_sites: ClassVar[bool] = True
+    """Whether a plan can name it for a site."""
 
     def __post_init__(self):
         if self.sites is not None:
@@ -95,7 +97,7 @@ class Method(Attachable):
         """Attention between the projections, `[B, H, N, D]` to the same shape."""
         return F.scaled_dot_product_attention(q, k, v)
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         """Share of the N * N query-key pairs that are computed on this grid."""
         return 1.0
 

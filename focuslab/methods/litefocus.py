@@ -12,8 +12,8 @@ from focuslab.attention.keys import (
     SAMPLINGS,
     CrossKeys,
     cross_key_count,
-    draw_cross_keys,
     keys_of_other_rows,
+    sample_cross_keys,
 )
 from focuslab.attention.litefocus import OVERLAPS, litefocus_attention
 from focuslab.checks import number, switch
@@ -21,6 +21,34 @@ from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method, check_choice, check_seed
 from focuslab.methods.log_n_scaling import length_scale
+
+NAMES = {
+    "litefocus": {
+        "method": "LiteFocus",
+        "does": "a query's own mel row, and a fraction r of keys sampled from all rows",
+        "papers": {
+            "Tan et al. 2024": "https://arxiv.org/abs/2407.10468",
+            "the weight: HyperAttention": "https://arxiv.org/abs/2310.05869",
+            "ToMe": "https://arxiv.org/abs/2210.09461",
+        },
+        "color": "#0072B2",
+        "marker": "s",
+    },
+    "same-frequency": {
+        "method": "LiteFocus",
+        "parameters": {"cross_fraction": 0},
+        "does": "LiteFocus with the own mel row alone: Table 3 of its paper",
+        "color": "#009E73",
+        "marker": "^",
+    },
+    "cross-frequency": {
+        "method": "LiteFocus",
+        "parameters": {"same_frequency": False},
+        "does": "LiteFocus with the sampled keys alone: Table 2 of its paper",
+        "color": "#E69F00",
+        "marker": "D",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +112,7 @@ class LiteFocus(Method):
         count = self._count(call.grid)
         if not count:
             return None
-        keys = draw_cross_keys(call.grid, count, self.sampling, call.generator(self.seed))
+        keys = sample_cross_keys(call.grid, count, self.sampling, call.generator(self.seed))
         if keys.per_row is None:
             return keys.index
         return torch.cat([keys.index, keys_of_other_rows(keys, call.grid.mel_rows).flatten()])
@@ -101,7 +129,7 @@ class LiteFocus(Method):
         index, others = sampled.split([count, sampled.numel() - count])
         return CrossKeys(index, count // mel_rows, others.view(-1, mel_rows)), weight
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         drawn = self._count(grid) / grid.tokens
         if not self.same_frequency:
             return drawn

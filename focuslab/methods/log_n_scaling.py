@@ -12,6 +12,20 @@ from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method
 
+NAMES = {
+    "length-scale": {
+        "method": "LengthScale",
+        "does": "dense, with scores times log N / log N_train beyond the training length",
+        "papers": {
+            "Jin et al. 2023": "https://arxiv.org/abs/2306.08645",
+            "Su 2021": "https://kexue.fm/archives/8823",
+            "Chiang and Cholak 2022": "https://arxiv.org/abs/2202.12172",
+        },
+        "color": "#56B4E9",
+        "marker": "p",
+    },
+}
+
 
 @dataclass(frozen=True)
 class LengthScale(Method):

@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
 from focuslab.checks import check_text, several, shown, text
 from focuslab.errors import InputError, did_you_mean
 from focuslab.methods.base import Attachable
+from focuslab.methods.catalogue import catalogue
 from focuslab.methods.plan import Plan
-from focuslab.methods.references import Dense
-from focuslab.methods.registry import METHODS
+from focuslab.methods.registry import make, parameters_of
 from focuslab.runs.plan import PlanSpec
 
 AnyMethod = Attachable | PlanSpec | str | os.PathLike
@@ -52,23 +51,22 @@ def parse_method(label: str) -> Attachable:
     name, *parameters = label.split(":")
     if name == "plan":
         return _plan_from(label.removeprefix("plan").removeprefix(":"))
-    if name not in METHODS:
-        known = ", ".join([*METHODS, "plan:FILE"])
-        raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, METHODS)}")
-    method, preset = METHODS[name]
-    known = [f.name for f in fields(method) if f.name not in preset]
+    if name not in catalogue():
+        known = ", ".join([*catalogue(), "plan:FILE"])
+        raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, catalogue())}")
+    known = parameters_of(name)
     given = {}
     for parameter in parameters:
         key, equals, value = parameter.partition("=")
         if key not in known or not equals:
-            expected = ", ".join(known) if method is not Dense else "none"
+            expected = ", ".join(known) if name != "dense" else "none"
             raise InputError(
                 f"{name} has no parameter {parameter!r}: write {name}:parameter=value with one of {expected}"
             )
         if key in given:
             raise InputError(f"{name} was given {key} twice")
         given[key] = tuple(value.split("+")) if key == "sites" else _literal(value)
-    return method(**preset, **given)
+    return make(name, given)
 
 
 def _plan_from(file: str) -> Plan:
@@ -87,7 +85,7 @@ def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:
             raise InputError(f"the method {label!r} was named twice")
         methods[label] = parse_method(label)
     if not methods:
-        raise InputError(f"no method was named: expected some of {', '.join(METHODS)}")
+        raise InputError(f"no method was named: expected some of {', '.join(catalogue())}")
     return methods
 
 

@@ -9,6 +9,14 @@ from focuslab.attention.pooling import pooled_attention, stretch_count
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method, check_count
 
+NAMES = {
+    "pooled": {
+        "method": "PooledFocus",
+        "does": "the own mel row exactly, the other rows as means over time",
+        "papers": {"PISA": "https://arxiv.org/abs/2602.01077", "SVG-EAR": "https://arxiv.org/abs/2603.08982"},
+    },
+}
+
 
 @dataclass(frozen=True)
 class PooledFocus(Method):
@@ -29,5 +37,5 @@ class PooledFocus(Method):
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
         return pooled_attention(q, k, v, call.grid.mel_rows, self.stretch)
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         return grid.chance + stretch_count(grid, self.stretch) / grid.time * (1 - grid.chance)

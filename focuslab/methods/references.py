@@ -7,10 +7,32 @@ from typing import ClassVar
 from torch import Tensor
 
 from focuslab.attention.grid import Grid
-from focuslab.attention.kernels import naive_attention
+from focuslab.attention.kernels import eager_attention
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method
+
+NAMES = {
+    "dense": {
+        "method": "Dense",
+        "does": "fused attention by the pipeline's own processors: the baseline of every claim",
+        "color": "#000000",
+        "marker": "o",
+    },
+    "eager": {
+        "method": "Eager",
+        "does": "unfused softmax(QK^T)V, which the paper's speed-ups were measured against",
+        "color": "#D55E00",
+        "marker": "X",
+    },
+    "naive": {"method": "Eager", "does": "the same as eager, by its older name", "color": "#D55E00", "marker": "X"},
+    "bound": {
+        "method": "Bound",
+        "does": "an attention core that costs nothing: a limit, no method",
+        "color": "#808080",
+        "marker": "none",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -18,6 +40,7 @@ class Dense(Method):
     """The pipeline as it is: fused attention by its own processors, nothing attached."""
 
     sparse: ClassVar[bool] = False
+    for_sites: ClassVar[bool] = False
 
     def attach(self, pipe) -> Handle:
         return Handle()
@@ -27,7 +50,7 @@ class Dense(Method):
 
 
 @dataclass(frozen=True)
-class Naive(Method):
+class Eager(Method):
     """softmax(Q K^T) V with the whole map in memory, at every self-attention site unless some are named.
 
     Shown because the paper's speed-ups were measured against unfused attention.
@@ -37,7 +60,7 @@ class Naive(Method):
     sparse: ClassVar[bool] = False
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
-        return naive_attention(q, k, v)
+        return eager_attention(q, k, v)
 
 
 @dataclass(frozen=True)
@@ -45,9 +68,10 @@ class Bound(Method):
     """The sites with a core that costs nothing, its output V: no speed-up there can pass this. Not for listening."""
 
     sparse: ClassVar[bool] = False
+    for_sites: ClassVar[bool] = False
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
         return v
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         return 0.0

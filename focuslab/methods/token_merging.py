@@ -10,12 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from focuslab.attention.grid import Grid
-from focuslab.attention.token_merging import draw_destinations, match_tokens, merged_count, merges
+from focuslab.attention.token_merging import match_tokens, merged_count, merges, sample_destinations
 from focuslab.checks import number
 from focuslab.hooks.processors import SiteCall, attend
 from focuslab.methods.base import Method, check_seed
 
 logger = logging.getLogger(__name__)
+
+NAMES = {
+    "tome": {
+        "method": "TokenMerging",
+        "does": "similar tokens averaged before attention, with the matching of tomesd",
+        "papers": {"Bolya and Hoffman 2023": "https://arxiv.org/abs/2303.17604"},
+        "color": "#CC79A7",
+        "marker": "v",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class TokenMerging(Method):
         if not merges(call.grid):
             _say_left_dense(call.site.name, call.grid)
             return None
-        return draw_destinations(call.grid, call.generator(self.seed))
+        return sample_destinations(call.grid, call.generator(self.seed))
 
     def forward(self, attn: nn.Module, hidden_states: Tensor, call: SiteCall) -> Tensor:
         if not merges(call.grid):
@@ -59,7 +69,7 @@ class TokenMerging(Method):
         merge, unmerge = match_tokens(hidden_states, call.grid, self.ratio, order=order)
         return unmerge(attend(attn, merge(hidden_states), F.scaled_dot_product_attention))
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         if not merges(grid):
             return 1.0
         return (merged_count(grid, self.ratio) / grid.tokens) ** 2
