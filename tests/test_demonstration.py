@@ -179,7 +179,7 @@ def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab
     with monkeypatch.context() as patch:
         patch.setattr(progress.Reporter, "__call__", stop)
         code, out, err = focuslab(*DEMO)
-    assert code == 130 and err == "focuslab: stopped; the same command goes on from what is in here\n"
+    assert code == 130 and err == "focuslab: stopped; the same command resumes from what is in here\n"
     assert out.splitlines()[-1].startswith(f"{NAMES.index(name) + 1}/6 {name}: ")
     code, out, _ = focuslab(*DEMO)
     assert code == 0 and out.endswith("    a page; not on it: something\nhere/report.html\n") and cut.exists()

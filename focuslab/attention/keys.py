@@ -1,4 +1,4 @@
-"""Which keys are drawn for cross-frequency compensation: the set C of LiteFocus, and its law (Eq. 6)."""
+"""Which keys are sampled for cross-frequency compensation: the set C of LiteFocus, and its law (Eq. 6)."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ SAMPLINGS = ("stratified", "uniform")
 
 @dataclass(frozen=True)
 class CrossKeys:
-    """The set C of keys drawn for cross-frequency compensation.
+    """The set C of keys sampled for cross-frequency compensation.
 
     `index` is a LongTensor `[M]` of distinct token indices. `per_row` is m where `index.view(F, m)` holds m keys of
-    mel row f in its row f (a stratified draw), which needs no mask, and None for any other set. `others` are the
-    `keys_of_other_rows` of a stratified draw where they were computed before, or None.
+    mel row f in its row f (a stratified sample), which needs no mask, and None for any other set. `others` are the
+    `keys_of_other_rows` of a stratified sample where they were computed before, or None.
     """
 
     index: Tensor
@@ -47,7 +47,7 @@ class CrossKeys:
 
 
 def cross_key_count(grid: Grid, fraction: float, sampling: str) -> int:
-    """How many keys a draw takes: `floor(r * N)` if uniform (Eq. 6), `F * round(r * T)` if stratified."""
+    """How many keys a sample takes: `floor(r * N)` if uniform (Eq. 6), `F * round(r * T)` if stratified."""
     if sampling == "uniform":
         # A product such as 0.29 * 100 falls short of its integer by rounding.
         return math.floor(fraction * grid.tokens + 1e-9)
@@ -57,9 +57,9 @@ def cross_key_count(grid: Grid, fraction: float, sampling: str) -> int:
 def sample_cross_keys(
     grid: Grid, count: int, sampling: str, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> CrossKeys:
-    """Draw `count` of the N keys without replacement: from all of them, or equally from every mel row.
+    """Sample `count` of the N keys without replacement: from all of them, or equally from every mel row.
 
-    The draw is made on the CPU in float32, so that one seed gives the same keys on every device and whatever torch's
+    They are sampled on the CPU in float32, so that one seed gives the same keys on every device and whatever torch's
     default device and dtype are.
     """
     if sampling == "uniform":
@@ -91,7 +91,7 @@ def all_to_device(tensors: Sequence[Tensor], device: torch.device | str) -> list
 
 
 def keys_of_other_rows(cross_keys: CrossKeys, mel_rows: int) -> Tensor:
-    """For each mel row the drawn keys of all the others, as token indices `[(F - 1) * m, F]`."""
+    """For each mel row the sampled keys of all the others, as token indices `[(F - 1) * m, F]`."""
     if cross_keys.others is not None:
         return cross_keys.others
     others = rows_but_own(mel_rows, cross_keys.index.device)

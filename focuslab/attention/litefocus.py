@@ -1,7 +1,14 @@
-"""LiteFocus attention (Tan et al. 2024, arXiv:2407.10468): a query sees its own mel row and a few keys of the others.
+"""LiteFocus attention as fused calls: the same as `reference_attention`, without the N x N map.
 
-Drawing the same number of keys from every row keeps the form of `rows`, mel rows as heads, also for these: one plain
-fused call, or two where the drawn keys weigh differently.
+Why it is the same:
+
+* Tokens run with the mel row fastest, so mel rows are heads (`rows`): attention to the own mel row is dense attention of
+  F * H heads over T tokens.
+* A stratified sample has the same number of keys from every row. Each row then sees T + (F - 1) * m keys, those of its
+  own and the sampled ones of the others, and no key twice: one plain fused call.
+* A factor w on exp(score) is log w on the score: a bias on the sampled keys, or, where a bias would rule out the fast
+  kernel, two calls merged by their log-sum-exps (`merge_by_lse`).
+* Any other sample has a key twice where it lies in the query's own row. A bias of -inf takes the second one out.
 """
 
 import math
@@ -34,19 +41,40 @@ def litefocus_attention(
     cross_weight: float = 1.0,
     scale: float | None = None,
 ) -> Tensor:
-    """Attention of every query to its focus set: its own mel row (S) and the drawn keys (C), Eq. 1 to 5.
+    """Attention of every query to its focus set: its own mel row (S) and the sampled keys (C). Differentiable.
 
-    q, k, v are `[B, H, N, D]` with N = T * mel_rows; returns `[B, H, N, D]` in their dtype.
+    Parameters
+    ----------
+    q, k, v
+        `[B, H, N, D]` with N = T * mel_rows.
+    mel_rows
+        F; token `n = t * F + f`.
+    same_frequency
+        Whether S belongs to the focus set. False is Table 2 of the paper.
+    cross_keys
+        C, a 1-D LongTensor of token indices (any set; a repeated index counts once), or a `CrossKeys`, which spares the
+        look at its values. None or empty is Table 3 of the paper.
+    overlap
+        "once" is the union of Eq. 4. With "twice" a key in both S and C counts twice, as in the authors' code.
+    cross_weight
+        Factor on exp(score) of the keys of C outside the query's own row. 1 is the paper; 1/r makes C an
+        importance-sampled estimate of all other rows. Not defined for overlap="twice".
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
 
-    * same_frequency: whether S belongs to the focus set (False is Table 2 of the paper).
-    * cross_keys: C, a 1-D LongTensor of token indices (any set; a repeated index counts once), or a `CrossKeys`,
-      which spares the look at its values; None or empty is Table 3.
-    * overlap: "once" is the union of Eq. 4. With "twice" a key in both S and C counts twice, as in the authors' code.
-    * cross_weight: factor on exp(score) of the keys of C outside the query's own row; 1 is the paper, 1/r makes C an
-      importance-sampled estimate of all other rows. Not defined for overlap="twice".
-    * scale: factor on the scores, 1/sqrt(D) by default.
+    Returns
+    -------
+    Tensor
+        `[B, H, N, D]` in the dtype of q.
 
-    Raises `InputError` on shapes, dtypes, devices or values that do not fit. Differentiable.
+    Raises
+    ------
+    InputError
+        For shapes, dtypes, devices or values that do not fit.
+
+    References
+    ----------
+    Tan et al. 2024, "LiteFocus: Accelerated Diffusion Inference for Long Audio Synthesis", arXiv:2407.10468.
     """
     check_qkv(q, k, v)
     grid = Grid.of_tokens(q.shape[2], mel_rows)
@@ -66,8 +94,8 @@ def litefocus_attention(
         rows = (as_rows(x, mel_rows) for x in (q, k, v))
         return from_rows(F.scaled_dot_product_attention(*rows, scale=scale), mel_rows)
     if not same_frequency and cross_weight == 1:
-        drawn = (select(x, cross_keys.index) for x in (k, v))
-        return F.scaled_dot_product_attention(q, *drawn, scale=scale)
+        cross = (select(x, cross_keys.index) for x in (k, v))
+        return F.scaled_dot_product_attention(q, *cross, scale=scale)
     if same_frequency and overlap == "once" and cross_keys.per_row is not None:
         if cross_weight != 1 and _merges_calls(q, k, v):
             return _two_calls(q, k, v, grid, cross_keys, cross_weight, scale)
@@ -98,17 +126,17 @@ def _one_call(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, s
 
 
 def _two_calls(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, scale: float) -> Tensor:
-    """Own row and drawn keys apart, merged by their log-sum-exps: softmax([s_own, s_drawn + log w]) without a mask."""
+    """Own row and sampled keys apart, merged by their log-sum-exps: softmax([s_own, s_cross + log w]) without a mask."""
     own, own_lse = own_row_attention(q, k, v, grid.mel_rows, scale)
-    drawn, drawn_lse = cross_key_attention(q, k, v, grid.mel_rows, cross_keys, scale)
-    return merge_by_lse(own, own_lse, drawn, drawn_lse, cross_weight)
+    cross, cross_lse = cross_key_attention(q, k, v, grid.mel_rows, cross_keys, scale)
+    return merge_by_lse(own, own_lse, cross, cross_lse, cross_weight)
 
 
-def merge_by_lse(own: Tensor, own_lse: Tensor, drawn: Tensor, drawn_lse: Tensor, cross_weight: float = 1.0) -> Tensor:
+def merge_by_lse(own: Tensor, own_lse: Tensor, cross: Tensor, cross_lse: Tensor, cross_weight: float = 1.0) -> Tensor:
     """Attention `[B, H, N, D]` to two disjoint sets of keys from that to each, with log-sum-exps `[B, H, N]`; the
     probabilities of the second are multiplied by `cross_weight` before both are normalised."""
-    drawn_share = torch.sigmoid(drawn_lse + math.log(cross_weight) - own_lse).to(own.dtype)
-    return torch.lerp(own, drawn, drawn_share.unsqueeze(-1))
+    cross_share = torch.sigmoid(cross_lse + math.log(cross_weight) - own_lse).to(own.dtype)
+    return torch.lerp(own, cross, cross_share.unsqueeze(-1))
 
 
 def _biased_call(
@@ -118,7 +146,7 @@ def _biased_call(
     heads, mel_rows, index = q.shape[1], grid.mel_rows, cross_keys.index
     bias, padding = None, 0
     if overlap == "once":
-        # [F, M]: whether a drawn key lies in the query's own row.
+        # [F, M]: whether a sampled key lies in the query's own row.
         in_own_row = index % mel_rows == torch.arange(mel_rows, device=q.device)[:, None]
         bias = torch.full(in_own_row.shape, math.log(cross_weight), dtype=q.dtype, device=q.device)
         bias.masked_fill_(in_own_row, -math.inf if same_frequency else 0.0)
@@ -127,8 +155,8 @@ def _biased_call(
         bias = F.pad(bias, (0, padding), value=-math.inf).repeat_interleave(heads, dim=0)[None, :, None, :]
 
     def keys_of_rows(x: Tensor) -> Tensor:
-        drawn = F.pad(select(x, index), (0, 0, 0, padding)).repeat(1, mel_rows, 1, 1)
-        return torch.cat([as_rows(x, mel_rows), drawn], dim=2) if same_frequency else drawn
+        sampled = F.pad(select(x, index), (0, 0, 0, padding)).repeat(1, mel_rows, 1, 1)
+        return torch.cat([as_rows(x, mel_rows), sampled], dim=2) if same_frequency else sampled
 
     out = F.scaled_dot_product_attention(
         as_rows(q, mel_rows), keys_of_rows(k), keys_of_rows(v), attn_mask=bias, scale=scale

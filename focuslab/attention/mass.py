@@ -134,7 +134,7 @@ def focus_lse(
 ) -> Tensor:
     """Log-sum-exp of each query's scores on its focus set, `[B, H, N]`, for `density` of the pairs.
 
-    With `lse_own`, from `own_row_lse`, only the drawn keys are computed.
+    With `lse_own`, from `own_row_lse`, only the sampled keys are computed.
     """
     lse_own = own_row_lse(q, k, mel_rows, scale) if lse_own is None else lse_own
     return torch.logaddexp(lse_own, cross_key_attention(q, k, k, mel_rows, cross_keys, scale)[1])

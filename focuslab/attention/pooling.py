@@ -1,7 +1,7 @@
 """The own mel row exactly, and all other rows as means over stretches of time.
 
-A drawn key stands for others that it need not resemble. The mean of a stretch is near all of its keys where attention
-to the other rows is spread widely, and has no variance. As with drawn keys, mel rows are heads: one fused call.
+A sampled key stands for others that it need not resemble. The mean of a stretch is near all of its keys where attention
+to the other rows is spread widely, and has no variance. As with sampled keys, mel rows are heads: one fused call.
 """
 
 import torch

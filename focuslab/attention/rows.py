@@ -51,9 +51,9 @@ def own_row_attention(q: Tensor, k: Tensor, v: Tensor, mel_rows: int, scale: flo
 def cross_key_attention(
     q: Tensor, k: Tensor, v: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Attention to the drawn keys of the other mel rows alone, and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`.
+    """Attention to the sampled keys of the other mel rows alone, and its log-sum-exp: `[B, H, N, D]` and `[B, H, N]`.
 
-    Where no such key is, the output is 0 and the log-sum-exp -inf. A stratified draw takes one call; any other set
+    Where no such key is, the output is 0 and the log-sum-exp -inf. A stratified sample takes one call; any other set
     one call a mel row, and waits for a CUDA device.
     """
     if cross_keys.per_row and mel_rows > 1:

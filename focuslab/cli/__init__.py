@@ -19,8 +19,8 @@ COMMANDS = {
     "evaluate": "Score the sound of methods over many captions, on one process or many.",
     "generate": "Make one sound from a prompt, dense or sparse.",
     "profile": "Time a denoising step, method against method, and draw Figure 1.",
-    "report": "Put runs of any kind on one page: figures, tables, sounds, and how each number was made.",
-    "recommend": "Choose which sites to make sparse at each length: a plan, and its proof.",
+    "report": "Put runs of any kind on one page: figures, tables, clips, and how each number was made.",
+    "recommend": "Choose which sites to make sparse at each length: a plan, and its validation.",
 }
 """Command -> the line that `focuslab --help` shows for it; each lives in the module of its name."""
 

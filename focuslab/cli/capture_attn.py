@@ -31,7 +31,7 @@ from focuslab.tables.verdict import counted
     help="LiteFocus' r, for recall and output error.",
 )
 @click.option(
-    "--cross-weight", default="1", show_default=True, help="Weight of drawn keys: a number, or unbiased (1/r)."
+    "--cross-weight", default="1", show_default=True, help="Weight of sampled keys: a number, or unbiased (1/r)."
 )
 @click.option(
     "--statistics",
@@ -74,7 +74,7 @@ def command(
 
     Same-frequency mass, entropy, mass from mel row to mel row and by time lag, and recall and output error of LiteFocus
     for each fraction: exact, at every site, head and recorded step, for both halves of the guidance batch. A token t:f
-    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped goes on when the
+    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped is resumed when the
     same command is given again.
     """
     from focuslab.measure.capture import capture_attention

@@ -12,7 +12,7 @@ from focuslab.cli.progress import Reporter, going_on_from
 @click.option("--seconds", type=Numbers(), default="10,20", show_default=True, help="Lengths of audio.")
 @click.option("--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Denoising steps measured.")
 @click.option(
-    "--listening-steps", type=click.IntRange(min=1), default=20, show_default=True, help="Those of the sounds."
+    "--listening-steps", type=click.IntRange(min=1), default=20, show_default=True, help="Those of the clips."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Directory.  [default: runs/demo-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another demo in --out.")
@@ -20,7 +20,7 @@ from focuslab.cli.progress import Reporter, going_on_from
 def command(model, device, dtype, seed, offline, quiet, seconds, steps, listening_steps, out, force):
     """Where the time goes, where attention looks, what to make sparse, what it gains and costs, and sound to listen to.
 
-    Goes through capture-attn, profile, recommend with its proof, generate and report on one model, sized for a few
+    Goes through capture-attn, profile, recommend with its validation, generate and report on one model, sized for a few
     minutes on two cores with the bundled one, and ends in one page. What was done before is not done again.
     """
     settings = {"seconds": seconds, "steps": steps, "listening_steps": listening_steps, "seed": seed}

@@ -22,7 +22,7 @@ from focuslab.io.captions import read_captions
 @click.option(
     "--methods", type=Names(), default="dense,litefocus", show_default=True, help="As in profile, with parameters."
 )
-@click.option("--seeds", type=WholeNumbers("seed", "0,1,2"), help="Sounds of each caption.  [default: that of --seed]")
+@click.option("--seeds", type=WholeNumbers("seed", "0,1,2"), help="Clips of each caption.  [default: that of --seed]")
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
 @click.option(
     "--metrics",
@@ -38,7 +38,7 @@ from focuslab.io.captions import read_captions
     "--clap", help="The CLAP that scores: a hub id, a directory, or own.  [default: another than the model's]"
 )
 @click.option("--tagger", help="The AST of kl: a hub id or a directory.  [default: MIT's, fine-tuned on AudioSet]")
-@click.option("--keep-audio", is_flag=True, help="Keep the sounds as WAVs in --out.")
+@click.option("--keep-audio", is_flag=True, help="Keep the clips as WAVs in --out.")
 @click.option("--dry-run", is_flag=True, help="Measure one step of each and say what it would take.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/evaluate-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
@@ -65,7 +65,7 @@ def command(
 
     Each sound has a seed of its own, so the table does not depend on order or on the number of processes: start it with
     accelerate launch or torchrun for one process a GPU, on one machine or many with a common file system. A run that
-    was stopped goes on when the same command is given again, by however many. With the same --out and more captions at
+    was stopped is resumed when the same command is given again, by however many. With the same --out and more captions at
     the end of the list, more lengths or more seeds, only what is new is made.
     """
     from focuslab.measure.evaluation.cost import estimate

@@ -16,8 +16,8 @@ from focuslab.cli.progress import Reporter, going_on_from
     type=Names(),
     default="dense,litefocus",
     show_default=True,
-    help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several sites
-    " "joined by +; or plan:FILE.",
+    help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
+    "sites joined by +; or plan:FILE.",
 )
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")
@@ -31,7 +31,7 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
 
     The methods follow each other in every round. Beside each sparse method stands its bound (the time if attention at
     its sites cost nothing) and its ideal (the bound, and its share of query-key pairs of the rest). A run that was
-    stopped goes on when the same command is given again.
+    stopped is resumed when the same command is given again.
     """
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")

@@ -14,11 +14,11 @@ RESOLUTION = 10_000
 
 @contextmanager
 def going_on_from(place: Path) -> Iterator[None]:
-    """Says at Ctrl-C where the same command goes on."""
+    """Says at Ctrl-C that the same command resumes, and from where."""
     try:
         yield
     except KeyboardInterrupt:
-        raise click.Abort(f"the same command goes on from what is in {place}") from None
+        raise click.Abort(f"the same command resumes from what is in {place}") from None
 
 
 class Reporter:

@@ -14,7 +14,7 @@ from focuslab.cli.options import report_errors
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @report_errors
 def command(paths, out, quiet):
-    """One HTML file of any run directories: profiles, captures, plans with their proof, evaluations, sounds.
+    """One HTML file of any run directories: profiles, captures, plans with their validation, evaluations, clips.
 
     Every DIR is looked through with all that lies in it; runs of several models are put side by side. The file is whole
     in itself: it opens from disk and asks no other for anything. Nothing but --out is written, and what is damaged in a

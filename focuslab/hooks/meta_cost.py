@@ -80,7 +80,7 @@ def dry_run_that_fits(
 ) -> DryRun:
     """A `dry_run` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
     sample = inputs["sample"]
-    # Drawn keys are no meta tensors, so a length whose latents alone do not fit is not tried.
+    # Sampled keys are no meta tensors, so a length whose latents alone do not fit is not tried.
     check_fits(pipe, sample.nbytes, what, instead)
     run = dry_run(twin, inputs, attach, device_of(pipe))
     check_fits(pipe, run.peak_bytes, what, instead)

@@ -1,7 +1,7 @@
 """Records where attention goes in a pipeline that runs, and leaves what it computes as it was.
 
 At a recorded step each site runs the dense kernel that returns its log-sum-exp, so the output is the one it gives
-anyhow. Attention to the own mel row costs 1/F of that, and with its log-sum-exp gives same-frequency mass; drawn keys,
+anyhow. Attention to the own mel row costs 1/F of that, and with its log-sum-exp gives same-frequency mass; sampled keys,
 of which only those of other rows are computed, give recall, and merged with the own row LiteFocus' output. No pass is
 made for one statistic alone but for a sample of queries (`SampledStatistics`). At every other step the site's own
 processor runs, untouched.
@@ -42,10 +42,10 @@ Labels = Callable[[Grid], tuple[Tensor, int]]
 
 
 class Focus(Protocol):
-    """A method that draws keys, such as `LiteFocus`."""
+    """A method that samples keys, such as `LiteFocus`."""
 
-    def draw(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
-        """The drawn keys, None for none, and the factor on their probabilities."""
+    def sampled_keys(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
+        """The sampled keys, None for none, and the factor on their probabilities."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Request:
     """What is recorded of every call.
 
     statistics: some of `STATISTICS`. focus: name -> method, whose recall and output error are measured with the keys
-    that it would draw in this very call. sampled_times: query time steps of which the statistics of a sample are made.
+    that it would sample in this very call. sampled_times: query time steps of which the statistics of a sample are made.
     labels: name -> a function that labels the keys of a grid, as (labels `[N]`, how many). patterns: name -> `Pattern`.
     pieces: site -> what is kept whole of it. seed: of the sample.
     """
@@ -153,11 +153,11 @@ class Recorder:
             values["mass"] = spread(mass_from_lse(own_lse, lse))
         for name, method in request.focus.items() if of_focus else ():
             focus, focus_lse = own, own_lse
-            keys, weight = method.draw(call, own.device)
+            keys, weight = method.sampled_keys(call, own.device)
             if keys is not None and mel_rows > 1:
-                drawn, drawn_lse = cross_key_attention(*qkv, mel_rows, keys, scale)
-                focus_lse = torch.logaddexp(own_lse, drawn_lse)
-                focus = merge_by_lse(own, own_lse, drawn, drawn_lse, weight)
+                cross, cross_lse = cross_key_attention(*qkv, mel_rows, keys, scale)
+                focus_lse = torch.logaddexp(own_lse, cross_lse)
+                focus = merge_by_lse(own, own_lse, cross, cross_lse, weight)
             if request.asks_for("recall"):
                 values[f"recall/{name}"] = spread(mass_from_lse(focus_lse, lse))
             if request.asks_for("output_error"):

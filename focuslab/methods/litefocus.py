@@ -53,17 +53,17 @@ NAMES = {
 
 @dataclass(frozen=True)
 class LiteFocus(Method):
-    """Each query attends to its own mel row and to keys drawn anew for every call (Tan et al. 2024, arXiv:2407.10468).
+    """Each query attends to its own mel row and to keys sampled anew for every call (Tan et al. 2024, arXiv:2407.10468).
 
-    cross_fraction: the paper's r, the share of all N keys that is drawn, 0 (Table 3, only the own row) to 1.
-    same_frequency: whether the own mel row is attended to; False is Table 2 (only drawn keys).
+    cross_fraction: the paper's r, the share of all N keys that is sampled, 0 (Table 3, only the own row) to 1.
+    same_frequency: whether the own mel row is attended to; False is Table 2 (only sampled keys).
     sampling: "stratified" draws equally from every mel row, which needs no mask; "uniform" is the paper's law.
     overlap: "once" counts a key in both sets once (Eq. 4), "twice" as the authors' published code does.
-    cross_weight: factor on exp(score) of drawn keys outside the own row. 1.0 is the paper; "unbiased" is 1/r, with r
-        the share really drawn, so that drawn keys stand for all those of their rows.
+    cross_weight: factor on exp(score) of sampled keys outside the own row. 1.0 is the paper; "unbiased" is 1/r, with r
+        the share really sampled, so that sampled keys stand for all those of their rows.
     length_scale: whether scores are multiplied by log N / log N_train beyond the training length, as by `LengthScale`;
         N counts all tokens, since the focus set stands for them.
-    seed: of the draws; they never use torch's global generator.
+    seed: of the sampling, which never use torch's global generator.
     sites: see `Method`.
     """
 
@@ -95,7 +95,7 @@ class LiteFocus(Method):
             raise InputError("same_frequency=False with cross_fraction=0 leaves no keys to attend to")
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
-        keys, weight = self.draw(call, q.device)
+        keys, weight = self.sampled_keys(call, q.device)
         return litefocus_attention(
             q,
             k,
@@ -117,8 +117,8 @@ class LiteFocus(Method):
             return keys.index
         return torch.cat([keys.index, keys_of_other_rows(keys, call.grid.mel_rows).flatten()])
 
-    def draw(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
-        """The keys drawn for this call, None where that is none, and their weight."""
+    def sampled_keys(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
+        """The keys sampled for this call, None where that is none, and their weight."""
         count, mel_rows = self._count(call.grid), call.grid.mel_rows
         weight = self._weight(call.grid, count)
         if not count:
@@ -130,12 +130,12 @@ class LiteFocus(Method):
         return CrossKeys(index, count // mel_rows, others.view(-1, mel_rows)), weight
 
     def density(self, grid: Grid) -> float:
-        drawn = self._count(grid) / grid.tokens
+        sampled = self._count(grid) / grid.tokens
         if not self.same_frequency:
-            return drawn
+            return sampled
         if self.overlap == "twice":
-            return grid.chance + drawn
-        return grid.chance + drawn * (1 - grid.chance)
+            return grid.chance + sampled
+        return grid.chance + sampled * (1 - grid.chance)
 
     def _count(self, grid: Grid) -> int:
         count = cross_key_count(grid, self.cross_fraction, self.sampling)
@@ -146,5 +146,5 @@ class LiteFocus(Method):
     def _weight(self, grid: Grid, count: int) -> float:
         if self.cross_weight != "unbiased":
             return self.cross_weight
-        # Without the own row all keys of the focus set were drawn with the same chance: they stand for each other.
+        # Without the own row all keys of the focus set were sampled with the same probability: they stand for each other.
         return grid.tokens / count if count and self.same_frequency else 1.0

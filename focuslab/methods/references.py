@@ -1,4 +1,4 @@
-"""What sparse methods are compared with: dense, naive, and the bound that none can pass."""
+"""What sparse methods are compared with: dense, eager, and the bound that none can pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
