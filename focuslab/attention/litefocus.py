@@ -2,8 +2,8 @@
 
 Why it is the same:
 
-* Tokens run with the mel row fastest, so mel rows are heads (`rows`): attention to the own mel row is dense attention of
-  F * H heads over T tokens.
+* Tokens run with the mel row fastest, so mel rows are heads (`rows`): attention to the own mel row is dense attention
+  of F * H heads over T tokens.
 * A stratified sample has the same number of keys from every row. Each row then sees T + (F - 1) * m keys, those of its
   own and the sampled ones of the others, and no key twice: one plain fused call.
 * A factor w on exp(score) is log w on the score: a bias on the sampled keys, or, where a bias would rule out the fast
@@ -126,7 +126,8 @@ def _one_call(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, s
 
 
 def _two_calls(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, scale: float) -> Tensor:
-    """Own row and sampled keys apart, merged by their log-sum-exps: softmax([s_own, s_cross + log w]) without a mask."""
+    """Own row and sampled keys apart, merged by their log-sum-exps: softmax([s_own, s_cross + log w]) without a
+    mask."""
     own, own_lse = own_row_attention(q, k, v, grid.mel_rows, scale)
     cross, cross_lse = cross_key_attention(q, k, v, grid.mel_rows, cross_keys, scale)
     return merge_by_lse(own, own_lse, cross, cross_lse, cross_weight)

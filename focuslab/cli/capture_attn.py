@@ -74,8 +74,8 @@ def command(
 
     Same-frequency mass, entropy, mass from mel row to mel row and by time lag, and recall and output error of LiteFocus
     for each fraction: exact, at every site, head and recorded step, for both halves of the guidance batch. A token t:f
-    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped is resumed when the
-    same command is given again.
+    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped is resumed when
+    the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
     from focuslab.measure.profile import PROMPT

@@ -51,7 +51,8 @@ class Probe:
 
     @torch.no_grad()
     def error(self, methods: Attach | Sequence[Attach]) -> float:
-        """||dense - sparse|| / ||dense|| of the guided output with these attached, sampling what they sample at the step.
+        """||dense - sparse|| / ||dense|| of the guided output with these attached, sampling what they sample at the
+        step.
 
         Raises `FocuslabError` where the output is not finite.
         """

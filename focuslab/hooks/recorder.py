@@ -1,10 +1,10 @@
 """Records where attention goes in a pipeline that runs, and leaves what it computes as it was.
 
 At a recorded step each site runs the dense kernel that returns its log-sum-exp, so the output is the one it gives
-anyhow. Attention to the own mel row costs 1/F of that, and with its log-sum-exp gives same-frequency mass; sampled keys,
-of which only those of other rows are computed, give recall, and merged with the own row LiteFocus' output. No pass is
-made for one statistic alone but for a sample of queries (`SampledStatistics`). At every other step the site's own
-processor runs, untouched.
+anyhow. Attention to the own mel row costs 1/F of that, and with its log-sum-exp gives same-frequency mass; sampled
+keys, of which only those of other rows are computed, give recall, and merged with the own row LiteFocus' output. No
+pass is made for one statistic alone but for a sample of queries (`SampledStatistics`). At every other step the site's
+own processor runs, untouched.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,9 +53,9 @@ class Request:
     """What is recorded of every call.
 
     statistics: some of `STATISTICS`. focus: name -> method, whose recall and output error are measured with the keys
-    that it would sample in this very call. sampled_times: query time steps of which the statistics of a sample are made.
-    labels: name -> a function that labels the keys of a grid, as (labels `[N]`, how many). patterns: name -> `Pattern`.
-    pieces: site -> what is kept whole of it. seed: of the sample.
+    that it would sample in this very call. sampled_times: query time steps of which the statistics of a sample are
+    made. labels: name -> a function that labels the keys of a grid, as (labels `[N]`, how many). patterns: name ->
+    `Pattern`. pieces: site -> what is kept whole of it. seed: of the sample.
     """
 
     statistics: Collection[str] = STATISTICS

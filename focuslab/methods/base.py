@@ -82,7 +82,8 @@ class Method(Attachable):
         return dict.fromkeys((site.name for site in select_sites(find_sites(pipe), self.sites)), self)
 
     def sample_keys(self, call: SiteCall) -> Tensor | None:
-        """What is sampled for a call, on the CPU; `core` finds it in `call.sampled`, on the device. None for nothing."""
+        """What is sampled for a call, on the CPU; `core` finds it in `call.sampled`, on the device. None for
+        nothing."""
         return None
 
     def sampled_for(self, call: SiteCall, device: torch.device) -> Tensor:

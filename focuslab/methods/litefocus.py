@@ -53,7 +53,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class LiteFocus(Method):
-    """Each query attends to its own mel row and to keys sampled anew for every call (Tan et al. 2024, arXiv:2407.10468).
+    """Each query attends to its own mel row and to keys sampled anew for every call (Tan et al. 2024,
+    arXiv:2407.10468).
 
     cross_fraction: the paper's r, the share of all N keys that is sampled, 0 (Table 3, only the own row) to 1.
     same_frequency: whether the own mel row is attended to; False is Table 2 (only sampled keys).
@@ -146,5 +147,6 @@ class LiteFocus(Method):
     def _weight(self, grid: Grid, count: int) -> float:
         if self.cross_weight != "unbiased":
             return self.cross_weight
-        # Without the own row all keys of the focus set were sampled with the same probability: they stand for each other.
+        # Without the own row all keys of the focus set were sampled with the same probability: they stand for each
+        # other.
         return grid.tokens / count if count and self.same_frequency else 1.0

@@ -22,7 +22,8 @@ NAMES = {
 class PooledFocus(Method):
     """Each query attends to its own mel row, and to the mean key of each stretch of time of the other rows.
 
-    As many pairs as LiteFocus with r = 1 / stretch, and nothing is sampled: means stand for what sampled keys only sample.
+    As many pairs as LiteFocus with r = 1 / stretch, and nothing is sampled: means stand for what sampled keys only
+    sample.
 
     stretch: time steps whose keys, and values, become one, which weighs as much as they are many. 1 is dense.
     sites: see `Method`.
