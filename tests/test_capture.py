@@ -328,16 +328,15 @@ def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pi
 
 
 def test_running_out_of_memory_says_at_what_length_and_keeps_the_records(pipe, tmp_path, monkeypatch):
-    from focuslab.hooks import recording
 
-    own_row = recording.own_row_attention
+    own_row = recorder.own_row_attention
 
     def full(q, k, v, mel_rows, scale):
         if q.shape[2] == 32 * 8 and not q.is_meta:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return own_row(q, k, v, mel_rows, scale)
 
-    monkeypatch.setattr(recording, "own_row_attention", full)
+    monkeypatch.setattr(recorder, "own_row_attention", full)
     with pytest.raises(FocuslabError, match=r"recording at 2.56 s ran out of memory on cpu.*\d+ records are kept"):
         capture_attention(pipe, "rain", (0.64, 2.56), steps=1, out=tmp_path, **FEW)
     assert {row["seconds"] for row in AttentionRun.load(tmp_path).summary["sites"]} == {0.64}

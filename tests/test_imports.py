@@ -1,6 +1,7 @@
 """What importing costs: torch only where it is needed, and only in one direction."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,23 @@ def imported(path: Path) -> set[str]:
 
 
 IMPORTS = {name: imported(path) - {name} for name, path in MODULES.items()}
+
+
+NOT_IMPORTED = {"accelerate", "sentencepiece"}
+"""Dependencies that diffusers and transformers import where they need them."""
+OF = {"PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+"""Modules whose distribution has another name."""
+
+
+def test_the_declared_dependencies_are_those_imported():
+    trees = [ast.parse(path.read_text()) for path in MODULES.values()]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"focuslab"}
+    declared = (PACKAGE.parent / "pyproject.toml").read_text().split("\ndependencies = [")[1].split("]")[0]
+    declared = set(re.findall(r'^ *"([\w-]+)', declared, re.MULTILINE))
+    assert {OF.get(module, module) for module in modules} == declared - NOT_IMPORTED
 
 
 def room(module: str) -> str | None:

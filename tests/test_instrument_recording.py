@@ -101,7 +101,7 @@ def test_what_is_recorded_is_what_the_definitions_say(pipe, recorded):
         layers = pipe.unet.get_submodule(name).to_out
         for label, method in EVERYTHING.focus.items():
             focus = own.clone()
-            keys, _ = method.draw(record.call, torch.device("cpu"))
+            keys, _ = method.sampled_keys(record.call, torch.device("cpu"))
             if keys is not None:
                 focus[:, keys.index] = True
             assert (label == "0") == (keys is None)
@@ -311,7 +311,7 @@ def test_mass_costs_the_share_of_one_row_and_recall_that_of_the_method(on_meta, 
     mass = on_meta(seconds, Request(("mass",))).total_flops - plain
     assert mass == pytest.approx(pairs(lambda grid: grid.chance), rel=1e-6)
     focus = on_meta(seconds, Request(("mass", "recall"), {"0.1": method})).total_flops - plain
-    assert focus == pytest.approx(pairs(method.kept_pairs), rel=1e-6)
+    assert focus == pytest.approx(pairs(method.density), rel=1e-6)
     out = {name: 2 * 2 * grid.tokens * widths[name] ** 2 for name, grid in grids.items()}
     error = on_meta(seconds, Request(("mass", "recall", "output_error"), {"0.1": method})).total_flops - plain
     assert error == pytest.approx(focus + sum(out.values()), rel=1e-6)

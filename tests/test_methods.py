@@ -81,7 +81,7 @@ def test_odd_grids_work_and_the_share_of_pairs_is_a_share(name, time, mel_rows):
         assert out.shape == (2, 2, grid.tokens, 8) and torch.isfinite(out).all()
 
 
-def test_kept_pairs_follow_the_definition_of_ideal():
+def test_density_follows_its_definition():
     grid = Grid(1000, 8)
     assert LiteFocus().density(grid) == pytest.approx(1 / 8 + 0.1 * 7 / 8)
     assert LiteFocus(cross_fraction=0).density(grid) == 1 / 8

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import focuslab
 from focuslab.errors import FocuslabError, InputError
 from focuslab.methods import Plan
-from focuslab.runs.plan import PlanEntry
+from focuslab.runs.plan import PlanEntry, PlanSpec
 from tests.plans import LAYOUT, everywhere, plan_of
 
 SITES = list(LAYOUT["sites"])
@@ -46,7 +46,7 @@ def plans(draw):
         )
         for start, end in pairwise([*starts, None])
     ]
-    return Plan(
+    return PlanSpec(
         draw(st.text(max_size=5)),
         LAYOUT,
         tuple(entries),
@@ -58,7 +58,7 @@ def plans(draw):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, *SLOW])
 def test_a_plan_written_and_loaded_is_the_same(tmp_path, plan):
     path = plan.write(tmp_path / "plan.json", force=True)
-    loaded = Plan.load(path)
+    loaded = PlanSpec.load(path)
     assert loaded == plan and hash(loaded) == hash(plan) and loaded.fingerprint == plan.fingerprint
     assert loaded.to_json() == json.loads(path.read_text()) == plan.to_json()
 

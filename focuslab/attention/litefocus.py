@@ -91,11 +91,11 @@ def litefocus_attention(
     if cross_keys is None or not cross_keys.index.numel():
         if not same_frequency:
             raise InputError("the focus set is empty: same_frequency is False and there are no cross_keys")
-        rows = (as_rows(x, mel_rows) for x in (q, k, v))
-        return from_rows(F.scaled_dot_product_attention(*rows, scale=scale), mel_rows)
+        query_rows, key_rows, value_rows = (as_rows(x, mel_rows) for x in (q, k, v))
+        return from_rows(F.scaled_dot_product_attention(query_rows, key_rows, value_rows, scale=scale), mel_rows)
     if not same_frequency and cross_weight == 1:
-        cross = (select(x, cross_keys.index) for x in (k, v))
-        return F.scaled_dot_product_attention(q, *cross, scale=scale)
+        keys, values = (select(x, cross_keys.index) for x in (k, v))
+        return F.scaled_dot_product_attention(q, keys, values, scale=scale)
     if same_frequency and overlap == "once" and cross_keys.per_row is not None:
         if cross_weight != 1 and _merges_calls(q, k, v):
             return _two_calls(q, k, v, grid, cross_keys, cross_weight, scale)

@@ -6,7 +6,7 @@ sample of query time steps, whose probabilities are computed once, a block at a 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -123,11 +123,12 @@ class SampledStatistics:
         self._with_entropy = entropy
         self._entropy: list[Tensor] = []
         self._in_pattern: dict[str, list[Tensor]] = {name: [] for name in self.patterns}
-        self._pattern_keys = dict.fromkeys(self.patterns, 0)
-        self._row_to_key: Tensor | int = 0
-        self._lag_own: Tensor | int = 0
-        self._lag_all: Tensor | int = 0
-        self._lag_keys: Tensor | int = 0
+        # Sums, which the first addition makes tensors.
+        self._pattern_keys: dict[str, Any] = dict.fromkeys(self.patterns, 0)
+        self._row_to_key: Any = 0
+        self._lag_own: Any = 0
+        self._lag_all: Any = 0
+        self._lag_keys: Any = 0
 
     def measure(self, q: Tensor, k: Tensor, scale: float) -> dict[str, Tensor]:
         """The statistics of q and k `[B, H, N, D]`, in `precise_dtype`:
@@ -159,17 +160,17 @@ class SampledStatistics:
         if self.rows or self.labels:
             self._row_to_key = self._row_to_key + by_time.sum(dim=2).to(precise)
         if self.lags is not None:
-            self._add_lags(by_time.unflatten(4, (-1, self.grid.mel_rows)), tokens[:: self.grid.mel_rows])
+            self._add_lags(by_time.unflatten(4, (-1, self.grid.mel_rows)), tokens[:: self.grid.mel_rows], self.lags)
         for name, pattern in self.patterns.items():
             members = pattern(self.grid, tokens)
             self._in_pattern[name].append(torch.einsum("bhqn,qn->bhq", p, members.to(p.dtype)))
             self._pattern_keys[name] = self._pattern_keys[name] + members.sum()
 
-    def _add_lags(self, p: Tensor, first_tokens: Tensor) -> None:
+    def _add_lags(self, p: Tensor, first_tokens: Tensor, lags: int) -> None:
         """p: `[B, H, S, F, T, F]`; first_tokens: `[S]`, the token of mel row 0 at each of these time steps."""
         time = torch.arange(self.grid.time, device=p.device)
-        lag = (first_tokens[:, None] // self.grid.mel_rows - time).abs() * self.lags
-        edge = 1 << torch.arange(lag_bins(self.grid.time, self.lags), device=p.device)
+        lag = (first_tokens[:, None] // self.grid.mel_rows - time).abs() * lags
+        edge = 1 << torch.arange(lag_bins(self.grid.time, lags), device=p.device)
         in_bin = (lag[..., None] < edge) & (lag[..., None] >= edge // 2)
         in_bin = in_bin.flatten(0, 1).to(p.dtype)
         precise = precise_dtype(p.device)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,8 @@ from focuslab.errors import InputError
 from focuslab.hooks.attach import Handle, attach
 from focuslab.hooks.processors import SiteCall, attend
 from focuslab.models.sites import find_sites, select_sites
+
+OneAttachable = TypeVar("OneAttachable", bound="Attachable")
 
 
 class Attachable:
@@ -36,7 +38,7 @@ class Attachable:
         """Which method runs at which site in a generation of this length."""
         raise NotImplementedError
 
-    def at_every_step(self) -> "Attachable":
+    def at_every_step(self: OneAttachable) -> OneAttachable:
         """The same without steps in which all sites stay dense, which only a plan has."""
         return self
 

@@ -145,7 +145,7 @@ class LiteFocus(Method):
         return count
 
     def _weight(self, grid: Grid, count: int) -> float:
-        if self.cross_weight != "unbiased":
+        if not isinstance(self.cross_weight, str):
             return self.cross_weight
         # Without the own row all keys of the focus set were sampled with the same probability: they stand for each
         # other.

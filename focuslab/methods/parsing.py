@@ -12,7 +12,7 @@ from focuslab.methods.plan import Plan
 from focuslab.methods.registry import make, parameters_of
 from focuslab.runs.plan import PlanSpec
 
-AnyMethod = Attachable | PlanSpec | str | os.PathLike
+AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]
 """What a method can be given as."""
 
 
@@ -21,7 +21,7 @@ def as_method(given: AnyMethod) -> Attachable:
     if isinstance(given, str):
         return parse_method(given)
     if isinstance(given, os.PathLike):
-        return Plan.load(given)
+        return Plan.load(os.fspath(given))
     if isinstance(given, PlanSpec) and not isinstance(given, Plan):
         return Plan.of(given)
     if not isinstance(given, Attachable):
@@ -52,8 +52,8 @@ def parse_method(label: str) -> Attachable:
     if name == "plan":
         return _plan_from(label.removeprefix("plan").removeprefix(":"))
     if name not in catalogue():
-        known = ", ".join([*catalogue(), "plan:FILE"])
-        raise InputError(f"there is no method {name!r}, only {known}{did_you_mean(name, catalogue())}")
+        names = ", ".join([*catalogue(), "plan:FILE"])
+        raise InputError(f"there is no method {name!r}, only {names}{did_you_mean(name, catalogue())}")
     known = parameters_of(name)
     given = {}
     for parameter in parameters:

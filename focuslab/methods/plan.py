@@ -25,7 +25,7 @@ from focuslab.tables.tabular import Tabular
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Plan(PlanSpec, Attachable, Tabular):
     """A plan that can be attached, wherever a method may stand: `with plan(pipe): pipe(...)`.
 
@@ -124,7 +124,7 @@ class _Chooser:
             )
         self._plan = plan
         self._scheduler = scheduler
-        self._methods: dict[int, dict[str, Method]] = {}
+        self._methods: dict[float, dict[str, Method]] = {}
 
     def __repr__(self) -> str:
         return repr(self._plan)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from focuslab.checks import check_fields, check_text, check_whole, is_number, plain, shown
 from focuslab.errors import InputError, did_you_mean
@@ -16,6 +16,8 @@ from focuslab.runs.info import PLAN_SCHEMA, check_schema
 
 FIDELITY, QUALITY = "fidelity", "quality"
 """What a plan aims at, at one length: the sound of dense attention, or the best metric of quality."""
+
+OnePlan = TypeVar("OnePlan", bound="PlanSpec")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PlanEntry:
         return content if self.dense_steps else {k: v for k, v in content.items() if k != "dense_steps"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlanSpec:
     """What a plan says: which sites are sparse at which length, how, and why. `focuslab.Plan` applies it to a pipeline.
 
@@ -64,8 +66,15 @@ class PlanSpec:
             object.__setattr__(self, name, plain(getattr(self, name)))
         _check_plan(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether they say the same, applied to a pipeline or not."""
+        return isinstance(other, PlanSpec) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.entries))
+
     @classmethod
-    def load(cls, path: str | Path) -> "PlanSpec":
+    def load(cls: type[OnePlan], path: str | Path) -> OnePlan:
         """A plan from its file. Raises `InputError` naming the file and the field that is not as `write` wrote it."""
         content = read_json(Path(path), "a plan, as focuslab recommend writes it", links=True)
         return cls.from_json(content, str(path))
@@ -97,7 +106,7 @@ class PlanSpec:
         }
 
     @classmethod
-    def from_json(cls, content: Any, source: str) -> "PlanSpec":
+    def from_json(cls: type[OnePlan], content: Any, source: str) -> OnePlan:
         """Raises `InputError` naming `source` and the field for anything but what `to_json` made."""
         content = check_schema(content, PLAN_SCHEMA, source)
         try:
@@ -114,7 +123,7 @@ class PlanSpec:
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
 
-    def at_every_step(self) -> "PlanSpec":
+    def at_every_step(self: OnePlan) -> OnePlan:
         """The same plan without dense steps: what it does in all the other steps."""
         return replace(self, entries=tuple(replace(entry, dense_steps=None) for entry in self.entries))
 
