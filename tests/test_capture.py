@@ -329,6 +329,8 @@ def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pi
 
 def test_running_out_of_memory_says_at_what_length_and_keeps_the_records(pipe, tmp_path, monkeypatch):
 
+    from focuslab.hooks import recorder
+
     own_row = recorder.own_row_attention
 
     def full(q, k, v, mel_rows, scale):

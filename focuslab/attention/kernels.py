@@ -49,9 +49,23 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None =
 
 
 def eager_attention(q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None = None, scale: float | None = None):
-    """Unfused softmax(Q K^T + bias) V that holds the whole N x M map, as `[B, H, N, D]`.
+    """Unfused softmax(Q K^T + bias) V, which holds the whole N x M map.
 
     The paper's speed-ups were measured against attention computed like this.
+
+    Parameters
+    ----------
+    q, k, v
+        `[B, H, N, D]` and twice `[B, H, M, D]`.
+    bias
+        Added to the scores, of any shape that broadcasts to `[B, H, N, M]`.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N, D]`.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = q @ k.transpose(-1, -2) * scale

@@ -31,10 +31,26 @@ ONE_HOT_WIDTH = 128
 
 @torch.no_grad()
 def same_frequency_mass(q: Tensor, k: Tensor, mel_rows: int, *, scale: float | None = None) -> Tensor:
-    """Softmax mass of each query on the keys of its own mel row, `exp(lse_own - lse_all)`, as `[B, H, N]` in 0..1.
+    """Softmax mass of each query on the keys of its own mel row, `exp(lse_own - lse_all)`. No gradient.
 
-    q, k are `[B, H, N, D]` with N = T * mel_rows, token n = t * mel_rows + f; scale is 1/sqrt(D) by default. Uniform
-    attention gives 1 / mel_rows. float32 for half precision and float32, float64 for float64; no gradient.
+    Parameters
+    ----------
+    q, k
+        `[B, H, N, D]` with N = T * mel_rows, token `n = t * mel_rows + f`.
+    mel_rows
+        F.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N]` from 0 to 1, float32, or float64 for float64. Uniform attention gives 1 / mel_rows.
+
+    Raises
+    ------
+    InputError
+        For shapes or dtypes that do not fit.
     """
     scale = _check(q, k, mel_rows, scale)
     row = torch.arange(q.shape[2], device=q.device) % mel_rows
@@ -43,10 +59,28 @@ def same_frequency_mass(q: Tensor, k: Tensor, mel_rows: int, *, scale: float | N
 
 @torch.no_grad()
 def mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, *, scale: float | None = None) -> Tensor:
-    """Softmax mass of each query on the keys of each label, `softmax(scale * Q K^T) onehot(labels)`.
+    """Softmax mass of each query on the keys of each label, `softmax(scale * Q K^T) onehot(labels)`. No gradient.
 
-    q, k are `[B, H, N, D]`; labels is a LongTensor `[N]`, the label of each key in 0..n_labels-1; a label without keys
-    has mass 0. Returns `[B, H, N, n_labels]`, which sums to 1 over the labels, in the dtype of `same_frequency_mass`.
+    Parameters
+    ----------
+    q, k
+        `[B, H, N, D]`.
+    labels
+        LongTensor `[N]`, the label of each key from 0 to n_labels - 1. A label without keys has mass 0.
+    n_labels
+        How many labels there are.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N, n_labels]`, which sums to 1 over the labels, in the dtype of `same_frequency_mass`.
+
+    Raises
+    ------
+    InputError
+        For shapes, dtypes or labels that do not fit.
     """
     scale = _check(q, k, 1, scale)
     if labels.ndim != 1 or labels.dtype != torch.long or labels.shape[0] != q.shape[2]:
@@ -66,11 +100,31 @@ def mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, *, scale:
 def focus_recall(
     q: Tensor, k: Tensor, mel_rows: int, cross_keys: Tensor | CrossKeys | None, *, scale: float | None = None
 ) -> Tensor:
-    """Mass of dense attention inside each query's focus set, `sigmoid(lse_inside - lse_outside)`, as `[B, H, N]`.
+    """Mass of dense attention inside each query's focus set, `sigmoid(lse_inside - lse_outside)`. No gradient.
 
-    q, k are `[B, H, N, D]` with N = T * mel_rows. The focus set is the query's own mel row (S) and cross_keys (C), as
-    in `litefocus_attention`: any token indices, each key counted once; with None or none it is S alone. Costs one
-    dense pass, however large C is, and waits for a CUDA device. Dtype as of `same_frequency_mass`.
+    It costs one dense pass, however many keys are sampled, and waits for a CUDA device.
+
+    Parameters
+    ----------
+    q, k
+        `[B, H, N, D]` with N = T * mel_rows.
+    mel_rows
+        F.
+    cross_keys
+        The sampled keys as in `litefocus_attention`: any token indices, each counted once. With None or none the focus
+        set is the own mel row alone.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N]` from 0 to 1, in the dtype of `same_frequency_mass`.
+
+    Raises
+    ------
+    InputError
+        For shapes, dtypes or indices that do not fit.
     """
     scale = _check(q, k, mel_rows, scale)
     grid = Grid.of_tokens(q.shape[2], mel_rows)
@@ -93,11 +147,22 @@ def focus_recall(
 
 @torch.no_grad()
 def attention_entropy(q: Tensor, k: Tensor, *, scale: float | None = None) -> Tensor:
-    """Entropy of each query's attention in nats, `lse - scale * q . (softmax(Q K^T) K)`, as `[B, H, N]`.
+    """Entropy of each query's attention in nats, `lse - scale * q . (softmax(Q K^T) K)`. No gradient.
 
-    q, k are `[B, H, N, D]`; between 0 and log N. Dtype as of `same_frequency_mass`. Computed in float64 where the
-    device has it, which takes several dense passes' time; where a rounding of 1e-4 does no harm, `entropy_from_lse`
-    takes a dense pass in float32.
+    It is computed in float64 where the device has it, which takes the time of several dense passes. Where a rounding of
+    1e-4 does no harm, `entropy_from_lse` takes a dense pass in float32.
+
+    Parameters
+    ----------
+    q, k
+        `[B, H, N, D]`.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N]` from 0 to log N, in the dtype of `same_frequency_mass`.
     """
     scale = _check(q, k, 1, scale)
     wide = _wide(q)

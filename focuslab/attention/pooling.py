@@ -18,13 +18,35 @@ from focuslab.checks import whole
 def pooled_attention(
     q: Tensor, k: Tensor, v: Tensor, mel_rows: int, stretch: int, *, scale: float | None = None
 ) -> Tensor:
-    """Attention of every query to its own mel row and to the mean key and value of each stretch of the other rows.
+    """Attention of every query to its own mel row and to the mean key and value of each pool of the other rows.
 
-    q, k, v are `[B, H, N, D]` with N = T * mel_rows; returns `[B, H, N, D]` in their dtype. stretch: time steps, from 1
-    on, whose keys become one, which then weighs as much as they are many (the last may be of fewer). With 1 this is
-    dense attention. Exact to first order in how much keys differ within a stretch.
+    It is exact to first order in how much keys differ within a pool. Differentiable.
 
-    Raises `InputError` on shapes, dtypes, devices or values that do not fit. Differentiable.
+    Parameters
+    ----------
+    q, k, v
+        `[B, H, N, D]` with N = T * mel_rows.
+    mel_rows
+        F.
+    stretch
+        Pool size: time steps whose keys become one, which then weighs as much as they are many. The last pool may have
+        fewer. 1 is dense attention.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    Tensor
+        `[B, H, N, D]` in the dtype of q.
+
+    Raises
+    ------
+    InputError
+        For shapes, dtypes, devices or values that do not fit.
+
+    References
+    ----------
+    PISA, arXiv:2602.01077; SVG-EAR, arXiv:2603.08982; after ToMe, arXiv:2210.09461.
     """
     check_qkv(q, k, v)
     grid = Grid.of_tokens(q.shape[2], mel_rows)

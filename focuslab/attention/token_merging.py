@@ -45,13 +45,36 @@ def sample_destinations(grid: Grid, generator: torch.Generator) -> Tensor:
 def match_tokens(
     x: Tensor, grid: Grid, ratio: float, generator: torch.Generator | None = None, *, order: Tensor | None = None
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Match similar tokens of x `[B, N, C]`; returns (merge, unmerge).
+    """Match similar tokens of x.
 
-    `merge` averages matched tokens, `[B, N, C] -> [B, n, C]` with n = `merged_count`; `unmerge` copies each merged
-    token back to all its places, `[B, n, C] -> [B, N, C]`. The destination tokens are drawn with `generator`, or they
-    are those of `order`, which `sample_destinations` gave and which lies on the device of x. As in `tomesd`, an odd
-    batch cannot hold pairs of guided and unguided halves, and then the top left token of each cell is the destination.
-    Raises `InputError` for a grid without a whole cell (see `merges`) or a ratio outside 0..1.
+    Parameters
+    ----------
+    x
+        `[B, N, C]`.
+    grid
+        The time steps and mel rows of the N tokens.
+    ratio
+        Share of the tokens that is merged away, from 0 to below 1.
+    generator
+        Samples the destination tokens.
+    order
+        What `sample_destinations` gave, on the device of x; it takes the place of `generator`.
+
+    Returns
+    -------
+    merge, unmerge
+        `merge` averages matched tokens, `[B, N, C] -> [B, n, C]` with n = `merged_count`. `unmerge` copies each merged
+        token back to all its places, `[B, n, C] -> [B, N, C]`.
+
+    Raises
+    ------
+    InputError
+        For a grid without a whole cell (see `merges`), or a ratio that is out of range.
+
+    Notes
+    -----
+    As in `tomesd`, an odd batch cannot hold pairs of guided and unguided halves. Then the top left token of each cell
+    is the destination.
     """
     if not 0 <= ratio < 1:
         raise InputError(f"Token Merging needs a ratio of at least 0 and below 1, not {ratio}")

@@ -53,19 +53,33 @@ NAMES = {
 
 @dataclass(frozen=True)
 class LiteFocus(Method):
-    """Each query attends to its own mel row and to keys sampled anew for every call (Tan et al. 2024,
-    arXiv:2407.10468).
+    """Each query attends to its own mel row and to keys sampled anew for every call.
 
-    cross_fraction: the paper's r, the share of all N keys that is sampled, 0 (Table 3, only the own row) to 1.
-    same_frequency: whether the own mel row is attended to; False is Table 2 (only sampled keys).
-    sampling: "stratified" draws equally from every mel row, which needs no mask; "uniform" is the paper's law.
-    overlap: "once" counts a key in both sets once (Eq. 4), "twice" as the authors' published code does.
-    cross_weight: factor on exp(score) of sampled keys outside the own row. 1.0 is the paper; "unbiased" is 1/r, with r
-        the share really sampled, so that sampled keys stand for all those of their rows.
-    length_scale: whether scores are multiplied by log N / log N_train beyond the training length, as by `LengthScale`;
-        N counts all tokens, since the focus set stands for them.
-    seed: of the sampling, which never use torch's global generator.
-    sites: see `Method`.
+    Parameters
+    ----------
+    cross_fraction
+        The paper's r, the share of all N keys that is sampled, from 0 (Table 3, only the own row) to 1.
+    same_frequency
+        Whether the own mel row is attended to. False is Table 2 (only sampled keys).
+    sampling
+        "stratified" samples equally from every mel row, which needs no mask. "uniform" is the paper's law.
+    overlap
+        "once" counts a key in both sets once (Eq. 4), "twice" as the authors' published code does.
+    cross_weight
+        Factor on exp(score) of sampled keys outside the own row. 1.0 is the paper. "unbiased" is 1/r, with r the share
+        really sampled, so that sampled keys stand for all those of their rows.
+    length_scale
+        Whether scores are multiplied by log N / log N_train beyond the training length, as by `LengthScale`. N counts
+        all tokens, since the focus set stands for them.
+    seed
+        Of the sampling, which never uses torch's global generator.
+    sites
+        See `Method`.
+
+    References
+    ----------
+    Tan et al. 2024, arXiv:2407.10468. The unbiased weight: HyperAttention, arXiv:2310.05869, and the proportional
+    attention of ToMe, arXiv:2210.09461.
     """
 
     cross_fraction: float = 0.1

@@ -34,7 +34,10 @@ class LengthScale(Method):
     N is the number of tokens at the site, N_train what it is at the length that the UNet's configuration names as the
     size of its samples. `LiteFocus(length_scale=True)` is the same for the keys of its focus set.
 
-    sites: see `Method`; every self-attention unless some are named.
+    Parameters
+    ----------
+    sites
+        See `Method`; every self-attention unless some are named.
     """
 
     sites: Sequence[str] | str | None = field(default="*", kw_only=True)

@@ -20,13 +20,16 @@ NAMES = {
 
 @dataclass(frozen=True)
 class PooledFocus(Method):
-    """Each query attends to its own mel row, and to the mean key of each stretch of time of the other rows.
+    """Each query attends to its own mel row, and to the mean key of each pool of time steps of the other rows.
 
-    As many pairs as LiteFocus with r = 1 / stretch, and nothing is sampled: means stand for what sampled keys only
-    sample.
+    It computes as many pairs as LiteFocus with r = 1 / stretch, and nothing is sampled.
 
-    stretch: time steps whose keys, and values, become one, which weighs as much as they are many. 1 is dense.
-    sites: see `Method`.
+    Parameters
+    ----------
+    stretch
+        Pool size: time steps whose keys, and values, become one, which weighs as much as they are many. 1 is dense.
+    sites
+        See `Method`.
     """
 
     stretch: int = 10

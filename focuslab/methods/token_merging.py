@@ -30,16 +30,25 @@ NAMES = {
 
 @dataclass(frozen=True)
 class TokenMerging(Method):
-    """Similar tokens are averaged before a site and copied back after it (Bolya & Hoffman 2023, arXiv:2303.17604).
+    """Similar tokens are averaged before a site and copied back after it.
 
-    The matching and the default ratio are those of the published package `tomesd`; the whole attention module,
+    The matching and the default ratio are those of the published package `tomesd`. The whole attention module,
     projections included, runs on the merged tokens. Tokens are matched by the cosine of what enters the attention
     (`tomesd` uses the same vectors before their layer norm). A grid with one mel row or one time step cannot be
     matched: such a site stays dense, and a log line says so.
 
-    ratio: share of the tokens that is merged away, at least 0 and below 1 (0.75 is the most that matching can do).
-    seed: of the destination tokens, drawn anew for every call.
-    sites: see `Method`.
+    Parameters
+    ----------
+    ratio
+        Share of the tokens that is merged away, at least 0 and below 1 (0.75 is the most that matching can do).
+    seed
+        Of the destination tokens, sampled anew for every call.
+    sites
+        See `Method`.
+
+    References
+    ----------
+    Bolya and Hoffman 2023, arXiv:2303.17604.
     """
 
     ratio: float = 0.5
