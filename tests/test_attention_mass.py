@@ -11,22 +11,28 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from focuslab.attention import CrossKeys, kernels, litefocus_attention, mass, sample_cross_keys
+from focuslab.attention.entropy import attention_entropy, entropy_from_lse
 from focuslab.attention.grid import Grid
 from focuslab.attention.mass import (
-    attention_entropy,
-    cross_key_attention,
-    entropy_from_lse,
-    focus_lse,
     focus_recall,
     label_lse,
     mass_by_label,
     mass_from_lse,
     mass_of_sets,
-    own_row_attention,
-    own_row_lse,
     same_frequency_mass,
 )
+from focuslab.attention.rows import cross_key_attention, own_row_attention
 from focuslab.errors import InputError
+
+
+def own_row_lse(q, k, mel_rows, scale):
+    return own_row_attention(q, k, k, mel_rows, scale)[1]
+
+
+def focus_lse(q, k, mel_rows, keys, scale, lse_own=None):
+    own = own_row_lse(q, k, mel_rows, scale) if lse_own is None else lse_own
+    return torch.logaddexp(own, cross_key_attention(q, k, k, mel_rows, keys, scale)[1])
+
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 # Inputs are rounded before the brute force sees them: what is left is the kernel's own rounding.

@@ -20,7 +20,7 @@ COST = {
     "unbiased weight": "litefocus:cross_weight=unbiased",
     "own row only": "same-frequency",
     "Token Merging": "tome",
-    "naive": "naive",
+    "eager": "naive",
     "bound": "bound",
 }
 PLAN = "plan:reports/03_block_selection/plan.json"

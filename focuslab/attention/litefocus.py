@@ -100,7 +100,9 @@ def litefocus_attention(
         if cross_weight != 1 and _merges_calls(q, k, v):
             return _two_calls(q, k, v, grid, cross_keys, cross_weight, scale)
         return _one_call(q, k, v, grid, cross_keys, cross_weight, scale)
-    return _biased_call(q, k, v, grid, same_frequency, cross_keys, overlap, cross_weight, scale)
+    index = cross_keys.index
+    bias = _bias_of_rows(q, grid, index, same_frequency, cross_weight) if overlap == "once" else None
+    return _biased_call(q, k, v, mel_rows, index, same_frequency, bias, scale)
 
 
 def _merges_calls(q: Tensor, k: Tensor, v: Tensor) -> bool:
@@ -140,26 +142,26 @@ def merge_by_lse(own: Tensor, own_lse: Tensor, cross: Tensor, cross_lse: Tensor,
     return torch.lerp(own, cross, cross_share.unsqueeze(-1))
 
 
-def _biased_call(
-    q, k, v, grid: Grid, same_frequency: bool, cross_keys: CrossKeys, overlap: str, cross_weight: float, scale: float
-) -> Tensor:
-    """Any set C: one fused call over [own row, C], with a bias for each mel row where a key must not count twice."""
-    heads, mel_rows, index = q.shape[1], grid.mel_rows, cross_keys.index
-    bias, padding = None, 0
-    if overlap == "once":
-        # [F, M]: whether a sampled key lies in the query's own row.
-        in_own_row = index % mel_rows == torch.arange(mel_rows, device=q.device)[:, None]
-        bias = torch.full(in_own_row.shape, math.log(cross_weight), dtype=q.dtype, device=q.device)
-        bias.masked_fill_(in_own_row, -math.inf if same_frequency else 0.0)
-        bias = F.pad(bias, (grid.time * same_frequency, 0))
+def _biased_call(q, k, v, mel_rows: int, index: Tensor, own_row: bool, bias: Tensor | None, scale: float) -> Tensor:
+    """Any set C of keys: one fused call over [own row, C], or over C alone, with a bias `[F, L]` for each mel row."""
+    heads, padding = q.shape[1], 0
+    if bias is not None:
         padding = -bias.shape[-1] % BIAS_ALIGNMENT
         bias = F.pad(bias, (0, padding), value=-math.inf).repeat_interleave(heads, dim=0)[None, :, None, :]
 
     def keys_of_rows(x: Tensor) -> Tensor:
         sampled = F.pad(select(x, index), (0, 0, 0, padding)).repeat(1, mel_rows, 1, 1)
-        return torch.cat([as_rows(x, mel_rows), sampled], dim=2) if same_frequency else sampled
+        return torch.cat([as_rows(x, mel_rows), sampled], dim=2) if own_row else sampled
 
     out = F.scaled_dot_product_attention(
         as_rows(q, mel_rows), keys_of_rows(k), keys_of_rows(v), attn_mask=bias, scale=scale
     )
     return from_rows(out, mel_rows)
+
+
+def _bias_of_rows(like: Tensor, grid: Grid, index: Tensor, own_row: bool, cross_weight: float) -> Tensor:
+    """`[F, L]`: log w on the keys of C outside each mel row. Where the row is attended to, its own keys in C get -inf."""
+    in_own_row = index % grid.mel_rows == torch.arange(grid.mel_rows, device=index.device)[:, None]
+    bias = torch.full(in_own_row.shape, math.log(cross_weight), dtype=like.dtype, device=like.device)
+    bias.masked_fill_(in_own_row, -math.inf if own_row else 0.0)
+    return F.pad(bias, (grid.time * own_row, 0))

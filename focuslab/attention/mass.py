@@ -9,8 +9,8 @@ With `lse_A = logsumexp_{j in A} scale * q . k_j`, the softmax mass of a query o
 
 The public functions never form `exp(lse_A - lse_all)` from two separate passes: float32 kernels round a score of 50 by
 up to 1e-5, each pass in its own way, and the mass near 1 would take that error in full. Where a dense pass has been
-made anyhow its log-sum-exp is free, and `own_row_lse`, `focus_lse` and `mass_from_lse` give the masses for
-the share of pairs in the set alone: to average over many queries that is the better bargain.
+made anyhow its log-sum-exp is free, and `mass_from_lse` gives the mass of a set for the share of pairs in it (`rows`):
+to average over many queries that costs less, and a recorder does it.
 """
 
 import math
@@ -22,7 +22,7 @@ from torch import Tensor
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import attention_with_lse, check_qkv, lse_kernel
 from focuslab.attention.keys import CrossKeys
-from focuslab.attention.rows import cross_key_attention, own_row_attention, partition, select
+from focuslab.attention.rows import partition, select
 from focuslab.errors import InputError
 
 ONE_HOT_WIDTH = 128
@@ -52,9 +52,9 @@ def same_frequency_mass(q: Tensor, k: Tensor, mel_rows: int, *, scale: float | N
     InputError
         For shapes or dtypes that do not fit.
     """
-    scale = _check(q, k, mel_rows, scale)
+    scale = check_q_k(q, k, mel_rows, scale)
     row = torch.arange(q.shape[2], device=q.device) % mel_rows
-    return _at_own_row(_mass_by_label(q, k, row, mel_rows, scale), mel_rows) + _not_finite(q, k)
+    return _at_own_row(_mass_by_label(q, k, row, mel_rows, scale), mel_rows) + nan_where_not_finite(q, k)
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, *, scale:
     InputError
         For shapes, dtypes or labels that do not fit.
     """
-    scale = _check(q, k, 1, scale)
+    scale = check_q_k(q, k, 1, scale)
     if labels.ndim != 1 or labels.dtype != torch.long or labels.shape[0] != q.shape[2]:
         raise InputError(
             f"labels must be a LongTensor with a label for each of the {q.shape[2]} keys, "
@@ -93,7 +93,7 @@ def mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, *, scale:
     low, high = labels.min().item(), labels.max().item()
     if low < 0 or high >= n_labels:
         raise InputError(f"labels must lie in 0..{n_labels - 1}, but reach from {low} to {high}")
-    return _mass_by_label(q, k, labels.to(q.device), n_labels, scale) + _not_finite(q, k)[..., None]
+    return _mass_by_label(q, k, labels.to(q.device), n_labels, scale) + nan_where_not_finite(q, k)[..., None]
 
 
 @torch.no_grad()
@@ -126,7 +126,7 @@ def focus_recall(
     InputError
         For shapes, dtypes or indices that do not fit.
     """
-    scale = _check(q, k, mel_rows, scale)
+    scale = check_q_k(q, k, mel_rows, scale)
     grid = Grid.of_tokens(q.shape[2], mel_rows)
     if cross_keys is not None and not isinstance(cross_keys, CrossKeys):
         cross_keys = CrossKeys.from_index(cross_keys.to(q.device), grid)
@@ -136,73 +136,18 @@ def focus_recall(
     inside = torch.arange(grid.tokens, device=q.device) % mel_rows == torch.arange(mel_rows, device=q.device)[:, None]
     inside[:, cross_keys.index] = True
     if lse_kernel(q.device.type, q.dtype, q.shape[-1]) is None:
-        return _at_own_row(mass_of_sets(q, k, inside.t(), scale), mel_rows) + _not_finite(q, k)
-    recall = torch.empty(q.shape[:3], dtype=_wide(q), device=q.device)
+        return _at_own_row(mass_of_sets(q, k, inside.t(), scale), mel_rows) + nan_where_not_finite(q, k)
+    recall = torch.empty(q.shape[:3], dtype=wide_dtype(q), device=q.device)
     for row, (keys_inside, keys_outside) in enumerate(partition(inside)):
         queries = q[:, :, row::mel_rows]
         lse_inside, lse_outside = (_lse(queries, select(k, index), scale) for index in (keys_inside, keys_outside))
         recall[:, :, row::mel_rows] = torch.sigmoid(lse_inside - lse_outside)
-    return recall + _not_finite(q, k)
-
-
-@torch.no_grad()
-def attention_entropy(q: Tensor, k: Tensor, *, scale: float | None = None) -> Tensor:
-    """Entropy of each query's attention in nats, `lse - scale * q . (softmax(Q K^T) K)`. No gradient.
-
-    It is computed in float64 where the device has it, which takes the time of several dense passes. Where a rounding of
-    1e-4 does no harm, `entropy_from_lse` takes a dense pass in float32.
-
-    Parameters
-    ----------
-    q, k
-        `[B, H, N, D]`.
-    scale
-        Factor on the scores, 1/sqrt(D) by default.
-
-    Returns
-    -------
-    Tensor
-        `[B, H, N]` from 0 to log N, in the dtype of `same_frequency_mass`.
-    """
-    scale = _check(q, k, 1, scale)
-    wide = _wide(q)
-    # A log-sum-exp and a mean score, each rounded by itself: in float32 off by some 1e-5 from scores of 8 on.
-    precise = precise_dtype(q.device)
-    precise_q, precise_k = q.to(precise), k.to(precise)
-    mean_key, lse = attention_with_lse(precise_q, precise_k, precise_k, scale=scale)
-    return entropy_from_lse(precise_q, mean_key, lse, scale).to(wide) + _not_finite(q, k)
-
-
-def precise_dtype(device: torch.device) -> torch.dtype:
-    """float64 where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    return recall + nan_where_not_finite(q, k)
 
 
 def mass_from_lse(lse_part: Tensor, lse_all: Tensor) -> Tensor:
     """`exp(lse_part - lse_all)`, the mass of a part of the keys, not above 1 by rounding."""
     return (lse_part - lse_all).exp().clamp(max=1)
-
-
-def entropy_from_lse(q: Tensor, mean_key: Tensor, lse: Tensor, scale: float) -> Tensor:
-    """Entropy `[B, H, N]` in nats from the mean key `softmax(Q K^T) K` `[B, H, N, D]` and the log-sum-exp."""
-    mean_score = scale * (q.to(lse.dtype) * mean_key.to(lse.dtype)).sum(dim=-1)
-    return (lse - mean_score).clamp(0, math.log(q.shape[2]))
-
-
-def own_row_lse(q: Tensor, k: Tensor, mel_rows: int, scale: float) -> Tensor:
-    """Log-sum-exp of each query's scores on its own mel row, `[B, H, N]`."""
-    return own_row_attention(q, k, k, mel_rows, scale)[1]
-
-
-def focus_lse(
-    q: Tensor, k: Tensor, mel_rows: int, cross_keys: CrossKeys, scale: float, lse_own: Tensor | None = None
-) -> Tensor:
-    """Log-sum-exp of each query's scores on its focus set, `[B, H, N]`, for `density` of the pairs.
-
-    With `lse_own`, from `own_row_lse`, only the sampled keys are computed.
-    """
-    lse_own = own_row_lse(q, k, mel_rows, scale) if lse_own is None else lse_own
-    return torch.logaddexp(lse_own, cross_key_attention(q, k, k, mel_rows, cross_keys, scale)[1])
 
 
 def label_lse(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float) -> Tensor:
@@ -212,7 +157,7 @@ def label_lse(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: float)
     """
     counts = labels.bincount(minlength=n_labels).tolist()
     sorted_keys = select(k, labels.argsort(stable=True))
-    lse = q.new_full((n_labels, *q.shape[:3]), -math.inf, dtype=_wide(q))
+    lse = q.new_full((n_labels, *q.shape[:3]), -math.inf, dtype=wide_dtype(q))
     for label, keys in enumerate(sorted_keys.split(counts, dim=2)):
         if keys.shape[2]:
             lse[label] = _lse(q, keys, scale)
@@ -224,7 +169,7 @@ def mass_of_sets(q: Tensor, k: Tensor, members: Tensor, scale: float) -> Tensor:
 
     members is `[N, S]`, which key is in which set; sets may overlap. Returns `[B, H, N, S]`.
     """
-    wide = _wide(q)
+    wide = wide_dtype(q)
     # Half precision would round the masses.
     q, k = q.to(wide), k.to(wide)
     # Probabilities that a kernel rounds sum to nearly 1. One more set, of all keys, says to what.
@@ -246,24 +191,24 @@ def _mass_by_label(q: Tensor, k: Tensor, labels: Tensor, n_labels: int, scale: f
     return label_lse(q, k, labels, n_labels, scale).softmax(dim=-1)
 
 
-def _check(q: Tensor, k: Tensor, mel_rows: int, scale: float | None) -> float:
+def check_q_k(q: Tensor, k: Tensor, mel_rows: int, scale: float | None) -> float:
     """The scale, or `InputError` unless q and k are `[B, H, N, D]` of one kind with N in `mel_rows` equal rows."""
     check_qkv(q, k, k)
     Grid.of_tokens(q.shape[2], mel_rows)
     return q.shape[-1] ** -0.5 if scale is None else scale
 
 
-def _wide(q: Tensor) -> torch.dtype:
+def wide_dtype(q: Tensor) -> torch.dtype:
     """float32, or float64 for float64."""
     return torch.promote_types(q.dtype, torch.float32)
 
 
-def _not_finite(q: Tensor, k: Tensor) -> Tensor:
+def nan_where_not_finite(q: Tensor, k: Tensor) -> Tensor:
     """`[B, H, N]`: NaN where a query or any key is NaN or infinite, 0 elsewhere.
 
     The CPU's fused kernel takes the scores of a NaN query for 0 where there are fewer keys than fit in a register.
     """
-    wide = _wide(q)
+    wide = wide_dtype(q)
     return 0 * q.sum(dim=-1, dtype=wide) + 0 * k.sum(dim=(2, 3), dtype=wide)[..., None]
 
 
@@ -275,6 +220,6 @@ def _at_own_row(by_row: Tensor, mel_rows: int) -> Tensor:
 def _lse(q: Tensor, k: Tensor, scale: float) -> Tensor:
     """Log-sum-exp of the scores of q on k; -inf where there is no key."""
     if not k.shape[2]:
-        return q.new_full(q.shape[:3], -math.inf, dtype=_wide(q))
+        return q.new_full(q.shape[:3], -math.inf, dtype=wide_dtype(q))
     # The kernels want values too; the keys are at hand.
     return attention_with_lse(q, k, k, scale=scale)[1]

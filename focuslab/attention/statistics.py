@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from focuslab.attention.entropy import precise_dtype
 from focuslab.attention.grid import Grid
 from focuslab.attention.keys import to_device
-from focuslab.attention.mass import precise_dtype
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes of attention probabilities in one block; about three times as much is held at the peak."""

@@ -14,11 +14,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from focuslab.attention.entropy import precise_dtype
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import attention_with_lse
 from focuslab.attention.keys import CrossKeys
 from focuslab.attention.litefocus import merge_by_lse
-from focuslab.attention.mass import mass_from_lse, precise_dtype
+from focuslab.attention.mass import mass_from_lse
 from focuslab.attention.rows import cross_key_attention, own_row_attention
 from focuslab.attention.statistics import (
     Pattern,
