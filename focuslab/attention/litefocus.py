@@ -160,7 +160,7 @@ def _biased_call(q, k, v, mel_rows: int, index: Tensor, own_row: bool, bias: Ten
 
 
 def _bias_of_rows(like: Tensor, grid: Grid, index: Tensor, own_row: bool, cross_weight: float) -> Tensor:
-    """`[F, L]`: log w on the keys of C outside each mel row. Where the row is attended to, its own keys in C get -inf."""
+    """`[F, L]`: log w on keys of C outside each mel row. Where the row is attended to, its own keys in C get -inf."""
     in_own_row = index % grid.mel_rows == torch.arange(grid.mel_rows, device=index.device)[:, None]
     bias = torch.full(in_own_row.shape, math.log(cross_weight), dtype=like.dtype, device=like.device)
     bias.masked_fill_(in_own_row, -math.inf if own_row else 0.0)
