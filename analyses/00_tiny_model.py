@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 import focuslab
+from focuslab.cli.options import report_errors
 from focuslab.metrics import clap_score, clipping_share, silence_share, spectral_centroid
 from focuslab.metrics.clap import clap_of
 from focuslab.metrics.embedders import cut
@@ -289,6 +290,7 @@ def curves(out: Path) -> None:
 @click.option("--long-seconds", default="20,40,80", show_default=True, help="The longer lengths.")
 @click.option("--prompts", default=12, show_default=True, help="Prompts whose attention is captured.")
 @click.option("--real", "real_count", default=240, show_default=True, help="Real held-out clips.")
+@report_errors
 def main(
     out: Path,
     directory: Path | None,

@@ -22,6 +22,7 @@ from torch import Tensor
 import focuslab
 from focuslab.analysis.cost import merge_summaries
 from focuslab.attention.grid import Grid
+from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods import Eager, LiteFocus, Method, TokenMerging
@@ -81,6 +82,7 @@ REPEATS = {10.0: 9, 20.0: 5, 40.0: 3, 80.0: 3, 160.0: 2}
 @click.option("--model", default="random:audioldm2", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/01_cost_against_length"))
 @click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+@report_errors
 def main(model: str, out: Path, draw: bool) -> None:
     if draw:
         write_figures([focuslab.ProfileRun.load(directory_of(out, seconds)) for seconds in REPEATS], out)

@@ -18,6 +18,7 @@ import focuslab
 from focuslab.analysis.maps import strongest_site
 from focuslab.attention import attention_entropy, focus_recall, same_frequency_mass
 from focuslab.attention.grid import Grid
+from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.measure.capture import DEFAULT_CAPTURED
 from focuslab.report.figures.attention import write_attention_figures
@@ -60,6 +61,7 @@ ONE_FRACTION = (0.1,)
 @click.option("--steps", default=STEPS, show_default=True, help="Denoising steps.")
 @click.option("--bars", is_flag=True, help=f"Measure the cost of capturing on {BARS_MODEL} instead.")
 @click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+@report_errors
 def main(model: str, out: Path, prompts: int, seconds: str, steps: int, bars: bool, draw: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if draw:

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 import focuslab
+from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.io.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
 from focuslab.methods import Plan
@@ -49,6 +50,7 @@ SHORTEST_PROMISED = 20.0
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @click.option("--per-site", is_flag=True, help="Choose for sites of large blocks, not for blocks.")
 @click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
+@report_errors
 def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site: bool, draw: bool) -> None:
     if draw:
         write({name: loaded(out / f"{name}.json") for name in BUDGETS}, out)

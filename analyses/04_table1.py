@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from focuslab.cli.options import report_errors
 from focuslab.methods import parse_methods
 
 sys.path.insert(0, str(Path(__file__).parent / "tables"))
@@ -31,6 +32,7 @@ TABLE = SoundTable(
 @click.command()
 @click.option("--plan", type=click.Path(path_type=Path), help="A plan of focuslab recommend, to stand beside them.")
 @options(TABLE)
+@report_errors
 def main(plan: Path | None, **given) -> None:
     run(
         TABLE,

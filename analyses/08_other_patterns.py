@@ -15,6 +15,7 @@ from torch import Tensor, arange
 import focuslab
 from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import Pattern
+from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.report.figures.provenance import provenance
 from focuslab.runs.directory import write_atomically
@@ -75,6 +76,7 @@ PATTERNS: dict[str, Pattern] = {
 @click.option("--seconds", default=10.0, show_default=True)
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @click.option("--out", type=click.Path(path_type=Path), default="reports/08_other_patterns", show_default=True)
+@report_errors
 def main(model: str, prompt: str, seconds: float, steps: int, out: Path) -> None:
     pipe = focuslab.load(model)
     pipe.set_progress_bar_config(disable=True)

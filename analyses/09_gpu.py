@@ -43,7 +43,6 @@ LENGTHS = "80,20,10,40,160,320"
 @click.option("--seconds", type=Numbers(), default=LENGTHS, show_default=True, help="The most important one first.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/09_gpu"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @report_errors
 def main(minutes, model, device, dtype, seconds, out, force) -> None:
     started = time.monotonic()

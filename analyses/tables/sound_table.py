@@ -9,7 +9,7 @@ import click
 import held_out
 
 import focuslab
-from focuslab.cli.options import Numbers
+from focuslab.cli.options import Numbers, report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.io.captions import read_captions
 from focuslab.measure.evaluation.items import sitting_of
@@ -97,6 +97,7 @@ def command(table: SoundTable, more_methods: Callable[[Any], Mapping[str, Any]] 
 
     @click.command()
     @options(table)
+    @report_errors
     def main(**given) -> None:
         run(table, **given, more_methods=more_methods)
 

@@ -112,7 +112,6 @@ def shared_options(function: Callable) -> Callable:
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first noise."),
         click.option("--offline", is_flag=True, help="Take hub models from this machine's cache only."),
         click.option("--quiet", "-q", is_flag=True, help="No progress."),
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
     )
     function = report_errors(function)
     for option in reversed(options):
@@ -130,8 +129,9 @@ _WRONG_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def report_errors(function: Callable) -> Callable:
-    """One line for every error; the function's own `debug` shows the traceback."""
+    """One line for every error of a command, and an option --debug, which shows the traceback."""
 
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(function)
     def run(*args, debug: bool, **kwargs):
         try:

@@ -11,7 +11,6 @@ from focuslab.cli.options import report_errors
 @click.argument("paths", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="HTML file.  [default: report.html in DIR]")
 @click.option("--quiet", "-q", is_flag=True, help="Do not say what was left out.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @report_errors
 def command(paths, out, quiet):
     """One HTML file of any run directories: profiles, captures, plans with their validation, evaluations, clips.
