@@ -56,7 +56,7 @@ class PublishedFormula(Method):
         out = shares[..., :time_steps] @ by_row(v) + shares[..., time_steps:] @ v[:, :, None, drawn]
         return out.transpose(2, 3).flatten(2, 3)
 
-    def kept_pairs(self, grid: Grid) -> float:
+    def density(self, grid: Grid) -> float:
         return grid.chance + self._count(grid) / grid.tokens
 
     def _count(self, grid: Grid) -> int:

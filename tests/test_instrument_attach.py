@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 
 from focuslab import LiteFocus, TokenMerging
 from focuslab.errors import FocuslabError, InputError
@@ -104,6 +107,23 @@ def test_more_than_plain_self_attention_is_refused(pipe):
         with pytest.raises(InputError, match=f"here.*{name}"):
             check_plain(attn, "here")
         setattr(attn, name, before)
+
+
+def test_a_scale_that_the_processor_reads_is_refused(session_pipe):
+    attn = copy.deepcopy(session_pipe.unet.get_submodule(find_sites(session_pipe)[0].name))
+    attn.scale *= 3
+    check_plain(attn, "here")  # the fused processor does not read it
+    attn.set_processor(AttnProcessor())
+    with pytest.raises(InputError, match="here is no plain self-attention .*scale"):
+        check_plain(attn, "here")
+
+
+def test_a_projection_of_another_class_is_a_site_too(session_pipe):
+    unet = copy.deepcopy(session_pipe.unet)
+    site = find_sites(unet)[0]
+    attn = unet.get_submodule(site.name)
+    attn.to_q = torch.nn.Sequential(attn.to_q)
+    assert find_sites(unet)[0] == site
 
 
 def test_masks_context_wrong_tokens_and_other_dtypes_are_refused(pipe):

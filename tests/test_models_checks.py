@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from focuslab.errors import InputError
+from focuslab.models.checks import check_configuration
 from focuslab.models.specs import load
 from tests.loading import edit, refused
 
@@ -105,3 +107,14 @@ def test_an_index_names_files_of_weights_beside_it(directory, weights):
 def test_a_configuration_that_is_no_object_is_refused(directory, content):
     (directory / "vae" / "config.json").write_text(content)
     assert "damaged" in refused(directory, "cpu")
+
+
+@pytest.mark.parametrize("longest, fine", [(512, True), (10**30, True), (10**9, False)])
+def test_a_tokenizer_may_not_pad_to_any_length(tmp_path, longest, fine):
+    file = tmp_path / "tokenizer_config.json"
+    if fine:
+        check_configuration(file, {"model_max_length": longest})
+    else:
+        with pytest.raises(InputError, match="model_max_length"):
+            check_configuration(file, {"model_max_length": longest})
+    assert check_configuration(file, {}) is None

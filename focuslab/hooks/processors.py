@@ -1,6 +1,7 @@
 """The attention processor that every sparse method runs in."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -115,6 +116,10 @@ def check_plain(attn: nn.Module, name: str) -> None:
     found += [flag for flag in ("residual_connection",) if getattr(attn, flag, False)]
     if getattr(attn, "rescale_output_factor", 1.0) != 1.0:
         found.append("rescale_output_factor")
+    # The fused processor leaves the scale to torch, whatever the module says.
+    usual = (attn.inner_dim / attn.heads) ** -0.5
+    if type(attn.processor).__name__ != "AttnProcessor2_0" and not math.isclose(attn.scale, usual, rel_tol=1e-5):
+        found.append(f"scale {attn.scale:g} in place of {usual:g}")
     if found:
         raise InputError(f"{name} is no plain self-attention (it has {', '.join(found)}): leave this site out")
 

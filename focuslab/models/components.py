@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from focuslab.models.callables import is_foreign, what_it_does
 from focuslab.models.sites import PLAIN_PROCESSORS
 
 _PASSING = ("architectures", "dtype", "torch_dtype", "transformers_version")
@@ -20,8 +21,9 @@ def settings_digest(component: Any) -> str:
     Parameters
     ----------
     component : Any
-        A network, of which the classes, numbers and attention processors of all its modules count; a tokenizer, of
-        which the vocabulary and its rules count; or anything else with a configuration.
+        A network, of which the classes, numbers and attention processors of all its modules count, and the forwards and
+        hooks that are of no library; a tokenizer, of which the vocabulary and its rules count; or anything else with a
+        configuration.
 
     Returns
     -------
@@ -46,7 +48,13 @@ def scheduler_facts(scheduler: Any) -> dict[str, Any]:
         "class": class_name(scheduler),
         **_configuration(scheduler),
         "noise_levels": _digest([level.tolist() for level in levels if isinstance(level, Tensor)]),
+        **({"functions": functions} if (functions := _own_functions(scheduler)) else {}),
     }
+
+
+def _own_functions(thing: Any) -> dict[str, str]:
+    """Functions that somebody put in the place of an object's methods, by name."""
+    return {name: what_it_does(value) for name, value in sorted(vars(thing).items()) if callable(value)}
 
 
 def dtypes_of(module: nn.Module) -> str:
@@ -118,6 +126,16 @@ def _modules(network: nn.Module) -> Iterator[Any]:
     for name, module in _named_modules(network):
         processor = _processor_of(module)
         yield name, class_name(module), _numbers(module), processor and _described(processor)
+        # Most modules have none, and what a run is stays what earlier versions recorded.
+        if foreign := _foreign_functions(module):
+            yield name, foreign
+
+
+def _foreign_functions(module: nn.Module) -> list[str]:
+    """The forward and the hooks of a module that somebody put there."""
+    given = [vars(module)[name] for name in ("forward", "_old_forward") if name in vars(module)]
+    given += [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    return [what_it_does(function) for function in given if is_foreign(function)]
 
 
 def _named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:

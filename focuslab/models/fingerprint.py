@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,33 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in {**owner._parameters, **saved}.items():
             if tensor is not None:
                 yield prefix + name, _resting(prefix + name, offloaded) if tensor.is_meta else tensor
+        yield from _packed(owner, prefix)
+
+
+def _packed(module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Weights that a module keeps elsewhere, as quantised ones are, which only it itself knows to save."""
+    if type(module)._save_to_state_dict is nn.Module._save_to_state_dict:
+        return
+    saved: dict[str, Any] = {}
+    module._save_to_state_dict(saved, prefix, False)
+    for name, value in saved.items():
+        if name.removeprefix(prefix) not in {**module._parameters, **module._buffers}:
+            parts = value if isinstance(value, tuple) else (value,)
+            for i, part in enumerate(part for part in parts if isinstance(part, Tensor)):
+                yield from ((f"{name}[{i}].{what}", found) for what, found in _plain(part))
+
+
+def _plain(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """A tensor, or the integers and the scales that a quantised one is made of."""
+    if not tensor.is_quantized:
+        yield "values", tensor
+    elif tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        yield "integers", tensor.int_repr()
+        yield "scale", torch.tensor([tensor.q_scale(), tensor.q_zero_point()], dtype=torch.float64)
+    else:
+        yield "integers", tensor.int_repr()
+        yield "scale", tensor.q_per_channel_scales()
+        yield "zero", tensor.q_per_channel_zero_points()
 
 
 def _offloaded(module: nn.Module) -> Iterator[Mapping[str, Tensor]]:

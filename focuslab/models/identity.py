@@ -8,7 +8,14 @@ from torch import nn
 
 from focuslab.attention.kernels import lse_kernel_name
 from focuslab.errors import InputError
-from focuslab.models.components import adapters_of, dtypes_of, scheduler_facts, settings_digest, special_processors
+from focuslab.models.components import (
+    adapters_of,
+    class_name,
+    dtypes_of,
+    scheduler_facts,
+    settings_digest,
+    special_processors,
+)
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
@@ -34,7 +41,7 @@ def describe(pipe) -> dict[str, Any]:
         each component; `dtypes` of each; `settings`, a digest of how each is set up; `scheduler`, its class and
         configuration; `adapters` of each component that has some; `attention_processors` of each that are not plain
         attention, focuslab's own among them where a method is attached; `arithmetic`, what torch was told;
-        `stand_ins`.
+        `stand_ins`; `pipeline`, its class where it is not the library's.
     """
     unet = unet_of(pipe)
     config = unet.config
@@ -55,6 +62,7 @@ def describe(pipe) -> dict[str, Any]:
         "attention_processors": {name: found for name, part in networks.items() if (found := special_processors(part))},
         "arithmetic": arithmetic(device_of(pipe)),
         "stand_ins": list(stand_ins(pipe)),
+        **({"pipeline": kind} if (kind := class_name(pipe)) != "AudioLDM2Pipeline" else {}),
     }
 
 

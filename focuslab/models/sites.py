@@ -70,7 +70,7 @@ def find_sites(pipe) -> tuple[Site, ...]:
             if isinstance(module, Transformer2DModel):
                 holder = name
             elif isinstance(module, Attention) and not module.is_cross_attention and name.startswith(f"{holder}."):
-                width = module.to_q.out_features // module.heads
+                width = module.inner_dim // module.heads
                 sites.append(Site(name, holder, block, level, module.heads, width))
     return tuple(sites)
 

@@ -33,13 +33,16 @@ def load(
     HF_HUB_OFFLINE=1) nothing does. Raises `InputError` for whatever is unknown or cannot be loaded whole.
     """
     from focuslab.models.placement import resolve_device, resolve_dtype
+    from focuslab.models.settings import check_settings
 
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
     check_text("model", model)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
     # float16 on a CPU is slow but right, and it was asked for: no warning about it.
-    pipe = _open(model, dtype, offline).to(device, silence_dtype_warnings=True)
+    pipe = _open(model, dtype, offline)
+    check_settings(pipe)
+    pipe = pipe.to(device, silence_dtype_warnings=True)
     pipe._focuslab_model = model
     return pipe
 

@@ -1,0 +1,61 @@
+"""Whether the numbers in the configuration of a pipeline can be worked with, before hours of work show it."""
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from focuslab.checks import is_number, shown
+from focuslab.errors import InputError
+from focuslab.models.checks import first_line
+
+_STEPS = 10
+
+
+def check_settings(pipe: Any) -> None:
+    """Raises `InputError` naming the component and the field of a configuration that no generation could run with."""
+    rates = getattr(pipe.vocoder.config, "upsample_rates", None)
+    _check(pipe.unet, "unet", "sample_size", "a whole number from 1 to 100000, or null", _or_none(_whole(1, 100_000)))
+    _check(pipe.vocoder, "vocoder", "sampling_rate", "a whole number of Hz up to 1000000", _whole(1, 10**6))
+    _check(pipe.vocoder, "vocoder", "model_in_dim", "a whole number from 1 to 10000", _whole(1, 10_000))
+    if not isinstance(rates, (list, tuple)) or not all(map(_whole(1, 10**6), rates)) or math.prod(rates) > 10**6:
+        raise _wrong("vocoder", "upsample_rates", rates, "whole numbers whose product is at most 1000000")
+    _check(pipe.vae, "vae", "scaling_factor", "a number other than 0", lambda value: is_number(value) and value != 0)
+    expected = "a whole number from 1 to 10000"
+    _check(pipe.language_model, "language_model", "max_new_tokens", expected, _whole(1, 10_000))
+    _check_scheduler(pipe.scheduler)
+
+
+def _check_scheduler(scheduler: Any) -> None:
+    scheduler = copy.deepcopy(scheduler)
+    latents = torch.zeros(1, 8, 2, 2, device="cpu")
+    try:
+        scheduler.set_timesteps(_STEPS)
+        step = scheduler.timesteps[0]
+        scheduler.step(scheduler.scale_model_input(latents, step), step, latents)
+    except Exception as error:
+        name = type(scheduler).__name__
+        raise InputError(
+            f"the {name} of this model cannot make {_STEPS} steps ({type(error).__name__}: {first_line(error)}): "
+            "mend its scheduler_config.json, or use another scheduler"
+        ) from None
+
+
+def _check(part: Any, component: str, field: str, expected: str, fits: Callable[[Any], bool]) -> None:
+    value = getattr(part.config, field, None)
+    if not fits(value):
+        raise _wrong(component, field, value, expected)
+
+
+def _wrong(component: str, field: str, value: Any, expected: str) -> InputError:
+    return InputError(f"the configuration of the {component} has {field} {shown(value)}: expected {expected}")
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
