@@ -36,7 +36,8 @@ from focuslab.models.schedule import Schedule, schedule_of
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.results import AttentionRun
 from focuslab.runs import Progress
-from focuslab.runs.directory import RunDirectory, now, place_of, read_arrays
+from focuslab.runs.arrays import read_arrays
+from focuslab.runs.directory import RunDirectory, now, place_of
 
 DEFAULT_STEPS = 20
 DEFAULT_CAPTURED = 5

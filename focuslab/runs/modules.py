@@ -11,27 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.runs.schemas import AMOUNT, COUNT, DURATION, LENGTH, NAME
-from focuslab.runs.shapes import Fields, Items, Maybe, Text
 
 UNITS = "units"
 COLUMNS = ("calls", "inclusive_seconds", "exclusive_seconds")
 DIGITS = 6
 """Significant digits of a time that is kept. A clock is not more exact."""
-
-SHAPE = Fields(
-    {"kind": NAME},
-    {
-        "seconds": LENGTH,
-        "method": NAME,
-        "repeat": COUNT,
-        "names": Items(Text(1000, least=1), whole=True),
-        "kinds": Items(NAME, whole=True),
-        "step_seconds": Items(DURATION, whole=True),
-        "modules": Fields({column: Items(Maybe(AMOUNT), whole=True) for column in COLUMNS}),
-    },
-)
-"""Of the records "units" and "modules" that somebody else may have written."""
 
 Record = dict[str, Any]
 Key = tuple[float, str]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from focuslab.errors import FocuslabError
-from focuslab.runs.directory import write_arrays
+from focuslab.runs.arrays import write_arrays
 
 ITEMS = 64
 """Items in a shard: it is written anew with each of them, so that an item is on disk as soon as it is made."""

@@ -21,7 +21,8 @@ from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.metrics.embedders import resample
 from focuslab.runs import Progress
-from focuslab.runs.directory import now, read_safetensors, write_arrays
+from focuslab.runs.arrays import read_safetensors, write_arrays
+from focuslab.runs.directory import now
 
 _REPORT_SECONDS = 5.0
 _NOWHERE = {"shard": None, "place": None}

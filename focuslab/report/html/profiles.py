@@ -11,7 +11,8 @@ from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import machine_of, made_of
 from focuslab.report.html.parts import Group, Table, numbers, plain, table, words
 from focuslab.report.html.sources import Run, read_records
-from focuslab.runs.modules import SHAPE, UNITS, module_rows
+from focuslab.runs.modules import UNITS, module_rows
+from focuslab.runs.schemas import ModuleTimes
 from focuslab.tables.profile import (
     BYTES,
     FLOPS,
@@ -211,7 +212,7 @@ def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
         return row["modules"]
     key = row["seconds"], row["method"]
     run = next(run for run in runs if any((r["seconds"], r["method"]) == key for r in run.summary["rows"]))
-    records = [record for record in read_records(run, SHAPE) if record["kind"] == UNITS or record["modules"]]
+    records = [record for record in read_records(run, ModuleTimes) if record["kind"] == UNITS or record["modules"]]
     return module_rows(records).get(key, ())
 
 
