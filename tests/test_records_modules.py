@@ -11,8 +11,8 @@ from focuslab.report.html.build import build
 from focuslab.report.html.sources import find
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs.directory import to_json_bytes
-from focuslab.runs.records import to_lines
 from focuslab.runs.modules import columns, module_rows, units_record, with_rows
+from focuslab.runs.records import to_lines
 from tests.choice_records import make_info
 from tests.test_analyzers_cost import RECORDS
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from focuslab.runs.checked import checked, salvaged
-from focuslab.runs.fields import Amount, ByNumber, Count, Record, Value
-from focuslab.runs.folder import Folder, clean_text, cleaned
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
@@ -22,6 +19,9 @@ from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.sources import MOST_LENGTHS, find
 from focuslab.report.html.write import render, write_report
 from focuslab.results import AttentionRun, ProfileRun
+from focuslab.runs.checked import checked, salvaged
+from focuslab.runs.folder import Folder, clean_text, cleaned
+from focuslab.runs.schemas.fields import Amount, ByNumber, Count, Record, Value
 from tests import report_runs
 
 SECRET = "what only the owner may read"

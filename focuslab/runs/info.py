@@ -8,7 +8,7 @@ from typing import Any
 from focuslab.errors import InputError
 from focuslab.runs.checked import checked
 from focuslab.runs.kinds import RUN_SCHEMA, check_schema
-from focuslab.runs.schemas import Info
+from focuslab.runs.schemas.run import Info
 
 
 @dataclass(frozen=True)

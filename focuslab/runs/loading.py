@@ -12,14 +12,35 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from focuslab.checks import shown
 from focuslab.errors import InputError
 from focuslab.runs.checked import checked, salvaged
-from focuslab.runs.choice_schemas import SUMMARIES
 from focuslab.runs.directory import RECORDS, RUN, SUMMARY
 from focuslab.runs.folder import Folder, or_gap
 from focuslab.runs.info import RunInfo
-from focuslab.runs.kinds import RUN_SCHEMA, check_schema
+from focuslab.runs.kinds import (
+    ATTENTION_SCHEMA,
+    EVALUATION_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    RECOMMENDATION_SCHEMA,
+    RUN_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    check_schema,
+)
 from focuslab.runs.records import parse_record
-from focuslab.runs.schemas import Info, Measurement
+from focuslab.runs.schemas.attention import Attention
+from focuslab.runs.schemas.choice import Proof, Recommendation
+from focuslab.runs.schemas.evaluation import Evaluation
+from focuslab.runs.schemas.fields import Record
+from focuslab.runs.schemas.profile import Profile
+from focuslab.runs.schemas.run import Info, Measurement
 
+_SUMMARIES: dict[str, type[Record]] = {
+    PROFILE_SCHEMA: Profile,
+    ATTENTION_SCHEMA: Attention,
+    EVALUATION_SCHEMA: Evaluation,
+    RECOMMENDATION_SCHEMA: Recommendation,
+    PROOF_SCHEMA: Proof,
+    SENSITIVITY_SCHEMA: Record,  # nothing in it is read again
+}
 _MEASUREMENT = TypeAdapter(Measurement)
 
 
@@ -51,7 +72,7 @@ def load_summary(
             f"{source} holds {shown(schema)}, expected {' or '.join(map(repr, schemas))}: is it from another command "
             "or version?"
         )
-    model = SUMMARIES[schema]
+    model = _SUMMARIES[schema]
     return checked(content, model, source) if gaps is None else salvaged(content, model, source, gaps)
 
 

@@ -11,7 +11,7 @@ from focuslab.io.files import already_there, check_place, failed, write_together
 from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
 from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
-from focuslab.runs.plan_schema import PlanContent
+from focuslab.runs.schemas.plan import PlanContent
 
 FIDELITY, QUALITY = "fidelity", "quality"
 """What a plan aims at, at one length: the sound of dense attention, or the best metric of quality."""

@@ -12,7 +12,7 @@ from focuslab.report.html.made import machine_of, made_of
 from focuslab.report.html.parts import Group, Table, numbers, plain, table, words
 from focuslab.report.html.sources import Run, read_records
 from focuslab.runs.modules import UNITS, module_rows
-from focuslab.runs.schemas import ModuleTimes
+from focuslab.runs.schemas.profile import ModuleTimes
 from focuslab.tables.profile import (
     BYTES,
     FLOPS,

@@ -23,7 +23,7 @@ from focuslab.report.html.parts import Clip, Comparison, Group, Made
 from focuslab.report.html.sources import Run, SoundFile, read_records
 from focuslab.runs.folder import Folder
 from focuslab.runs.method_spec import brief
-from focuslab.runs.schemas import Item
+from focuslab.runs.schemas.evaluation import Item
 
 COMPARISONS = 6
 """At most, of a page."""

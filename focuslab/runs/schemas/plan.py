@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from focuslab.checks import is_number
 from focuslab.errors import did_you_mean
-from focuslab.runs.fields import number, wrong_fields
+from focuslab.runs.schemas.fields import number, wrong_fields
 
 
 def _scalar(value: Any) -> Any:

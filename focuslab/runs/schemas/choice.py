@@ -1,11 +1,10 @@
 """Typed records of what chooses and validates a plan: choice, validation, recommendation."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from focuslab.runs import kinds
-from focuslab.runs.fields import (
+from focuslab.runs.schemas.fields import (
     Amount,
     Count,
     Label,
@@ -22,7 +21,7 @@ from focuslab.runs.fields import (
     WithIntervals,
     check_once,
 )
-from focuslab.runs.schemas import MOST_ROWS, Attention, Evaluation, Profile, StepTimes
+from focuslab.runs.schemas.run import MOST_ROWS, StepTimes
 
 
 class Point(Record):
@@ -174,18 +173,3 @@ class Recommendation(Quality):
     choice: Choice
     proof: Proof | None = None
     notes: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=200)] = []
-
-
-class Anything(Record):
-    """A summary of which nothing is read again."""
-
-
-SUMMARIES: dict[str, Any] = {
-    kinds.PROFILE_SCHEMA: Profile,
-    kinds.ATTENTION_SCHEMA: Attention,
-    kinds.EVALUATION_SCHEMA: Evaluation,
-    kinds.RECOMMENDATION_SCHEMA: Recommendation,
-    kinds.PROOF_SCHEMA: Proof,
-    kinds.SENSITIVITY_SCHEMA: Anything,
-}
-"""The record of each kind of summary."""
