@@ -208,8 +208,8 @@ def _stage_table(stages: Sequence[Mapping]) -> Table | None:
 
 def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
     """The modules of a row: those in it, as older summaries have them, else from the records of its run."""
-    if row["modules"]:
-        return row["modules"]
+    if modules := row.get("modules"):
+        return modules
     key = row["seconds"], row["method"]
     run = next(run for run in runs if any((r["seconds"], r["method"]) == key for r in run.summary["rows"]))
     records = [record for record in read_records(run, ModuleTimes) if record["kind"] == UNITS or record["modules"]]

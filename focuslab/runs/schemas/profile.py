@@ -53,7 +53,7 @@ class ProfileRow(StepTimes):
     generation_seconds_projected: Seconds | None = None
     kind_share: Named[Share] = {}
     kind_flop_share: Named[Share] = {}
-    modules: list[Module] = []
+    modules: Annotated[list[Module], Field(exclude_if=lambda modules: not modules)] = []
     """Only older versions wrote them here."""
 
 
