@@ -13,7 +13,7 @@ from focuslab.io.audio import encode_wav, read_audio
 from focuslab.io.files import failed, write_atomically
 from focuslab.measure.evaluation.clips import Made, Sounds
 from focuslab.measure.evaluation.finish import finish, usable
-from focuslab.measure.evaluation.items import DENSE, Group, noise_seeds, sitting_of
+from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.scorer import SCORED
@@ -131,7 +131,7 @@ class Worker:
             record["shard"], record["place"] = self.writer.add(found.arrays)
         self.run.append({**record, "status": found.status, "resampled": rate != wanted})
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: NoiseGroup) -> None:
         """All items of one noise that are not done yet, dense first."""
         work = self.job.work
         todo = [label for label in work.in_group if not self.done[work.number(group, label)]]
@@ -148,7 +148,7 @@ class Worker:
                 self._report(f"{group.seconds:g} s, {label}")
         pending.unlink(missing_ok=True)
 
-    def _dense_beside(self, group: Group, pending: Path, conditioning) -> np.ndarray | None:
+    def _dense_beside(self, group: NoiseGroup, pending: Path, conditioning) -> np.ndarray | None:
         """The dense clip of a group whose dense item is done, where the others are to stand beside it. It is made again
         where it is not kept, and where it was timed in another sitting, since a speed-up is of one sitting."""
         if DENSE not in self.job.work.methods:
@@ -169,11 +169,11 @@ class Worker:
             write_arrays(pending, {"dense": made.samples})
         return made.samples
 
-    def _waits(self, group: Group) -> bool:
+    def _waits(self, group: NoiseGroup) -> bool:
         """Whether other items of a group need its dense sound."""
         return self.job.scorer.needs_dense and DENSE in self.job.work.methods and len(self.job.work.methods) > 1
 
-    def _item(self, group: Group, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
+    def _item(self, group: NoiseGroup, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
         """Make, score and record one item; its samples if they can be scored."""
         number = self.job.work.number(group, label)
         shard = place = None
@@ -203,7 +203,7 @@ class Worker:
         self.dense_timed[group.number] |= label == DENSE
         return sound.samples if found.status == SCORED else None
 
-    def _about(self, group: Group, label: str) -> dict[str, Any]:
+    def _about(self, group: NoiseGroup, label: str) -> dict[str, Any]:
         """What a record of a clip says beside its numbers."""
         return {
             "prompt": group.prompt,
@@ -216,11 +216,11 @@ class Worker:
             "at": now(),
         }
 
-    def _make(self, group: Group, label: str, conditioning: Any) -> Made:
+    def _make(self, group: NoiseGroup, label: str, conditioning: Any) -> Made:
         noise = self.noise[group.seed][group.prompt]
         return self.sounds.make(conditioning, group.seconds, label, noise)
 
-    def _keep(self, group: Group, label: str, samples: np.ndarray) -> str | None:
+    def _keep(self, group: NoiseGroup, label: str, samples: np.ndarray) -> str | None:
         if not np.isfinite(samples).all():
             return None
         # Two labels may look the same without what does not go into a name.
