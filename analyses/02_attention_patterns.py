@@ -20,7 +20,7 @@ from focuslab.attention import attention_entropy, focus_recall, same_frequency_m
 from focuslab.attention.grid import Grid
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.measure.capture import DEFAULT_CAPTURED
+from focuslab.measure.capture_config import DEFAULT_CAPTURED
 from focuslab.report.figures.attention import write_attention_figures
 from focuslab.report.figures.figure2 import figure2
 from focuslab.report.figures.provenance import provenance

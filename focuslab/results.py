@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from focuslab.errors import InputError
-from focuslab.runs.directory import RECORDS, RUN, SUMMARY, parse_records, read_arrays, read_bytes, read_json
-from focuslab.runs.info import (
+from focuslab.runs.arrays import read_arrays
+from focuslab.runs.directory import RECORDS
+from focuslab.runs.folder import Folder
+from focuslab.runs.info import RunInfo
+from focuslab.runs.kinds import (
     ATTENTION_SCHEMA,
     EVALUATION_SCHEMA,
     PROFILE_SCHEMA,
     PROOF_SCHEMA,
     SENSITIVITY_SCHEMA,
-    RunInfo,
-    check_schema,
 )
+from focuslab.runs.loading import load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
-from focuslab.runs.schemas import INFO, SUMMARIES
-from focuslab.runs.shapes import checked
 from focuslab.tables.frames import frame
 from focuslab.tables.profile import attention_table, attention_tables, profile_table, profile_tables
 from focuslab.tables.quality import quality_table, quality_tables
@@ -81,7 +81,10 @@ class ProfileRun(RowsRun):
     def rows(self) -> list[dict[str, Any]]:
         modules = module_rows(self.records)
         # An older summary has them itself.
-        return [{"modules": modules.get((row["seconds"], row["method"]), []), **row} for row in self.summary["rows"]]
+        return [
+            row | {"modules": row.get("modules") or modules.get((row["seconds"], row["method"]), [])}
+            for row in self.summary["rows"]
+        ]
 
     def __repr__(self) -> str:
         return profile_table(self.summary)
@@ -147,15 +150,6 @@ class EvaluationRun(RowsRun):
 
     SCHEMA, KIND = EVALUATION_SCHEMA, "evaluation"
 
-    @classmethod
-    def load(cls, directory: str | Path) -> "EvaluationRun":
-        """From its run directory. Raises `InputError` naming a file that is not as `focuslab.evaluate` wrote it, and a
-        run that has not come to its end."""
-        directory = Path(directory)
-        if (directory / RUN).exists() and not (directory / SUMMARY).exists():
-            raise InputError(f"{directory} holds a run that was stopped: the command that began it goes on with it")
-        return super().load(directory)
-
     def __repr__(self) -> str:
         return quality_table(self.summary)
 
@@ -176,13 +170,10 @@ class ProofRun(RowsRun):
 
 
 def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:
-    content = read_json(directory / RUN)
-    info = RunInfo.from_json(content, str(directory / RUN))
-    checked(content, INFO, str(directory / RUN))
-    source = str(directory / SUMMARY)
-    summary = checked(check_schema(read_json(directory / SUMMARY), schema, source), SUMMARIES[schema], source)
-    if info.ended and not (directory / RECORDS).exists():
+    folder = Folder(directory)
+    info = load_info(folder)
+    summary = load_summary(folder, info.command, [schema])
+    if info.ended and not folder.has(RECORDS):
         # A finished run may be kept without its raw records: the summary has all that tables and figures show.
         return info, summary, ()
-    records = parse_records(read_bytes(directory / RECORDS), str(directory / RECORDS))
-    return info, summary, tuple(records)
+    return info, summary, tuple(load_records(folder))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from focuslab.io.captions import Caption
-from focuslab.measure.evaluation.clips import Made
+from focuslab.measure.evaluation.clips import TimedClip
 from focuslab.measure.evaluation.items import Work
 from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.launch import Share
@@ -49,7 +49,7 @@ class NoiseSounds:
         if how is not None:
             samples = np.full(shape, np.nan) if how == "nan" else np.zeros(shape)
         steps = [seconds * SLOWER.get(label, 1.0) * (1 + noise_seed % 7 / 100)] * 2
-        return Made(samples.astype(np.float32), steps, sum(steps) + 1)
+        return TimedClip(samples.astype(np.float32), steps, sum(steps) + 1)
 
 
 @dataclass(frozen=True, eq=False)

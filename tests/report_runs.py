@@ -11,7 +11,8 @@ from focuslab.analysis.validation import proof_summary
 from focuslab.io.audio import encode_wav
 from focuslab.methods import Plan
 from focuslab.runs import RECOMMENDATION_SCHEMA, RunInfo
-from focuslab.runs.directory import to_json_bytes, write_arrays
+from focuslab.runs.arrays import write_arrays
+from focuslab.runs.directory import to_json_bytes
 from focuslab.runs.plan import PlanEntry
 from focuslab.search.quality_objective import best_in_quality
 from focuslab.search.summary import choice_evidence

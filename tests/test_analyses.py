@@ -61,7 +61,7 @@ def test_promises_are_marked_met_or_missed(cost, monkeypatch):
     rows[80.0, cost.PUBLISHED] = row(120.0)
 
     class Run:
-        summary = {"instrumented_over_plain": 1.02}  # noqa: RUF012
+        summary = {"instrumented_over_plain": 1.02}
 
     table = cost.bars_markdown(rows, Run)
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines() if line.startswith("| ")}

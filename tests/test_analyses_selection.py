@@ -59,7 +59,7 @@ def test_the_script_makes_three_plans_from_the_same_records(selection, session_p
     monkeypatch.setattr(selection.focuslab, "load", lambda *a: session_pipe)
     monkeypatch.setattr("focuslab.search.experiments.candidates", lambda share: ("litefocus", "same-frequency"))
     monkeypatch.setattr("focuslab.workflows.recommend.candidates", lambda share: ("litefocus", "same-frequency"))
-    monkeypatch.setattr("focuslab.measure.profile.clock_for", lambda device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
     remember_dry_runs(monkeypatch)
     monkeypatch.setattr("focuslab.workflows.recommend.REPEATS", 1)
     monkeypatch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)

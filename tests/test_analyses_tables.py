@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 import focuslab
 from focuslab.errors import InputError
+from focuslab.hooks.memory import LeftOut
+from focuslab.hooks.meta_cost import DryRun
 from focuslab.io.audio import read_audio
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import EvaluationRun
@@ -41,8 +43,9 @@ def tables(session_pipe, tmp_path, monkeypatch):
     (tmp_path / "captions.txt").write_text("rain\na siren\nwind\na bell\n")
     monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
     # Dry runs take longer than these clips.
-    fits = lambda _, lengths, methods, __: ({(s, label): 1 for s in lengths for label in methods}, [])  # noqa: E731
-    monkeypatch.setattr("focuslab.measure.evaluation.job._expect", fits)
+    step = DryRun({"other": 1}, {}, 0, {})
+    fits = lambda _, __, of: ({(s, label): step for s, own in of.items() for label in own}, LeftOut())  # noqa: E731
+    monkeypatch.setattr("focuslab.measure.evaluation.job.dry_runs", fits)
 
     def run(script, seconds="0.64", limit="4"):
         arguments = ["--model", "random:tiny", "--seconds", seconds, "--limit", limit, "--steps", "1"]

@@ -14,7 +14,7 @@ from focuslab.checks import number, plain, several, switch, text, whole
 from focuslab.errors import InputError
 from focuslab.hooks.map_crops import parse_queries
 from focuslab.io.prompts import check_prompts
-from focuslab.measure.capture import default_capture_steps
+from focuslab.measure.capture_config import default_capture_steps
 from focuslab.measure.evaluation.job import prepare
 from focuslab.methods import LiteFocus, PooledFocus, TokenMerging, as_method, as_methods
 from focuslab.models.identity import unet_layout
@@ -110,7 +110,7 @@ def test_a_method_may_be_its_name_or_a_plan(tmp_path, pipe):
     plan = Plan("random:tiny", unet_layout(pipe), [PlanEntry(0, None)])
     path = plan.write(tmp_path / "plan.json")
     assert as_method("litefocus:seed=3") == LiteFocus(seed=3)
-    assert as_method(path).plan == as_method(plan).plan == as_method(f"plan:{path}").plan == plan
+    assert as_method(path) == as_method(plan) == as_method(f"plan:{path}") == plan
     assert list(as_methods("dense")) == ["dense"] and as_methods(["tome"]) == {"tome": TokenMerging()}
     assert as_methods({"mine": "tome:seed=1", "plan": path})["mine"] == TokenMerging(seed=1)
     for wrong in (3, None, ["dense"], b"dense"):

@@ -19,7 +19,7 @@ from focuslab.attention.kernels import lse_kernel
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.call_records import rounded
 from focuslab.hooks.recorder import HALVES, STATISTICS
-from focuslab.measure.capture import default_capture_steps
+from focuslab.measure.capture_config import default_capture_steps
 from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.directory import ARRAYS, RECORDS, RUN, SUMMARY
@@ -154,7 +154,7 @@ def test_the_directory_holds_how_it_was_made(run, session_pipe):
 @pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "PNDMScheduler"])
 def test_recorded_timesteps_span_the_whole_schedule(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
-    monkeypatch.setattr("focuslab.measure.capture.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.capture_work.clock_for", lambda _device: CountingClock())
     run = capture_attention(pipe, "rain", (0.16,), steps=6, sites="mid_block", statistics="mass")
     schedule = schedule_of(pipe, 6)
     expected = [(step, pipe.scheduler.timesteps[schedule.first_call(step)].item()) for step in (0, 2, 5)]
@@ -328,7 +328,6 @@ def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pi
 
 
 def test_running_out_of_memory_says_at_what_length_and_keeps_the_records(pipe, tmp_path, monkeypatch):
-
     from focuslab.hooks import recorder
 
     own_row = recorder.own_row_attention

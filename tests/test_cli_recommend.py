@@ -30,7 +30,7 @@ def few_candidates():
     patch.setattr("focuslab.search.experiments.MIXED", 1)
     patch.setattr("focuslab.workflows.recommend.REPEATS", 1)
     patch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)
-    patch.setattr("focuslab.measure.profile.clock_for", lambda device: CountingClock())
+    patch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
     remember_dry_runs(patch)
     yield
     patch.undo()

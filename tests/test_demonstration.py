@@ -39,7 +39,7 @@ def small():
     ):
         patch.setattr(f"focuslab.{name}._expect", remembered(import_module(f"focuslab.{name}")._expect, key))
     patch.setattr(
-        "focuslab.measure.profile._expect", remembered(focuslab.measure.profile._expect, lambda *given: repr(given[2]))
+        "focuslab.measure.profile.expect", remembered(focuslab.measure.profile.expect, lambda *given: repr(given[2]))
     )
     yield
     patch.undo()

@@ -65,6 +65,15 @@ def test_help_imports_no_torch(arguments):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["profile", "--help"], ["--version"]])
+def test_help_imports_no_pydantic(arguments):
+    code = (
+        "import sys\nimport focuslab\nfrom focuslab.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\nsys.exit('pydantic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
 def test_public_names_exist_and_unknown_ones_do_not():
     import focuslab
 

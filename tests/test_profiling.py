@@ -55,7 +55,7 @@ def test_predicted_and_measured_memory_are_of_the_same(run):
 def test_a_step_of_any_scheduler_is_timed_whole(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
     # By this clock a UNet call takes a millisecond, and so does each of the three stages.
-    monkeypatch.setattr("focuslab.measure.profile.clock_for", lambda _device: CountingClock())
+    monkeypatch.setattr("focuslab.measure.profiler.clock_for", lambda _device: CountingClock())
     remember_dry_runs(monkeypatch)
     run = profile(pipe, (0.16,), ("dense",), repeats=1, steps=3)
     row, order = run.row(0.16, "dense"), pipe.scheduler.order
@@ -226,7 +226,7 @@ def test_a_bound_that_was_asked_for_is_not_added_again(session_pipe):
 
 
 def test_stand_ins_are_not_measured_and_it_is_said(session_pipe, monkeypatch):
-    monkeypatch.setattr("focuslab.measure.profile.stand_ins", lambda pipe: ("text_encoder", "language_model"))
+    monkeypatch.setattr("focuslab.measure.profiler.stand_ins", lambda pipe: ("text_encoder", "language_model"))
     run = profile(session_pipe, (0.64,), ("dense",), repeats=1)
     stage = next(s for s in run.summary["stages"] if s["stage"] == "prompt_encoding")
     assert stage["stage_seconds_median"] is None and "stand-ins for text_encoder, language_model" in stage["note"]

@@ -1,7 +1,4 @@
-"""Frechet distance: closed forms, many digits, invariances; moments in parts are the moments of the whole."""
-
-from itertools import accumulate
-from operator import add
+"""Frechet distance: closed forms, many digits, invariances; values by group."""
 
 import mpmath
 import numpy as np
@@ -10,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.metrics import Moments, frechet_by_group, frechet_distance
+from focuslab.metrics import frechet_by_group, frechet_distance
 from focuslab.stats.intervals import bootstrap_interval
 
 sizes = st.integers(2, 12)
@@ -131,69 +128,36 @@ def test_halving_the_rows_about_doubles_the_excess():
     assert 1.8 < excess[100] / excess[200] < 2.3 and 1.8 < excess[200] / excess[400] < 2.3
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 4), seeds)
-@settings(max_examples=60, deadline=None)
-def test_moments_of_parts_are_those_of_the_whole(lengths, dimension, seed):
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((sum(lengths), dimension)) * 0.1 + 100
-    parts = [Moments.of(part) for part in np.split(rows, np.cumsum(lengths)[:-1])]
-    *_, forward = accumulate(parts, add)
-    *_, backward = accumulate(reversed(parts), add)
-    for moments in (forward, backward, Moments.of(rows)):
-        assert moments.count == len(rows)
-        assert moments.mean == pytest.approx(rows.mean(axis=0), rel=1e-12)
-        assert moments.factor.shape[0] <= 2 * dimension
-        if len(rows) > 1:
-            assert moments.covariance == pytest.approx(np.cov(rows.T).reshape(dimension, -1), rel=1e-9, abs=1e-13)
-    *_, again = accumulate(parts, add)
-    assert np.array_equal(again.mean, forward.mean) and np.array_equal(again.factor, forward.factor)
-
-
-def test_moments_do_not_grow_with_rows_one_by_one():
-    rows = np.random.default_rng(0).standard_normal((300, 6))
-    *_, moments = accumulate((Moments.of(row[None]) for row in rows), add)
-    assert moments.factor.shape[0] <= 12
-    other = Moments.of(rows[:100] * 2 + 1)
-    assert moments.frechet(other) == pytest.approx(frechet_distance(rows, rows[:100] * 2 + 1), rel=1e-10)
-
-
-def test_moments_go_over_a_disk(tmp_path):
-    from safetensors.numpy import load_file, save_file
-
-    moments = Moments.of(np.random.default_rng(0).standard_normal((5, 3)))
-    save_file(moments.arrays(), tmp_path / "moments.safetensors")
-    back = Moments.from_arrays(load_file(tmp_path / "moments.safetensors"))
-    assert back.count == 5 and np.array_equal(back.mean, moments.mean) and np.array_equal(back.factor, moments.factor)
-
-
 def test_values_by_group_have_the_distance_as_mean():
     rng = np.random.default_rng(0)
-    rows, reference = rng.standard_normal((60, 4)), Moments.of(rng.standard_normal((50, 4)) + 0.3)
-    groups = [Moments.of(rows[g::6]) for g in range(6)]
-    values = frechet_by_group(groups, reference)
-    assert values.shape == (6,)
-    assert values.mean() == pytest.approx(Moments.of(rows).frechet(reference), rel=1e-10)
-    kept = np.concatenate([rows[g::6] for g in range(6) if g != 2])
-    expected = Moments.of(kept).frechet(reference)
-    # Without group 2, told by its value: estimate + 5 (mean of without - without).
+    rows, reference = rng.standard_normal((60, 4)), rng.standard_normal((50, 4)) + 0.3
+    values = frechet_by_group([rows[g::6] for g in range(6)], reference)
+    assert values.shape == (6,) and values.mean() == pytest.approx(frechet_distance(rows, reference), rel=1e-10)
     without = [
-        Moments.of(np.concatenate([rows[g::6] for g in range(6) if g != left])).frechet(reference) for left in range(6)
+        frechet_distance(np.concatenate([rows[g::6] for g in range(6) if g != left]), reference) for left in range(6)
     ]
-    assert values[2] == pytest.approx(values.mean() + 5 * (np.mean(without) - expected), rel=1e-8)
+    # Tukey's pseudo-value of group 2.
+    assert values[2] == pytest.approx(values.mean() + 5 * (np.mean(without) - without[2]), rel=1e-8)
 
 
 def test_intervals_by_group_cover_the_truth():
     rng = np.random.default_rng(0)
-    reference = Moments.of(exactly(rng, 100, np.zeros(3), np.eye(3)))
+    reference = exactly(rng, 100, np.zeros(3), np.eye(3))
     found, intervals = [], []
     for _ in range(150):
         rows = rng.standard_normal((120, 3)) * 1.3 + 0.2
-        values = frechet_by_group([Moments.of(rows[g::15]) for g in range(15)], reference)
+        values = frechet_by_group([rows[g::15] for g in range(15)], reference)
         found.append(values.mean())
         intervals.append(bootstrap_interval(values, resamples=400))
     truth = np.mean(found)
     covered = np.mean([low <= truth <= high for low, high in intervals])
     assert 0.89 <= covered <= 0.99
+
+
+def test_groups_of_one_row_are_groups():
+    rows = np.random.default_rng(0).standard_normal((6, 3))
+    values = frechet_by_group(list(rows[:, None]), 2 * rows)
+    assert values.mean() == pytest.approx(frechet_distance(rows, 2 * rows), rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +179,9 @@ def test_wrong_arrays_are_refused_in_one_line(a, b, says):
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_wrong_moments_are_refused():
-    one, three = Moments.of(np.zeros((1, 3))), Moments.of(np.zeros((3, 3)))
-    with pytest.raises(InputError, match="two embeddings or more, not 1"):
-        one.frechet(three)
-    with pytest.raises(InputError, match="not 1"):
-        _ = one.covariance
-    with pytest.raises(InputError, match="3 and of 2 dimensions"):
-        _ = one + Moments.of(np.zeros((1, 2)))
+def test_wrong_groups_are_refused():
+    three = np.zeros((3, 3))
     with pytest.raises(InputError, match="three groups or more, not 2"):
         frechet_by_group([three, three], three)
+    with pytest.raises(InputError, match="2 and of 3 dimensions"):
+        frechet_by_group([three, three, np.zeros((1, 2))], three)

@@ -10,8 +10,9 @@ from focuslab.io.json_text import to_summary_bytes
 from focuslab.report.html.build import build
 from focuslab.report.html.sources import find
 from focuslab.results import AttentionRun, ProfileRun
-from focuslab.runs.directory import to_json_bytes, to_lines
+from focuslab.runs.directory import to_json_bytes
 from focuslab.runs.modules import columns, module_rows, units_record, with_rows
+from focuslab.runs.records import to_lines
 from tests.choice_records import make_info
 from tests.test_analyzers_cost import RECORDS
 

@@ -17,7 +17,7 @@ from focuslab.report.html.profiles import merged, profile_group, told_of
 from focuslab.report.html.sources import find
 from focuslab.report.html.story import of_choice, of_evaluation
 from focuslab.report.html.write import MOST_BYTES, default_name, write_report
-from focuslab.runs.directory import read_arrays, write_arrays
+from focuslab.runs.arrays import read_arrays, write_arrays
 from focuslab.tables.text import NOTHING
 from tests import report_runs
 from tests.evaluation_records import VALUES, summary

@@ -4,20 +4,24 @@ import copy
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from focuslab.errors import InputError
+from focuslab.io.json_text import parse_json
 from focuslab.report.html import sources
 from focuslab.report.html.build import build
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.folder import Folder, clean_text, parse_clean_json
 from focuslab.report.html.sources import MOST_LENGTHS, find
 from focuslab.report.html.write import render, write_report
 from focuslab.results import AttentionRun, ProfileRun
-from focuslab.runs.shapes import Fields, Items, Named, Number, NumberText, Text, Wrong
+from focuslab.runs.checked import checked, salvaged
+from focuslab.runs.folder import Folder, clean_text, cleaned
+from focuslab.runs.schemas.fields import Amount, ByNumber, Count, Record, Value
 from tests import report_runs
 
 SECRET = "what only the owner may read"
@@ -175,7 +179,7 @@ def test_a_cut_off_line_of_records_is_a_gap_and_the_other_sounds_are_there(prist
     records = root / "evaluation/records.jsonl"
     records.write_bytes(records.read_bytes()[:-20])
     page = build(find([root]), lambda _: 1_000_000)
-    assert "records.jsonl is damaged in line 3; left out" in "\n".join(page.sections[-1].gaps)
+    assert "records.jsonl is damaged in line 3" in "\n".join(page.sections[-1].gaps)
     assert [len(c.clips) for c in page.sections[4].groups[0].comparisons] == [2]
 
 
@@ -197,7 +201,7 @@ def test_a_sound_outside_of_the_directory_is_not_read(pristine, tmp_path, monkey
     assert [len(c.clips) for c in page.sections[4].groups[0].comparisons] == [2]
 
 
-@pytest.mark.parametrize("name", ["run.json", "summary.json", "records.jsonl", ""])
+@pytest.mark.parametrize("name", ["run.json", "summary.json", ""])
 def test_links_are_refused_and_what_they_lead_to_is_not_shown(pristine, tmp_path, name):
     files = {n.partition("/")[2]: c for n, c in pristine.items() if n.startswith("profile")}
     outside = lay(tmp_path / "outside", files)
@@ -210,9 +214,6 @@ def test_links_are_refused_and_what_they_lead_to_is_not_shown(pristine, tmp_path
         (root / "run" / name).symlink_to(outside / name)
     else:
         (root / "run").symlink_to(outside)
-    if name == "records.jsonl":
-        # A profile's page needs none of its records.
-        return
     with pytest.raises(InputError) as caught:
         write_report([root], tmp_path / "page.html")
     assert SECRET not in str(caught.value) and not (tmp_path / "page.html").exists()
@@ -245,10 +246,10 @@ def test_an_error_says_what_was_given_and_expected(tmp_path):
     for name, words in (
         ("nowhere", "does not exist: expected a run directory"),
         ("empty", "nothing in .* was written by focuslab"),
-        ("old", "no run of this version of focuslab"),
-        ("other", "the plan lacks the field 'unet'"),
-        ("other/plan.json", "the plan lacks the field 'unet'"),
-        ("unfinished", "holds no summary.json: a profile run that was not finished"),
+        ("old", "holds 'focuslab/run/0', expected 'focuslab/run/1'"),
+        ("other", "model is 3: expected text"),
+        ("other/plan.json", "model is 3: expected text"),
+        ("unfinished", "holds no summary.json: its profile run was not finished"),
     ):
         with pytest.raises(InputError, match=words):
             find([tmp_path / name])
@@ -271,27 +272,56 @@ def test_folder_gives_only_what_lies_inside(tmp_path):
 
 def test_text_can_always_be_written_and_numbers_are_numbers():
     assert clean_text("a\0\ud800b\x1b\ttab") == "a\ufffd\ufffdb\ufffd\ttab"
-    assert parse_clean_json(b'{"a": NaN, "b": [-Infinity]}', "x") == {"a": "NaN", "b": ["-Infinity"]}
+    assert cleaned(parse_json(b'{"a": NaN, "b": [-Infinity]}', "x")) == {"a": "NaN", "b": ["-Infinity"]}
     for content, words in ((b"[" * 200_000, "nested too deep"), (b"{", "cannot be read"), (b"\xff", "cannot be read")):
         with pytest.raises(InputError, match=words):
-            parse_clean_json(content, "x")
+            parse_json(content, "x")
 
 
-def test_shapes_keep_what_is_right():
+class Shape(Record):
+    name: Annotated[str, Field(max_length=5)]
+    n: Count | None = None
+    items: Annotated[list[Value], Field(max_length=3)] = []
+    by: ByNumber[Amount] = {}
+
+
+def test_what_is_wrong_is_taken_out_of_a_record():
     gaps = []
-    shape = Fields(
-        {"name": Text(5)},
-        {"n": Number(0, whole=True), "items": Items(Number(), 3), "by": Named(Number(), name=NumberText())},
-    )
-    value = {"name": "x", "n": 1.5, "items": [1, "a", 2, 3], "by": {"0.1": 1, "a": 2, "0.2": None}, "more": object()}
-    assert shape.check(value, "it", gaps) == {"name": "x", "n": None, "items": [1, 2], "by": {"0.1": 1}}
-    assert len(gaps) == 5 and all("it." in gap for gap in gaps)
-    for wrong in (3, {}, {"name": "too long"}, {"name": None}):
-        with pytest.raises(Wrong, match="expected"):
-            shape.check(wrong, "it", [])
-    for number in (True, "1", float("nan"), float("inf"), 10**400, 1e-300, None, [1]):
-        with pytest.raises(Wrong):
-            Number().check(number, "it", [])
+    value = {"name": "x", "n": 1.5, "items": [1, "a", 2], "by": {"0.1": 1, "a": 2, "0.2": "b"}, "more": [3]}
+    before = copy.deepcopy(value)
+    found = salvaged(value, Shape, "it", gaps)
+    assert found == {"name": "x", "n": None, "items": [1, 2], "by": {"0.1": 1}, "more": [3]}
+    assert len(gaps) == 4 and all(gap.startswith("it: ") for gap in gaps) and value == before
+    assert salvaged({"name": "x", "items": [1, 2, 3, 4]}, Shape, "it", gaps)["items"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [3, {}, {"name": "too long"}, {"name": None}])
+def test_a_record_without_what_it_needs_is_refused(wrong):
+    for check in (checked, lambda *given: salvaged(*given, [])):
+        with pytest.raises(InputError, match="^it: .*(expected|lacks)"):
+            check(wrong, Shape, "it")
+
+
+@pytest.mark.parametrize("number", [True, "1", float("nan"), float("inf"), 10**400, 1e-300, [1]])
+def test_only_finite_numbers_are_numbers(number):
+    with pytest.raises(InputError, match="items.0. is .*: expected a number"):
+        checked({"name": "x", "items": [number]}, Shape, "it")
+
+
+def test_of_rows_with_wrong_fields_each_is_told_once():
+    class Table(Record):
+        rows: list[Shape]
+
+    gaps = []
+    rows = [{"name": 1, "n": -1}, {"name": "a"}, {"n": 1}, {"name": "b", "n": "x"}]
+    found = salvaged({"rows": rows}, Table, "it", gaps)["rows"]
+    assert [(row["name"], row["n"]) for row in found] == [("a", None), ("b", None)]
+    assert sorted(gap.partition(" ")[2].partition(" ")[0] for gap in gaps) == [
+        "rows[0].n",
+        "rows[0].name",
+        "rows[2]",
+        "rows[3].n",
+    ]
 
 
 def test_the_runs_in_this_repository_are_read_without_a_gap():

@@ -83,7 +83,7 @@ def test_every_number_says_what_it_is_of(done):
             assert (metric["value"] is None) == (row["method"] == "dense" and metric["reference"] == "dense"), name
     assert "windows of 0.1 s" in done.row(0.2, "tome")["metrics"]["clap"]["protocol"]
     notes = " ".join(done.summary["footnotes"])
-    assert "not of VGGish's" in notes and "not of PANNs'" in notes and "against the dense sound" in notes
+    assert "not of VGGish's" in notes and "not of PANNs'" in notes and "against the dense clip" in notes
     assert "bands; windows of 0.1 s" in notes and "6 captions, 1 seed(s) each, 2 steps" in notes
 
 

@@ -79,7 +79,7 @@ def test_the_number_of_processes_may_change_and_another_machine_may_help(whole, 
     run(job(), tmp_path, Share(1, 3))
     elsewhere = replace(job(), info=replace(job().info, machine={"processor": "another", "threads": 64}))
     run(elsewhere, tmp_path, Share(1, 2))
-    with pytest.raises(InputError, match="was stopped: the command that began it goes on"):
+    with pytest.raises(InputError, match="was not finished; the same command resumes it"):
         EvaluationRun.load(tmp_path)
     found, _ = run(job(), tmp_path, Share(0, 1))
     assert numbers(found.summary) == numbers(whole.summary) and max(keys(lines(tmp_path)).values()) == 1
@@ -240,7 +240,7 @@ def test_shards_are_bounded_and_never_changed_by_another(tmp_path):
     reader = ShardReader(tmp_path)
     assert len(reader.names()) == 4
     for i, (name, place) in enumerate(places):
-        rows = reader.read(name, place, "clap")
+        (rows,) = reader.read([(name, place)], "clap")
         assert rows.tolist() == [[i, i]] * windows[i] and rows.dtype == np.float32
 
 

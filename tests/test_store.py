@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from focuslab.errors import FocuslabError, InputError
 from focuslab.io.files import PARTIAL
 from focuslab.runs import RunInfo
+from focuslab.runs.arrays import read_arrays
 from focuslab.runs.directory import (
     RECORDS,
     RUN,
     SUMMARY,
     RunDirectory,
-    parse_records,
-    read_arrays,
     read_json,
     write_atomically,
 )
+from focuslab.runs.records import parse_records
 
 INFO = RunInfo(
     command="profile",
@@ -49,7 +49,7 @@ def test_a_summary_has_a_line_for_each_row_and_field(tmp_path):
         run.write_summary({"rows": [{"a": float("nan")}]})
 
 
-def test_a_run_that_was_stopped_is_gone_on_with(tmp_path):
+def test_a_stopped_run_is_resumed(tmp_path):
     with RunDirectory(tmp_path / "run", INFO) as run:
         run.append({"a": 1})
         run.note(grids={"10": {"site": [125, 8]}})

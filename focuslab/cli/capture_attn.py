@@ -78,7 +78,7 @@ def command(
     the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
-    from focuslab.measure.profile import PROMPT
+    from focuslab.measure.profile_config import PROMPT
     from focuslab.models.specs import load
     from focuslab.report.figures.attention import write_attention_figures
     from focuslab.report.figures.style import check_maps_can_be_drawn

@@ -35,7 +35,8 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     """
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    from focuslab.measure.profile import PROMPT, profile
+    from focuslab.measure.profile import profile
+    from focuslab.measure.profile_config import PROMPT
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
     from focuslab.report.figures.figure1 import write_figure1

@@ -29,7 +29,8 @@ from focuslab.models.schedule import current_schedule, schedule_of
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress
-from focuslab.runs.directory import RunDirectory, now, place_of, read_arrays
+from focuslab.runs.arrays import read_arrays
+from focuslab.runs.directory import RunDirectory, now, place_of
 from focuslab.runs.method_spec import without_sites
 from focuslab.search.experiments import Choice, Group, choice_key, groups_of, joint_choices, recorded_steps
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from focuslab.runs.differences import differences, first_few
-from focuslab.runs.info import (
+from focuslab.runs.info import RunInfo
+from focuslab.runs.kinds import (
     ATTENTION_SCHEMA,
     CHOICE_SCHEMA,
     EVALUATION_SCHEMA,
@@ -14,7 +15,6 @@ from focuslab.runs.info import (
     RECOMMENDATION_SCHEMA,
     RUN_SCHEMA,
     SENSITIVITY_SCHEMA,
-    RunInfo,
     check_schema,
     check_summary,
 )

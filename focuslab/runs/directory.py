@@ -1,9 +1,9 @@
-"""A run directory: what is in it is whole at every moment, and a killed run goes on where it stopped."""
+"""A run directory: what is in it is whole at every moment, and a killed run is resumed where it stopped."""
 
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,25 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.io.files import (
-    PARTIAL,
-    DirectoryLock,
-    append_bytes,
-    check_place,
-    failed,
-    open_to_change,
-    read_bytes,
-    sweep,
-    write_atomically,
-)
-from focuslab.io.json_text import Room, compact, parse_json, parse_part, to_summary_bytes
+from focuslab.io.files import PARTIAL, DirectoryLock, check_place, failed, read_bytes, sweep, write_atomically
+from focuslab.io.json_text import parse_json, to_summary_bytes
 from focuslab.runs import RunInfo, differences, first_few
+from focuslab.runs.arrays import ARRAYS, write_arrays
+from focuslab.runs.records import append_lines, cut_broken_line, parse_records, to_lines
 
-RUN, RECORDS, SUMMARY, ARRAYS = "run.json", "records.jsonl", "summary.json", "arrays"
-MOST_ARRAY_BYTES = 2**28
-"""Of all arrays of a run, which are read as a whole."""
-_BLOCK = 1 << 16
-"""Bytes that are looked through at a time for the end of a line."""
+RUN, RECORDS, SUMMARY = "run.json", "records.jsonl", "summary.json"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -48,80 +36,6 @@ def to_json_bytes(content: Any) -> bytes:
 def read_json(path: Path, expected: str = "a run directory of focuslab", *, links: bool = False) -> Any:
     """Raises `InputError` naming the file, and what was `expected`, where it is missing or damaged."""
     return parse_json(read_bytes(path, expected, links=links), str(path))
-
-
-def read_arrays(directory: Path) -> dict[str, Any]:
-    """All arrays of a run directory by name, as numpy. Raises `InputError` naming a file that is damaged."""
-    folder = directory / ARRAYS
-    if folder.is_symlink():
-        raise InputError(f"{folder} is a link: links within a run directory are not followed")
-    arrays: dict[str, Any] = {}
-    left = MOST_ARRAY_BYTES
-    for path in sorted(folder.glob("*.safetensors")):
-        content = read_bytes(path, most=left)
-        left -= len(content)
-        arrays |= parse_arrays(content, str(path))
-    return arrays
-
-
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """The arrays of one file by name, as numpy. Raises `InputError` naming the file where it is damaged."""
-    return parse_arrays(read_bytes(path, most=MOST_ARRAY_BYTES), str(path))
-
-
-def parse_arrays(content: bytes, source: str) -> dict[str, Any]:
-    """The arrays in the content of a safetensors file. Raises `InputError` naming `source` where it is damaged, or
-    holds a type that numpy lacks."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return load(content)
-    except KeyError as error:
-        raise InputError(f"{source} holds an array of type {error}, which numpy lacks: save it as float32") from None
-    except (SafetensorError, TypeError, ValueError) as error:
-        raise InputError(f"{source} cannot be read ({error})") from None
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
-    """Write numpy arrays as safetensors, with `notes` as metadata, in a folder that is made where there is none."""
-    from safetensors.numpy import save
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(dict(arrays), dict(notes or {})))
-    except OSError as error:
-        raise failed(path, error) from None
-
-
-def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add records to a file of lines; they are on disk when this returns."""
-    lines = to_lines(records)
-    try:
-        append_bytes(path, lines)
-    except OSError as error:
-        raise failed(path, error) from None
-
-
-def cut_broken_line(path: Path) -> None:
-    """Cut a last line that a kill broke off from a file of lines, where there is one."""
-    if not path.exists():
-        return
-    with open(open_to_change(path), "r+b") as file:
-        end = whole = file.seek(0, os.SEEK_END)
-        while whole:
-            start = max(0, whole - _BLOCK)
-            file.seek(start)
-            newline = file.read(whole - start).rfind(b"\n")
-            whole = start + newline + 1
-            if newline >= 0:
-                break
-        if whole < end:
-            file.truncate(whole)
-
-
-def to_lines(records: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(f"{compact(record)}\n" for record in records).encode()
 
 
 def now() -> str:
@@ -143,7 +57,7 @@ def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
 
 
 class RunDirectory:
-    """One run's directory, opened for writing: made anew, or gone on with where the same run was stopped.
+    """One run's directory, opened for writing: made anew, or resumed where the same run was stopped.
 
     To use in a `with`: until its end no other process can open the same directory. Raises `InputError` where another
     one has, where `path` is something else, or holds another run and `force` is not given. `force` removes the old
@@ -222,7 +136,7 @@ class RunDirectory:
         return info.identity()
 
     def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
-        """Whether a run that was found is gone on with by one that is asked for with this part of its identity."""
+        """Whether a run that was found is resumed by one that is asked for with this part of its identity."""
         return found == asked
 
     def _check_place(self, force: bool) -> None:
@@ -286,20 +200,3 @@ def _check_links(directory: Path) -> None:
         for name in (*folders, *files):
             if os.path.islink(os.path.join(folder, name)):
                 raise InputError(f"{Path(folder) / name} is a link: expected none within a run directory; remove it")
-
-
-def parse_records(content: bytes, source: str) -> list[dict[str, Any]]:
-    """The records in the content of a records.jsonl. Raises `InputError` naming the line that is none."""
-    Room().take(content, source)
-    return [parse_record(line, source, number) for number, line in enumerate(content.splitlines(), start=1)]
-
-
-def parse_record(line: bytes, source: str, number: int) -> dict[str, Any]:
-    """One record from its line. Raises `InputError` naming source and line if it is none."""
-    try:
-        record = parse_part(line, source)
-    except InputError:
-        record = None
-    if not isinstance(record, dict):
-        raise InputError(f"{source} is damaged in line {number}: expected a JSON object")
-    return record

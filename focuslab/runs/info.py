@@ -1,23 +1,14 @@
-"""How a run was made, and what marks its files as ours."""
+"""How a run was made."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from focuslab.checks import check_text, shown
 from focuslab.errors import InputError
-
-RUN_SCHEMA = "focuslab/run/1"
-GENERATION_SCHEMA = "focuslab/generation/1"
-PROFILE_SCHEMA = "focuslab/profile/1"
-ATTENTION_SCHEMA = "focuslab/attention/1"
-SENSITIVITY_SCHEMA = "focuslab/sensitivity/1"
-PLAN_SCHEMA = "focuslab/plan/1"
-PROOF_SCHEMA = "focuslab/proof/1"
-RECOMMENDATION_SCHEMA = "focuslab/recommendation/1"
-CHOICE_SCHEMA = "focuslab/choice/1"
-EVALUATION_SCHEMA = "focuslab/evaluation/1"
+from focuslab.runs.checked import checked
+from focuslab.runs.kinds import RUN_SCHEMA, check_schema
+from focuslab.runs.schemas.run import Info
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class RunInfo:
         return ", ".join(f"{name} {self.versions.get(name)}" for name in ("torch", "diffusers", "focuslab"))
 
     def identity(self) -> dict[str, Any]:
-        """All that must be equal for a run to be gone on with, in JSON's types."""
+        """All that must be equal for a run to be resumed, in JSON's types."""
         passing = ("grids", "started", "ended")
         return json.loads(json.dumps({k: v for k, v in asdict(self).items() if k not in passing}))
 
@@ -84,14 +75,9 @@ class RunInfo:
         missing = sorted(names - content.keys())
         if missing:
             raise InputError(f"{source}, which {_writer(content)} wrote, lacks the field {missing[0]!r}: make it anew")
-        for name in ("model", "parameters", "machine", "versions", "grids"):
-            if not isinstance(content[name], dict):
-                raise InputError(f"{source}: {name} must be an object, not {shown(content[name])}")
-        for name in ("command", "device", "dtype"):
-            check_text(f"{source}: {name}", content[name])
-        if not isinstance(content["prompts"], list) or not all(isinstance(p, str) for p in content["prompts"]):
-            raise InputError(f"{source}: prompts must be a list of texts, not {shown(content['prompts'])}")
-        return cls(**{k: tuple(v) if k == "prompts" else v for k, v in content.items() if k in names})
+        checked(content, Info, source)
+        known = {name: content[name] for name in names}
+        return cls(**{**known, "prompts": tuple(content["prompts"]), "grids": content["grids"] or {}})
 
 
 def _writer(content: Mapping[str, Any]) -> str:
@@ -99,18 +85,3 @@ def _writer(content: Mapping[str, Any]) -> str:
     versions = content.get("versions")
     version = versions.get("focuslab") if isinstance(versions, dict) else None
     return f"focuslab {version}" if isinstance(version, str) and version.isprintable() else "an unknown focuslab"
-
-
-def check_schema(content: Any, schema: str, source: str) -> dict[str, Any]:
-    """`content` if it is an object of this schema. Raises `InputError` that says what it is instead."""
-    found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-    if found != schema:
-        raise InputError(f"{source} holds {shown(found)}, expected {schema!r}: is it from another command or version?")
-    return content
-
-
-def check_summary(summary: Mapping, schema: str, what: str) -> None:
-    """Raises `InputError` for the summary of something else than `what`, whose schema this is; any version passes."""
-    found = summary.get("schema")
-    if not str(found).startswith(schema.rpartition("/")[0] + "/"):
-        raise InputError(f"expected the summary of {what} (schema {schema}), got schema {shown(found)}")

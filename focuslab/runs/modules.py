@@ -7,31 +7,16 @@ profiles repeat the names in every record, as rows; `with_rows` reads both.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.runs.schemas import AMOUNT, COUNT, DURATION, LENGTH, NAME
-from focuslab.runs.shapes import Fields, Items, Maybe, Text
 
 UNITS = "units"
 COLUMNS = ("calls", "inclusive_seconds", "exclusive_seconds")
 DIGITS = 6
 """Significant digits of a time that is kept. A clock is not more exact."""
-
-SHAPE = Fields(
-    {"kind": NAME},
-    {
-        "seconds": LENGTH,
-        "method": NAME,
-        "repeat": COUNT,
-        "names": Items(Text(1000, least=1), whole=True),
-        "kinds": Items(NAME, whole=True),
-        "step_seconds": Items(DURATION, whole=True),
-        "modules": Fields({column: Items(Maybe(AMOUNT), whole=True) for column in COLUMNS}),
-    },
-)
-"""Of the records "units" and "modules" that somebody else may have written."""
 
 Record = dict[str, Any]
 Key = tuple[float, str]
@@ -82,7 +67,7 @@ def _in_columns(record: Record) -> bool:
 
 
 def _rows(record: Record, units: Record) -> list[list]:
-    try:
+    with _fitting(record["kind"]):
         if record["kind"] == "flops":
             return [list(row) for row in zip(units["names"], record["flops"], strict=True)]
         rows = zip(units["names"], units["kinds"], *(record["modules"][column] for column in COLUMNS), strict=True)
@@ -91,8 +76,14 @@ def _rows(record: Record, units: Record) -> list[list]:
             for name, kind, calls, inclusive, exclusive in rows
             if calls
         ]
+
+
+@contextmanager
+def _fitting(what: str) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, TypeError, KeyError):
-        raise InputError(f"the record {record['kind']!r} of a profile does not fit the modules that it names") from None
+        raise InputError(f"the record {what!r} of a profile does not fit the modules that it names") from None
 
 
 def module_rows(records: Sequence[Record]) -> dict[Key, list[Record]]:
@@ -101,7 +92,11 @@ def module_rows(records: Sequence[Record]) -> dict[Key, list[Record]]:
     The first row is the step itself, whose exclusive time is what is spent outside of the UNet. A length and method
     that was not timed module by module is left out; FLOPs that were not counted are None.
     """
-    records = with_rows(records)
+    with _fitting("modules"):
+        return _module_rows(with_rows(records))
+
+
+def _module_rows(records: Sequence[Record]) -> dict[Key, list[Record]]:
     timed: dict[Key, dict[int, Record]] = defaultdict(dict)
     flops: dict[Key, dict[str, float]] = {}
     for record in records:

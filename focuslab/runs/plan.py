@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from focuslab.checks import check_fields, check_text, check_whole, is_number, plain, shown
-from focuslab.errors import InputError, did_you_mean
+from focuslab.checks import plain
 from focuslab.io.files import already_there, check_place, failed, write_together
+from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
-from focuslab.runs.info import PLAN_SCHEMA, check_schema
+from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
+from focuslab.runs.schemas.plan import PlanContent
 
 FIDELITY, QUALITY = "fidelity", "quality"
 """What a plan aims at, at one length: the sound of dense attention, or the best metric of quality."""
@@ -64,7 +63,7 @@ class PlanSpec:
         object.__setattr__(self, "entries", tuple(self.entries))
         for name in ("unet", "evidence"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        _check_plan(self)
+        checked({**vars(self), "entries": [vars(entry) for entry in self.entries]}, PlanContent, "the plan")
 
     def __eq__(self, other: object) -> bool:
         """Whether they say the same, applied to a pipeline or not."""
@@ -109,19 +108,10 @@ class PlanSpec:
     def from_json(cls: type[OnePlan], content: Any, source: str) -> OnePlan:
         """Raises `InputError` naming `source` and the field for anything but what `to_json` made."""
         content = check_schema(content, PLAN_SCHEMA, source)
-        try:
-            given = check_fields(content, "the plan", ("schema", "model", "unet", "entries"), ("evidence",))
-            if not isinstance(given["entries"], list):
-                raise InputError(f"entries must be a list, not {shown(given['entries'])}")
-            entries = [
-                PlanEntry(
-                    **check_fields(entry, f"entries[{i}]", ("min_seconds", "max_seconds", "sites"), ("dense_steps",))
-                )
-                for i, entry in enumerate(given["entries"])
-            ]
-            return cls(given["model"], given["unet"], tuple(entries), given.get("evidence", {}))
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
+        content = {name: value for name, value in content.items() if name != "schema"}
+        checked(content, PlanContent, source)
+        entries = tuple(PlanEntry(**entry) for entry in content["entries"])
+        return cls(content["model"], content["unet"], entries, content.get("evidence", {}))
 
     def at_every_step(self: OnePlan) -> OnePlan:
         """The same plan without dense steps: what it does in all the other steps."""
@@ -142,70 +132,6 @@ def _range(entry: PlanEntry) -> str:
     if entry.max_seconds is None:
         return f"from {entry.min_seconds:g} s on"
     return f"{entry.min_seconds:g} to {entry.max_seconds:g} s"
-
-
-def _check_plan(plan: PlanSpec) -> None:
-    check_text("model", plan.model)
-    _check_unet(plan.unet)
-    if not plan.entries:
-        raise InputError("entries is empty: expected at least one, from 0 s on")
-    end: float | None = 0
-    for i, entry in enumerate(plan.entries):
-        where = f"entries[{i}]"
-        if end is None:
-            raise InputError(f"entries[{i - 1}].max_seconds is null, but only the last entry may have no end")
-        if not is_number(entry.min_seconds) or entry.min_seconds != end:
-            given = shown(entry.min_seconds)
-            raise InputError(f"{where}.min_seconds must be {end:g}, so that every length has one entry, not {given}")
-        end = entry.max_seconds
-        # In mel frames, too, it has to be a number.
-        if end is not None and not (
-            is_number(end) and is_number(end / plan.unet["frame_seconds"]) and end > entry.min_seconds
-        ):
-            raise InputError(
-                f"{where}.max_seconds must be a number above min_seconds ({entry.min_seconds:g}), or null for no end, "
-                f"not {shown(end)}"
-            )
-        _check_sites(f"{where}.sites", entry.sites, plan.unet["sites"])
-        if entry.dense_steps is not None:
-            steps = check_fields(entry.dense_steps, f"{where}.dense_steps", ("first", "last"))
-            for name, count in steps.items():
-                check_whole(f"{where}.dense_steps.{name}", count, 0)
-    if end is not None:
-        raise InputError(f"{where}.max_seconds must be null, so that every length has an entry, not {shown(end)}")
-    if not isinstance(plan.evidence, dict):
-        raise InputError(f"evidence must be an object, not {shown(plan.evidence)}")
-
-
-def _check_unet(unet: Any) -> None:
-    check_fields(unet, "unet", ("frame_seconds", "frames_per_latent", "latent_mel_rows", "sites"))
-    if not (is_number(unet["frame_seconds"]) and unet["frame_seconds"] > 0):
-        raise InputError(f"unet.frame_seconds must be a positive number, not {shown(unet['frame_seconds'])}")
-    for name in ("frames_per_latent", "latent_mel_rows"):
-        check_whole(f"unet.{name}", unet[name], 1)
-    if not isinstance(unet["sites"], dict) or not unet["sites"]:
-        raise InputError(f"unet.sites must name the UNet's self-attentions, not be {shown(unet['sites'])}")
-    for site, shape in unet["sites"].items():
-        where = f"unet.sites[{site!r}]"
-        if not re.fullmatch(r"[\w.]+", site):
-            raise InputError(f"{where} is no name of a module: expected letters, digits, _ and dots")
-        check_fields(shape, where, ("mel_rows", "heads", "head_width"))
-        for name, value in shape.items():
-            check_whole(f"{where}.{name}", value, 1)
-
-
-def _check_sites(where: str, sites: Any, known: Iterable[str]) -> None:
-    if not isinstance(sites, dict):
-        raise InputError(f"{where} must be an object, not {shown(sites)}")
-    for site, given in sites.items():
-        if site not in known:
-            hint = did_you_mean(site, known)
-            raise InputError(f"{where} names {site!r}, which is none of the {len(known)} sites in unet.sites{hint}")
-        if not isinstance(given, dict) or not isinstance(given.get("method"), str):
-            raise InputError(f"{where}[{site!r}] must be an object with a method, not {shown(given)}")
-        for name, value in given.items():
-            if not (isinstance(value, (str, bool)) or is_number(value)):
-                raise InputError(f"{where}[{site!r}][{name!r}] must be text, a number or a boolean, not {shown(value)}")
 
 
 def block_of(site: str) -> str:

@@ -1,1 +1,1 @@
-"""What `focuslab.evaluate` is made of: captions, items and who does which, what is kept of a sound, and the summary."""
+"""What `focuslab.evaluate` is made of: captions, items and who does which, what is kept of a clip, and the summary."""

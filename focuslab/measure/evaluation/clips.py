@@ -1,4 +1,4 @@
-"""Sounds out of a pipeline, and how long they took."""
+"""Clips out of a pipeline, and how long they took."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from focuslab.models.placement import device_of
 
 
 @dataclass(frozen=True)
-class Made:
+class TimedClip:
     """samples: float32 `[n]`, finite or not. generation_seconds: from the encoded caption to the samples."""
 
     samples: np.ndarray
@@ -25,8 +25,8 @@ class Made:
     generation_seconds: float
 
 
-class Sounds:
-    """A pipeline as a maker of sounds, one at a time."""
+class ClipMaker:
+    """A pipeline that makes clips, one at a time."""
 
     def __init__(self, pipe, methods: Mapping[str, Attachable], steps: int):
         self._pipe = pipe
@@ -40,8 +40,8 @@ class Sounds:
         """A caption as `make` takes it."""
         return encode_prompt(self._pipe, text)
 
-    def make(self, caption: Any, seconds: float, label: str, noise_seed: int) -> Made:
-        """The sound that `focuslab.generate` gives for this seed. Raises `FocuslabError` where memory runs out."""
+    def make(self, caption: Any, seconds: float, label: str, noise_seed: int) -> TimedClip:
+        """The clip that `focuslab.generate` gives for this seed. Raises `FocuslabError` where memory runs out."""
         what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
         with (
             naming_what_did_not_fit(self._pipe, what, instead, lambda: "what was finished is kept"),
@@ -55,4 +55,4 @@ class Sounds:
                 self._pipe, caption, seconds, self._steps, noise_seed, self._clock, output_type="np"
             )
             generation_seconds = perf_counter() - start
-        return Made(np.asarray(output[0], dtype=np.float32), step_seconds, generation_seconds)
+        return TimedClip(np.asarray(output[0], dtype=np.float32), step_seconds, generation_seconds)

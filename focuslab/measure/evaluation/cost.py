@@ -59,14 +59,14 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
     for number, seconds in enumerate(work.seconds):
         dense_step = None
         decoding = _decoding(pipe, clock, text, seconds)
-        sound = np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * rate)).astype(np.float32)
-        job.scorer.score(sound, rate, caption, sound)
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, round(seconds * rate)).astype(np.float32)
+        job.scorer.score(noise, rate, caption, noise)
         start = perf_counter()
-        arrays = job.scorer.score(sound, rate, caption, sound).arrays
+        arrays = job.scorer.score(noise, rate, caption, noise).arrays
         scoring = perf_counter() - start
         kept += clips * len(work.methods) * (_RECORD_BYTES + sum(array.nbytes for array in arrays.values()))
         for label in work.in_group:
-            method = job.methods[label]
+            method = job.config.methods[label]
             with method.at_every_step()(pipe):
                 # The first one warms up.
                 step = [first_steps(pipe, conditioning, seconds, 1, 0, clock)[0] for _ in range(2)][1]

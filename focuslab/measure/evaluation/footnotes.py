@@ -47,7 +47,7 @@ def footnotes(info: RunInfo, summary: dict[str, Any]) -> list[str]:
     against_dense = [m["title"] for m in metrics.values() if m["reference"] == "dense" and m["embedder"]]
     if against_dense:
         notes.append(
-            "Without recordings to compare with, these are against the dense sound of the same captions, noise and "
+            "Without recordings to compare with, these are against the dense clips of the same captions, noise and "
             f"length: {', '.join(against_dense)}. They say how close a method is to dense, not how good either sounds; "
             "the Frechet distance of such pairs is smaller than that of independent sets."
         )

@@ -1,13 +1,13 @@
 """The work as a list: every caption at every length by every method with every seed, each item for itself."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from focuslab.io.captions import Caption
 from focuslab.runs import RunInfo
@@ -17,8 +17,8 @@ DENSE = "dense"
 
 
 @dataclass(frozen=True)
-class Group:
-    """The items of one caption, length and seed: one noise, by all methods. `number` is its place among all groups."""
+class NoiseGroup:
+    """The items of one caption, length and seed, which all methods make from one noise. number: its place."""
 
     number: int
     prompt: int
@@ -30,7 +30,7 @@ class Group:
 class Work:
     """All items in order: by length, seed and caption, and within a group by method, dense first.
 
-    An item has a number and is never held: what is known of it are entries of arrays at its number.
+    Its place in this order is the number of an item.
     """
 
     captions: tuple[Caption, ...]
@@ -38,9 +38,11 @@ class Work:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
 
-    @property
-    def groups(self) -> "Groups":
-        return Groups(self)
+    @cached_property
+    def groups(self) -> tuple[NoiseGroup, ...]:
+        """By length, seed and caption."""
+        places = itertools.product(self.seconds, self.seeds, range(len(self.captions)))
+        return tuple(NoiseGroup(number, prompt, s, seed) for number, (s, seed, prompt) in enumerate(places))
 
     @property
     def total(self) -> int:
@@ -51,7 +53,7 @@ class Work:
         """The methods in the order in which a group is done."""
         return tuple(sorted(self.methods, key=lambda label: label != DENSE))
 
-    def number(self, group: Group, method: str) -> int:
+    def number(self, group: NoiseGroup, method: str) -> int:
         return group.number * len(self.methods) + self.methods.index(method)
 
     @classmethod
@@ -76,35 +78,6 @@ class Work:
             # It is made of the caption's text.
             and record["noise_seed"] in noise.get(record["seed"], ())[record["prompt"] :][:1]
         )
-
-    def numbers(self, seconds: float, method: str) -> np.ndarray:
-        """The items of one length and method, `[seeds * captions]`, by seed and caption."""
-        cell = len(self.seeds) * len(self.captions)
-        first = self.seconds.index(seconds) * cell
-        return (first + np.arange(cell)) * len(self.methods) + self.methods.index(method)
-
-
-@dataclass(frozen=True)
-class Groups(Sequence):
-    """The groups of the work, made when they are asked for."""
-
-    work: Work
-
-    def __len__(self) -> int:
-        return len(self.work.seconds) * len(self.work.seeds) * len(self.work.captions)
-
-    def __getitem__(self, place):
-        if isinstance(place, slice):
-            return [self._group(number) for number in range(*place.indices(len(self)))]
-        return self._group(range(len(self))[place])
-
-    def __iter__(self) -> Iterator[Group]:
-        return map(self._group, range(len(self)))
-
-    def _group(self, number: int) -> Group:
-        block, prompt = divmod(number, len(self.work.captions))
-        length, seed = divmod(block, len(self.work.seeds))
-        return Group(number, prompt, self.work.seconds[length], self.work.seeds[seed])
 
 
 def noise_seeds(captions: Sequence[Caption], seed: int) -> list[int]:

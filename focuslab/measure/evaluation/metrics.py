@@ -8,8 +8,8 @@ from focuslab.errors import InputError, did_you_mean
 
 
 class Metric(NamedTuple):
-    """embedder: whose rows it is made of, None for the sound itself. against: "reference" is the recordings where
-    there are some, else the dense sound; "dense" always the dense sound of the same noise; None nothing."""
+    """embedder: whose rows it is made of, None for the clip itself. against: "reference" is the recordings where
+    there are some, else the dense clip; "dense" always the dense clip of the same noise; None nothing."""
 
     title: str
     unit: str

@@ -1,4 +1,4 @@
-"""A directory of recordings that generated sound is compared with."""
+"""A directory of recordings that generated clips are compared with."""
 
 import zlib
 from collections.abc import Sequence

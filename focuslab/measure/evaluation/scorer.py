@@ -1,4 +1,4 @@
-"""From one sound to what is kept of it: a few numbers, and the embeddings of its windows."""
+"""From one clip to what is kept of it: a few numbers, and the embeddings of its windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Scorer:
 
     @property
     def needs_dense(self) -> bool:
-        """Whether a metric wants the dense sound itself beside each other one."""
+        """Whether a metric compares each clip with the dense one."""
         return any(METRICS[name].against == "dense" for name in self.metrics)
 
     def describe(self) -> dict[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ class Scorer:
         caption: np.ndarray | None = None,
         dense: np.ndarray | None = None,
     ) -> Scored:
-        """Score one sound `[n]`; `dense` is the dense sound of the same noise, where there is one to compare with."""
+        """Score one clip `[n]`; `dense` is the dense clip of the same noise, where there is one to compare with."""
         clip = samples[None]
         status = status_of(samples, sampling_rate)
         if status != SCORED:
@@ -88,7 +88,7 @@ class Scorer:
 
 
 def status_of(samples: np.ndarray, sampling_rate: int) -> str:
-    """Whether a sound can be scored: not with NaN or infinity in it, nor where every frame of 50 ms is silent."""
+    """Whether a clip can be scored: not with NaN or infinity in it, nor where every frame of 50 ms is silent."""
     if not np.isfinite(samples).all():
         return NAN
     return SILENT if silence_share(samples[None], sampling_rate)[0] == 1 else SCORED

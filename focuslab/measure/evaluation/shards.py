@@ -1,18 +1,15 @@
-"""Embeddings on disk: written a few items to a file, read one by one, never held."""
+"""Embeddings on disk: a few items to a file, which holds for each kind one array of all rows."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from focuslab.errors import FocuslabError
-from focuslab.runs.directory import write_arrays
+from focuslab.runs.arrays import write_arrays
 
 ITEMS = 64
 """Items in a shard: it is written anew with each of them, so that an item is on disk as soon as it is made."""
-_OPEN = 256
-"""Shards that are open at a time: neighbouring items are of different processes, and so in as many shards."""
 _ENDS = "{kind}.ends"
 """Name of the array that holds, for each item of a shard, the row after its last one."""
 
@@ -52,29 +49,40 @@ class ShardReader:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._opened = lru_cache(maxsize=_OPEN)(self._open)
 
     def names(self) -> set[str]:
         """The shards that are there."""
         return {path.stem for path in self._folder.glob("*.safetensors")}
 
-    def read(self, shard: str, place: int, kind: str) -> np.ndarray:
-        """The rows of one item, float32. Raises `FocuslabError` naming the file where it is damaged."""
-        from safetensors import SafetensorError
+    def read(self, places: Iterable[tuple[str, int]], kind: str) -> list[np.ndarray]:
+        """The rows of several items, float32 `[windows, dimension]` each.
 
+        Parameters
+        ----------
+        places : iterable of (str, int)
+            Shard of each item, and its place in it.
+        kind : str
+            Name of the embedder.
+
+        Raises
+        ------
+        FocuslabError
+            A file is missing or damaged; it is named.
+        """
+        places = list(places)
+        found = {shard: self._items(shard, kind) for shard in dict.fromkeys(shard for shard, _ in places)}
+        return [found[shard][place] for shard, place in places]
+
+    def _items(self, shard: str, kind: str) -> list[np.ndarray]:
+        from safetensors import SafetensorError, safe_open
+
+        path = self._folder / f"{shard}.safetensors"
         try:
-            file = self._opened(shard)
-            ends = file.get_tensor(_ENDS.format(kind=kind))
-            rows = file.get_slice(kind)[int(ends[place - 1]) if place else 0 : int(ends[place])]
-        except (OSError, IndexError, SafetensorError) as error:
-            path = self._folder / f"{shard}.safetensors"
+            with safe_open(path, framework="numpy") as file:
+                rows, ends = file.get_tensor(kind), file.get_tensor(_ENDS.format(kind=kind))
+        except (OSError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise FocuslabError(
                 f"{path} cannot be read ({reason}): remove it, and the same command makes it anew"
             ) from None
-        return rows.astype(np.float32, copy=False)
-
-    def _open(self, shard: str):
-        from safetensors import safe_open
-
-        return safe_open(self._folder / f"{shard}.safetensors", framework="numpy")
+        return np.split(rows.astype(np.float32, copy=False), ends[:-1])

@@ -12,16 +12,8 @@ from focuslab.errors import InputError
 from focuslab.io.files import open_regular, read_bytes, sweep, write_atomically
 from focuslab.measure.evaluation.locks import acquire, release
 from focuslab.runs import RunInfo
-from focuslab.runs.directory import (
-    RECORDS,
-    SUMMARY,
-    RunDirectory,
-    append_lines,
-    cut_broken_line,
-    parse_record,
-    parse_records,
-    to_lines,
-)
+from focuslab.runs.directory import RECORDS, SUMMARY, RunDirectory
+from focuslab.runs.records import append_lines, cut_broken_line, parse_record, parse_records, to_lines
 
 RANKS, EMBEDDINGS, PENDING, AUDIO = "records", "embeddings", "pending", "audio"
 TURN = "turn.lock"

@@ -11,9 +11,9 @@ import numpy as np
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
 from focuslab.io.files import failed, write_atomically
-from focuslab.measure.evaluation.clips import Made, Sounds
+from focuslab.measure.evaluation.clips import ClipMaker, TimedClip
 from focuslab.measure.evaluation.finish import finish, usable
-from focuslab.measure.evaluation.items import DENSE, Group, noise_seeds, sitting_of
+from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.scorer import SCORED
@@ -21,7 +21,8 @@ from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.metrics.embedders import resample
 from focuslab.runs import Progress
-from focuslab.runs.directory import now, read_safetensors, write_arrays
+from focuslab.runs.arrays import read_safetensors, write_arrays
+from focuslab.runs.directory import now
 
 _REPORT_SECONDS = 5.0
 _NOWHERE = {"shard": None, "place": None}
@@ -31,9 +32,9 @@ _NOWHERE = {"shard": None, "place": None}
 class Worker:
     """Does the share of one process, an item at a time, and keeps nothing of one but what is on disk."""
 
-    def __init__(self, job: Job, sounds: Sounds, run: SharedDirectory, share: Share, progress: Progress):
+    def __init__(self, job: Job, maker: ClipMaker, run: SharedDirectory, share: Share, progress: Progress):
         self.job = job
-        self.sounds = sounds
+        self.maker = maker
         self.run = run
         self.share = share
         self.progress = progress
@@ -123,14 +124,14 @@ class Worker:
             reason = str(error).removeprefix(f"{self.job.reference.directory}/{name} ")
             self.run.append({**record, "status": "unreadable", "reason": reason})
             return
-        wanted = self.sounds.sampling_rate
+        wanted = self.maker.sampling_rate
         resampled = resample(samples[None], rate, wanted)[0]
         found = replace(self.job.scorer, metrics=()).score(resampled, wanted)
         if found.status == SCORED and found.arrays:
             record["shard"], record["place"] = self.writer.add(found.arrays)
         self.run.append({**record, "status": found.status, "resampled": rate != wanted})
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: NoiseGroup) -> None:
         """All items of one noise that are not done yet, dense first."""
         work = self.job.work
         todo = [label for label in work.in_group if not self.done[work.number(group, label)]]
@@ -138,7 +139,7 @@ class Worker:
         pending = self.run.path / PENDING / f"{group.seconds}s-{self.noise[group.seed][group.prompt]}.safetensors"
         if todo:
             text = work.captions[group.prompt].text
-            conditioning = self.sounds.encode(text)
+            conditioning = self.maker.encode(text)
             caption = self.job.scorer.caption(text)
             dense = self._dense_beside(group, pending, conditioning) if DENSE not in todo else None
             for label in todo:
@@ -147,7 +148,7 @@ class Worker:
                 self._report(f"{group.seconds:g} s, {label}")
         pending.unlink(missing_ok=True)
 
-    def _dense_beside(self, group: Group, pending: Path, conditioning) -> np.ndarray | None:
+    def _dense_beside(self, group: NoiseGroup, pending: Path, conditioning) -> np.ndarray | None:
         """The dense clip of a group whose dense item is done, where the others are to stand beside it. It is made again
         where it is not kept, and where it was timed in another sitting, since a speed-up is of one sitting."""
         if DENSE not in self.job.work.methods:
@@ -168,29 +169,29 @@ class Worker:
             write_arrays(pending, {"dense": made.samples})
         return made.samples
 
-    def _waits(self, group: Group) -> bool:
-        """Whether other items of a group need its dense sound."""
+    def _waits(self, group: NoiseGroup) -> bool:
+        """Whether other items of a group need its dense clip."""
         return self.job.scorer.needs_dense and DENSE in self.job.work.methods and len(self.job.work.methods) > 1
 
-    def _item(self, group: Group, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
+    def _item(self, group: NoiseGroup, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
         """Make, score and record one item; its samples if they can be scored."""
         number = self.job.work.number(group, label)
         shard = place = None
-        sound = self._make(group, label, conditioning)
+        clip = self._make(group, label, conditioning)
         start = perf_counter()
-        found = self.job.scorer.score(sound.samples, self.sounds.sampling_rate, caption, dense)
+        found = self.job.scorer.score(clip.samples, self.maker.sampling_rate, caption, dense)
         if found.arrays:
             shard, place = self.writer.add(found.arrays)
         if label == DENSE and found.status == SCORED and self._waits(group):
-            write_arrays(pending, {"dense": sound.samples})
+            write_arrays(pending, {"dense": clip.samples})
         scoring_seconds = perf_counter() - start
-        audio = self._keep(group, label, sound.samples) if self.job.info.parameters["keep_audio"] else None
+        audio = self._keep(group, label, clip.samples) if self.job.info.parameters["keep_audio"] else None
         self.run.append(
             {
                 "kind": "item",
                 **self._about(group, label),
                 "status": found.status,
-                **_times(sound),
+                **_times(clip),
                 "scoring_seconds": scoring_seconds,
                 "shard": shard,
                 "place": place,
@@ -200,9 +201,9 @@ class Worker:
         )
         self.done[number], self.scored[number] = True, found.status == SCORED
         self.dense_timed[group.number] |= label == DENSE
-        return sound.samples if found.status == SCORED else None
+        return clip.samples if found.status == SCORED else None
 
-    def _about(self, group: Group, label: str) -> dict[str, Any]:
+    def _about(self, group: NoiseGroup, label: str) -> dict[str, Any]:
         """What a record of a clip says beside its numbers."""
         return {
             "prompt": group.prompt,
@@ -215,11 +216,11 @@ class Worker:
             "at": now(),
         }
 
-    def _make(self, group: Group, label: str, conditioning: Any) -> Made:
+    def _make(self, group: NoiseGroup, label: str, conditioning: Any) -> TimedClip:
         noise = self.noise[group.seed][group.prompt]
-        return self.sounds.make(conditioning, group.seconds, label, noise)
+        return self.maker.make(conditioning, group.seconds, label, noise)
 
-    def _keep(self, group: Group, label: str, samples: np.ndarray) -> str | None:
+    def _keep(self, group: NoiseGroup, label: str, samples: np.ndarray) -> str | None:
         if not np.isfinite(samples).all():
             return None
         # Two labels may look the same without what does not go into a name.
@@ -229,15 +230,15 @@ class Worker:
         path = self.run.path / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, encode_wav(samples, self.sounds.sampling_rate))
+            write_atomically(path, encode_wav(samples, self.maker.sampling_rate))
         except OSError as error:
             raise failed(path, error) from None
         return name
 
 
-def _times(sound: Made) -> dict[str, float]:
+def _times(clip: TimedClip) -> dict[str, float]:
     return {
-        "step_seconds": float(np.mean(sound.step_seconds)),
-        "denoising_seconds": sum(sound.step_seconds),
-        "generation_seconds": sound.generation_seconds,
+        "step_seconds": float(np.mean(clip.step_seconds)),
+        "denoising_seconds": sum(clip.step_seconds),
+        "generation_seconds": clip.generation_seconds,
     }

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from focuslab.errors import InputError
 from focuslab.report.figures.frontier import plot_frontier
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import facts_of_evidence, machine_of, made_of
 from focuslab.report.html.parts import Group, Made, from_text
 from focuslab.report.html.sources import PlanFile, Run
-from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA, schemas
-from focuslab.runs.shapes import Fields, Wrong, conform
+from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA
+from focuslab.runs.checked import salvaged
+from focuslab.runs.schemas.choice import Choice, Proof, Quality
 from focuslab.tables.choice import choice_tables
 from focuslab.tables.plan import plan_tables
 from focuslab.tables.quality_choice import quality_choice_tables
@@ -27,13 +29,13 @@ def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
     drawer.tables(group, lambda: [from_text(found) for found in plan_tables(plan)])
     if chosen_here:
         return group
-    proof = _checked(plan.evidence.get("measured"), schemas.PROOF, "evidence.measured", drawer)
-    choice = _checked(plan.evidence.get("choice"), schemas.CHOICE, "evidence.choice", drawer)
+    proof = _checked(plan.evidence.get("measured"), Proof, "evidence.measured", drawer)
+    choice = _checked(plan.evidence.get("choice"), Choice, "evidence.choice", drawer)
     if choice is None:
         drawer.gaps.append(f"{file.name}: the plan does not say how it was chosen.")
     else:
         _add_choice(group, choice, proof, drawer)
-    quality = _checked(dict(plan.evidence), schemas.QUALITY, "evidence", drawer)
+    quality = _checked(dict(plan.evidence), Quality, "evidence", drawer)
     drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(quality or {})])
     if proof is None:
         drawer.gaps.append(f"{file.name}: the plan does not say what was measured of it.")
@@ -101,11 +103,11 @@ def _add_choice(group: Group, choice: Mapping, proof: Mapping | None, drawer: Dr
     drawer.tables(group, lambda: [from_text(found) for found in choice_tables(choice)][1:], more=True)
 
 
-def _checked(content: Any, shape: Fields, where: str, drawer: Drawer) -> dict[str, Any] | None:
+def _checked(content: Any, shape: type[Proof | Choice | Quality], where: str, drawer: Drawer) -> dict[str, Any] | None:
     if content is None:
         return None
     try:
-        return conform(content, shape, where, drawer.gaps)
-    except Wrong as wrong:
+        return salvaged(content, shape, where, drawer.gaps)
+    except InputError as wrong:
         drawer.gaps.append(f"What the plan holds as evidence is not as it was written: {wrong}.")
         return None

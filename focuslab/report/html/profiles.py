@@ -11,7 +11,8 @@ from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import machine_of, made_of
 from focuslab.report.html.parts import Group, Table, numbers, plain, table, words
 from focuslab.report.html.sources import Run, read_records
-from focuslab.runs.modules import SHAPE, UNITS, module_rows
+from focuslab.runs.modules import UNITS, module_rows
+from focuslab.runs.schemas.profile import ModuleTimes
 from focuslab.tables.profile import (
     BYTES,
     FLOPS,
@@ -207,11 +208,11 @@ def _stage_table(stages: Sequence[Mapping]) -> Table | None:
 
 def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
     """The modules of a row: those in it, as older summaries have them, else from the records of its run."""
-    if row["modules"]:
-        return row["modules"]
+    if modules := row.get("modules"):
+        return modules
     key = row["seconds"], row["method"]
     run = next(run for run in runs if any((r["seconds"], r["method"]) == key for r in run.summary["rows"]))
-    records = [record for record in read_records(run, SHAPE) if record["kind"] == UNITS or record["modules"]]
+    records = [record for record in read_records(run, ModuleTimes) if record["kind"] == UNITS or record["modules"]]
     return module_rows(records).get(key, ())
 
 

@@ -18,12 +18,12 @@ from focuslab.metrics.spectrogram import HIGHEST, WINDOW, log_mel
 from focuslab.report.figures.spectrogram import plot_spectrogram
 from focuslab.report.figures.style import new_figure, style
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.folder import Folder
 from focuslab.report.html.made import facts_of, facts_of_settings
 from focuslab.report.html.parts import Clip, Comparison, Group, Made
 from focuslab.report.html.sources import Run, SoundFile, read_records
+from focuslab.runs.folder import Folder
 from focuslab.runs.method_spec import brief
-from focuslab.runs.schemas import ITEM
+from focuslab.runs.schemas.evaluation import Item
 
 COMPARISONS = 6
 """At most, of a page."""
@@ -72,7 +72,7 @@ def comparisons_of(sounds: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[li
         key = (s["model"]["name"], s["prompt"], s["seconds"], s["seed"], s["steps"])
         groups.setdefault(key, []).append(_generated(sound))
     for run in runs:
-        for record in read_records(run, ITEM):
+        for record in read_records(run, Item):
             if record["kind"] == "item" and record["status"] == "scored" and record["prompt"] < len(run.info.prompts):
                 key = (run.model, run.folder.shown, record["prompt"], record["seconds"], record["seed"])
                 groups.setdefault(key, []).append(_evaluated(run, record))

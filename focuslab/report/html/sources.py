@@ -1,19 +1,20 @@
-"""Finds the runs in directories and reads them, so that whatever is returned can be relied on.
+"""Finds the runs, plans and clips in directories and reads them, so that whatever is returned can be relied on.
 
 What is damaged is named in `gaps` and left out; the rest is shown.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from focuslab.checks import is_number, shown
 from focuslab.errors import InputError
 from focuslab.io.json_text import Room
-from focuslab.report.html.folder import MOST_JSON, Folder, parse_clean_json
 from focuslab.runs import (
     ATTENTION_SCHEMA,
     EVALUATION_SCHEMA,
@@ -22,30 +23,44 @@ from focuslab.runs import (
     PROFILE_SCHEMA,
     PROOF_SCHEMA,
     RECOMMENDATION_SCHEMA,
-    RUN_SCHEMA,
     SENSITIVITY_SCHEMA,
     RunInfo,
-    schemas,
+    arrays,
 )
-from focuslab.runs.directory import ARRAYS, MOST_ARRAY_BYTES, RECORDS, RUN, SUMMARY, parse_arrays
+from focuslab.runs.checked import salvaged
+from focuslab.runs.directory import RUN, SUMMARY
+from focuslab.runs.folder import Folder, cleaned, or_gap
+from focuslab.runs.loading import load_info, load_records, load_summary, of_shape
 from focuslab.runs.plan import PlanSpec
-from focuslab.runs.shapes import Anything, Fields, Named, Wrong, conform
+from focuslab.runs.schemas.evaluation import Generation
+from focuslab.runs.schemas.fields import LABEL, LONGEST
 
+MOST_JSON = 2**30
+"""Bytes of memory that all JSON of a page may take, one file after another; what comes after is a gap."""
 DEPTH = 5
 MOST_FOLDERS = 2_000
 MOST_RUNS = 500
 MOST_RECORDS = 50_000
-"""Lines of a run's records that are looked through for sounds."""
+"""Lines of a run's records that are read."""
 MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 200_000
 """Of a run: lengths, rows of one kind, and single values in all of them."""
-_CLOSED = {ARRAYS, "figures", "trace", "embeddings", "audio"}
+_CLOSED = {arrays.ARRAYS, "figures", "trace", "embeddings", "audio"}
 """Folders of a run that hold no runs."""
 _SMALL = 2**24
+_KINDS = {
+    PROFILE_SCHEMA: "profile",
+    ATTENTION_SCHEMA: "attention",
+    EVALUATION_SCHEMA: "evaluation",
+    RECOMMENDATION_SCHEMA: "recommendation",
+    PROOF_SCHEMA: "proof",
+    SENSITIVITY_SCHEMA: "sensitivity",
+}
+"""What a sensitivity pass found is shown by the choice that is made of it; the page says how the pass was made."""
 
 
 @dataclass
 class Run:
-    """One run directory. `kind` is one of `_KINDS`, `summary` has its shape; `gaps` says what was not right."""
+    """One run directory. `kind` is one of `_KINDS`, `summary` is its typed record; `gaps` says what was not right."""
 
     kind: str
     folder: Folder
@@ -93,17 +108,6 @@ class Found:
         return bool(self.runs or self.plans or self.sounds)
 
 
-_KINDS = {
-    PROFILE_SCHEMA: "profile",
-    ATTENTION_SCHEMA: "attention",
-    EVALUATION_SCHEMA: "evaluation",
-    RECOMMENDATION_SCHEMA: "recommendation",
-    PROOF_SCHEMA: "proof",
-    SENSITIVITY_SCHEMA: "sensitivity",
-}
-"""What a sensitivity pass found is shown by the choice that is made of it; the page says how the pass was made."""
-
-
 def find(paths: Iterable[str | Path]) -> Found:
     """Everything in these directories, and in directories below them, that focuslab wrote; a plan may be a file.
 
@@ -116,7 +120,8 @@ def find(paths: Iterable[str | Path]) -> Found:
         if path.is_dir():
             _walk(Folder(path, room), found, DEPTH, [0])
         elif path.is_file():
-            _add_plan(Folder(path.parent, room), path.name, found, asked=True)
+            with or_gap(found.gaps):
+                _add_file(Folder(path.parent, room), path.name, None, found, asked=True)
         else:
             raise InputError(f"{path} does not exist: expected a run directory of focuslab, or a plan")
     found.runs = _without_parts(found.runs)
@@ -134,48 +139,61 @@ def _walk(folder: Folder, found: Found, deep: int, seen: list[int]) -> None:
         if seen[0] == MOST_FOLDERS + 1 or len(found.runs) == MOST_RUNS:
             found.gaps.append(f"{folder.shown} and what follows was not looked at: too many directories")
         return
-    try:
+    entries: list[tuple[str, bool]] = []
+    with or_gap(found.gaps):
         entries = list(folder.entries())
-    except InputError as error:
-        found.gaps.append(str(error))
-        return
-    if folder.has(RUN):
-        _add(found, lambda: found.runs.append(_read_run(folder)))
+    with or_gap(found.gaps):
+        if entries and folder.has(RUN):
+            found.runs.append(_read_run(folder))
     names = {name for name, is_folder in entries if not is_folder}
     for name, is_folder in entries:
         if is_folder and deep and name not in _CLOSED:
             _walk(folder.within(name), found, deep - 1, seen)
         elif not is_folder and name.endswith(".json") and name not in (RUN, SUMMARY):
-            if f"{name[:-5]}.wav" in names:
-                _add_sound(folder, f"{name[:-5]}.wav", name, found)
-            else:
-                _add_plan(folder, name, found)
+            wav = f"{name[:-5]}.wav"
+            with or_gap(found.gaps):
+                _add_file(folder, name, wav if wav in names else None, found)
 
 
-def _add(found: Found, read: Callable[[], None]) -> None:
-    try:
-        read()
-    except InputError as error:
-        found.gaps.append(str(error))
+def _add_file(folder: Folder, name: str, wav: str | None, found: Found, asked: bool = False) -> None:
+    """Add a plan, or the settings of a clip; anything else is passed over unless it was `asked` for by name."""
+    content, source = cleaned(folder.read_json(name, _SMALL)), folder.name(name)
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if wav and schema == GENERATION_SCHEMA:
+        settings = salvaged(content, Generation, source, found.gaps)
+        settings = {key: shortened(value) for key, value in settings.items()}
+        found.sounds.append(SoundFile(folder, wav, settings))
+    elif asked or (schema == PLAN_SCHEMA and not wav):
+        plan = PlanSpec.from_json(content, source)
+        numbers = [entry.max_seconds or 0 for entry in plan.entries]
+        if len(plan.model) > LABEL or any(not is_number(n) or n > LONGEST for n in numbers):
+            raise InputError(f"{source} has a name or a length that is too long to be shown")
+        found.plans.append(PlanFile(source, plan))
 
 
 def _read_run(folder: Folder) -> Run:
     gaps: list[str] = []
-    info = _info(folder, gaps)
-    if not folder.has(SUMMARY):
-        raise InputError(f"{folder.shown} holds no {SUMMARY}: a {info.command} run that was not finished")
-    content = folder.read_json(SUMMARY)
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if not isinstance(schema, str) or schema not in _KINDS:
-        raise InputError(f"{folder.name(SUMMARY)} is of no kind that can be shown (schema {shown(schema)})")
-    try:
-        summary = {"schema": schema, **conform(content, schemas.SUMMARIES[schema], SUMMARY, gaps)}
-    except Wrong as wrong:
-        raise InputError(f"{folder.shown}: {wrong}") from None
+    info = load_info(folder, gaps)
+    about = {name: cleaned(shortened(getattr(info, name))) for name in ("model", "parameters", "machine", "grids")}
+    texts = {name: cleaned(getattr(info, name)) for name in ("command", "versions", "device", "dtype")}
+    dates = {name: cleaned(getattr(info, name)) for name in ("started", "ended")}
+    info = replace(info, **about, **texts, **dates, prompts=tuple(map(cleaned, info.prompts)))
+    summary = cleaned(load_summary(folder, info.command, _KINDS, gaps))
     _keep_what_fits(summary, gaps)
     if [] in (summary.get("rows"), summary.get("blocks")):
         raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")
-    return Run(_KINDS[schema], folder, info, summary, gaps)
+    return Run(_KINDS[summary["schema"]], folder, info, summary, gaps)
+
+
+def shortened(value: Any, deep: int = 8, most: int = 2_000) -> Any:
+    """JSON of any form, cut off where it is too deep or too long to be shown."""
+    if isinstance(value, (list, dict)) and not deep:
+        return "..."
+    if isinstance(value, list):
+        return [shortened(item, deep - 1) for item in value[:most]]
+    if isinstance(value, dict):
+        return {key: shortened(item, deep - 1) for key, item in list(value.items())[:most]}
+    return value if isinstance(value, (str, bool)) or value is None or is_number(value) else shown(value)
 
 
 def _keep_what_fits(summary: dict[str, Any], gaps: list[str]) -> None:
@@ -200,103 +218,20 @@ def _cells(value: Any) -> int:
     return 1
 
 
-def _info(folder: Folder, gaps: list[str]) -> RunInfo:
-    content = folder.read_json(RUN)
-    if not isinstance(content, dict) or content.get("schema") != RUN_SCHEMA:
-        raise InputError(f"{folder.name(RUN)} is no run of this version of focuslab (expected schema {RUN_SCHEMA!r})")
-    try:
-        fields = conform(content, schemas.INFO, RUN, gaps)
-    except Wrong as wrong:
-        raise InputError(f"{folder.shown}: {wrong}") from None
-    # Of the model everything is shown, also what this version does not know.
-    known = {name: value for name, value in fields["model"].items() if value is not None}
-    fields["model"] = {**Named(Anything(4)).check(content["model"], "model", []), **known}
-    return RunInfo(**{**fields, "prompts": tuple(fields["prompts"])})
+def read_arrays(run: Run) -> dict[str, Any]:
+    """The arrays of a capture by name, as numpy; a file that is damaged is a gap of the run."""
+    return arrays.read_arrays(run.folder, run.gaps)
 
 
-def _add_plan(folder: Folder, name: str, found: Found, asked: bool = False) -> None:
-    """Add the file if it is a plan; one that is none is passed over unless it was `asked` for by name."""
-    try:
-        content = folder.read_json(name, _SMALL)
-        if asked or (isinstance(content, dict) and content.get("schema") == PLAN_SCHEMA):
-            found.plans.append(PlanFile(folder.name(name), _checked_plan(content, folder.name(name))))
-    except InputError as error:
-        found.gaps.append(str(error))
-
-
-def _checked_plan(content: Any, source: str) -> PlanSpec:
-    plan = PlanSpec.from_json(content, source)
-    numbers = [entry.max_seconds or 0 for entry in plan.entries]
-    if len(plan.model) > schemas.LABEL or any(not is_number(n) or n > schemas.LENGTH.high for n in numbers):
-        raise InputError(f"{source} has a name or a length that is too long to be shown")
-    return plan
+def read_records(run: Run, shape: type[BaseModel]) -> list[dict[str, Any]]:
+    """The records of a run that have this shape; a line that is no JSON, or was cut off, is a gap of the run."""
+    return cleaned(of_shape(load_records(run.folder, run.gaps, MOST_RECORDS), shape))
 
 
 def _different(plans: list[PlanFile]) -> list[PlanFile]:
-    return list({(p.plan.model, json.dumps(p.plan.to_json(), sort_keys=True)): p for p in reversed(plans)}.values())[
-        ::-1
-    ]
-
-
-def _add_sound(folder: Folder, wav: str, name: str, found: Found) -> None:
-    try:
-        content = folder.read_json(name, _SMALL)
-        if not isinstance(content, dict) or content.get("schema") != GENERATION_SCHEMA:
-            return
-        found.sounds.append(SoundFile(folder, wav, conform(content, schemas.GENERATION, name, found.gaps)))
-    except Wrong as wrong:
-        found.gaps.append(f"{folder.shown}: {wrong}")
-    except InputError as error:
-        found.gaps.append(str(error))
-
-
-def read_arrays(run: Run) -> dict[str, Any]:
-    """The arrays of a capture by name, as numpy; a file that is damaged is a gap of the run."""
-    arrays: dict[str, Any] = {}
-    if not run.folder.has(ARRAYS):
-        return arrays
-    try:
-        folder = run.folder.within(ARRAYS)
-        names = [name for name, is_folder in folder.entries() if not is_folder and name.endswith(".safetensors")]
-    except InputError as error:
-        run.gaps.append(str(error))
-        return arrays
-    left = MOST_ARRAY_BYTES
-    for name in names:
-        try:
-            content = folder.read(name, left)
-            left -= len(content)
-            arrays |= parse_arrays(content, folder.name(name))
-        except InputError as error:
-            run.gaps.append(str(error))
-    return arrays
-
-
-def read_records(run: Run, shape: Fields) -> list[dict[str, Any]]:
-    """The records of a run that have this shape; a line that is no JSON, or was cut off, is a gap of the run."""
-    try:
-        content = run.folder.read(RECORDS)
-        run.folder.room.take(content, run.folder.name(RECORDS))
-    except InputError as error:
-        run.gaps.append(str(error))
-        return []
-    records, damaged = [], []
-    lines = content.split(b"\n", MOST_RECORDS)
-    if len(lines) > MOST_RECORDS and lines.pop():
-        run.gaps.append(f"{run.folder.name(RECORDS)} has more than {MOST_RECORDS} lines, and only those were read")
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            records.append(conform(parse_clean_json(line, "a line"), shape, RECORDS, []))
-        except InputError:
-            damaged.append(number)
-        except Wrong:
-            continue
-    if damaged:
-        where = f"line {damaged[0]}" + (f" and {len(damaged) - 1} more" if len(damaged) > 1 else "")
-        run.gaps.append(f"{run.folder.name(RECORDS)} is damaged in {where}; left out")
-    return records
+    """Without later copies of a plan."""
+    firsts = {(p.plan.model, json.dumps(p.plan.to_json(), sort_keys=True)): p for p in reversed(plans)}
+    return list(firsts.values())[::-1]
 
 
 def _without_parts(runs: list[Run]) -> list[Run]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,45 @@ from focuslab.errors import InputError
 from focuslab.io.files import MOST_BYTES, read_bytes
 from focuslab.io.json_text import Room, parse_json
 
-MOST_JSON = 2**30
-"""Bytes of memory that all JSON of a page may take, one file after another; what comes after is a gap."""
 _ENTRIES = 20_000
 # On Windows a backslash divides a path, and what stands before a colon is a drive or a file with streams of its own.
 _DIVIDERS, _NOT_IN_NAMES = (r"[/\\]", frozenset("\0:")) if os.name == "nt" else ("/", frozenset("\0"))
 _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-class Folder:
-    """Access to what lies in `root`, by names relative to it. `root` itself may be a link, nothing inside may.
+@contextmanager
+def or_gap(gaps: list[str] | None) -> Iterator[None]:
+    """Take note of an `InputError` in `gaps`, where there are any, and go on."""
+    try:
+        yield
+    except InputError as error:
+        if gaps is None:
+            raise
+        gaps.append(str(error))
 
-    room: for JSON, shared by all that lies in here.
+
+class Folder:
+    """Access to what lies in a directory, by names relative to it.
 
     Every method raises `InputError` that names the file and says what is wrong with it.
+
+    Parameters
+    ----------
+    root : str or Path
+        The directory. It may be a link itself, and nothing inside may.
+    room : Room, optional
+        What all JSON in here may take together. By default every file has the same room for itself.
     """
 
     def __init__(self, root: str | Path, room: Room | None = None):
         self.root = Path(root)
         self.shown = clean_text(str(root))
-        self.room = room or Room(MOST_JSON)
+        self._room = room
+
+    @property
+    def room(self) -> Room:
+        """What the next file may take."""
+        return self._room or Room()
 
     def name(self, relative: str) -> str:
         """What a file is called in messages."""
@@ -41,10 +61,10 @@ class Folder:
 
     def read(self, relative: str, most: int = MOST_BYTES) -> bytes:
         """The content of a regular file of at most so many bytes."""
-        return read_bytes(self._inside(relative), "it among the files of a run", most=most)
+        return read_bytes(self._inside(relative), most=most)
 
     def read_json(self, relative: str, most: int = MOST_BYTES) -> Any:
-        return parse_clean_json(self.read(relative, most), self.name(relative), self.room)
+        return parse_json(self.read(relative, most), self.name(relative), self.room)
 
     def entries(self) -> Iterator[tuple[str, bool]]:
         """(name, whether it is a directory) of what lies in here, sorted; links and hidden names are left out."""
@@ -58,7 +78,7 @@ class Folder:
 
     def within(self, name: str) -> "Folder":
         self._inside(name)
-        return Folder(self.root / name, self.room)
+        return Folder(self.root / name, self._room)
 
     def _inside(self, relative: str) -> Path:
         path = self.root
@@ -72,21 +92,17 @@ class Folder:
         return path
 
 
-def parse_clean_json(content: bytes, source: str, room: Room | None = None) -> Any:
-    """JSON with text that can be shown."""
-    return _cleaned(parse_json(content, source, room))
-
-
 def clean_text(text: str) -> str:
     """The text without what no HTML may hold: control characters and halves of characters become U+FFFD."""
     return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
+    """JSON with text that can be shown."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {clean_text(key): _cleaned(item) for key, item in value.items()}
+        return {clean_text(key): cleaned(item) for key, item in value.items()}
     return value

@@ -1,0 +1,184 @@
+"""What a capture is asked for, checked as far as no pipeline is needed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from focuslab.attention.grid import Grid
+from focuslab.attention.statistics import Pattern
+from focuslab.checks import plain, several, whole
+from focuslab.errors import InputError
+from focuslab.hooks.map_crops import Crop, parse_crop, parse_queries
+from focuslab.hooks.recorder import STATISTICS, Labels
+from focuslab.measure.config import settle
+from focuslab.methods import LiteFocus
+from focuslab.methods.base import check_choice, check_count, check_seed
+
+DEFAULT_STEPS = 20
+DEFAULT_CAPTURED = 5
+"""Recorded steps where none are named: at five of 200, one may cost three plain ones for the run to cost 1.05."""
+DEFAULT_FRACTIONS = (0.0, 0.05, 0.1, 0.2)
+ARRAY_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """What `focuslab.capture_attention` records.
+
+    Attributes
+    ----------
+    seconds : float or iterable of float
+        Lengths to denoise.
+    steps : int
+        Denoising steps.
+    capture_steps : int or iterable of int, optional
+        The steps that are recorded, from 0, each in its first UNet call. By default up to 5 of them, spread over the
+        run, and not more than half.
+    sites : str or iterable of str, optional
+        Names, blocks or patterns. By default every self-attention.
+    seed : int
+        Of the first noise, of the sampled keys and of the sampled queries.
+    cross_fractions : float or iterable of float
+        LiteFocus is judged with each of them.
+    cross_weight : float or str
+        The weight that LiteFocus gives to sampled keys.
+    statistics : str or iterable of str
+        Some of the following, each for every site, head, recorded step and half of the guidance batch:
+
+        * "mass": same-frequency mass of every query. Costs 1/F of the site's dense attention.
+        * "recall" and "output_error": of LiteFocus with each of `cross_fractions` at this site alone, of every query,
+          with the keys that it would sample. Each costs its own share of query-key pairs.
+        * "entropy", "rows" (the F x F matrix of mass from query row to key row) and "lag" (mass by time lag, for the
+          own row and for the others): exact for the queries of `sampled_times` time steps. They are computed unfused,
+          so a query costs several times the dense one.
+    sampled_times : int
+        Time steps whose queries are sampled: one of each of as many equal parts of the time axis.
+    labels : function or mapping of str to function, optional
+        `grid -> (label of each key as LongTensor [N], how many)`. Mean mass by label is recorded.
+    patterns : mapping of str to function, optional
+        `(grid, query tokens [Q]) -> bool [Q, N]`: which keys belong to a pattern for each of these queries. The mass in
+        it, and its share of all keys, are recorded.
+    queries : iterable of str or tuple of int
+        Tokens "t:f" or (t, f) of the finest grid among the sites. Their attention is kept whole at the sites with that
+        grid.
+    crops : str, Crop, or iterable of them
+        "SITE:first-last" keeps the map of these tokens against themselves, "SITE:first-last:first-last" against those
+        keys.
+    array_bytes : int
+        Most bytes that queries and crops may write in all.
+    """
+
+    seconds: Iterable[float] | float = (10.0,)
+    steps: int = DEFAULT_STEPS
+    capture_steps: Iterable[int] | int | None = None
+    sites: Iterable[str] | str | None = None
+    seed: int = 0
+    cross_fractions: Iterable[float] | float = DEFAULT_FRACTIONS
+    cross_weight: float | str = 1.0
+    statistics: Iterable[str] | str = STATISTICS
+    sampled_times: int = 64
+    labels: Labels | Mapping[str, Labels] | None = None
+    patterns: Mapping[str, Pattern] | None = None
+    queries: Iterable[str | tuple[int, int]] | str = ()
+    crops: Iterable[str | Crop] | str | Crop = ()
+    array_bytes: int = ARRAY_BYTES
+    focus: dict[str, LiteFocus] = field(init=False, repr=False)
+    """The methods that are judged, by the text of their cross_fraction."""
+
+    def __post_init__(self):
+        steps = check_count("steps", self.steps)
+        seed = check_seed(self.seed)
+        settle(
+            self,
+            steps=steps,
+            seed=seed,
+            sampled_times=check_count("sampled_times", self.sampled_times),
+            array_bytes=check_count("array_bytes", self.array_bytes),
+            capture_steps=_check_capture_steps(self.capture_steps, steps),
+            queries=parse_queries(self.queries),
+            crops=[parse_crop(crop) for crop in several(self.crops)],
+            labels=_by_name(self.labels, "labels"),
+            patterns=_by_name(self.patterns, "patterns"),
+            focus=_focus(several(self.cross_fractions), self.cross_weight, seed),
+        )
+        something_else = bool(self.labels or self.patterns or self.queries or self.crops)
+        settle(self, statistics=_check_statistics(self.statistics, something_else))
+
+    def to_json(self) -> dict[str, Any]:
+        """The parameters that run.json holds; lengths and sites are those of the pipeline."""
+        return {
+            "steps": self.steps,
+            "capture_steps": self.capture_steps,
+            "statistics": list(self.statistics),
+            "cross_fractions": [method.cross_fraction for method in self.focus.values()],
+            "cross_weight": plain(self.cross_weight),
+            "sampled_times": self.sampled_times,
+            "labels": sorted(self.labels),
+            "patterns": sorted(self.patterns),
+            "queries": [f"{t}:{f}" for t, f in self.queries],
+            "crops": [str(crop) for crop in self.crops],
+        }
+
+    def try_on(self, grid: Grid) -> None:
+        """Call labels and patterns for a grid, on the CPU. Raises `InputError` for what is not as it has to be."""
+        on = f"on a grid of {grid.time} time steps x {grid.mel_rows} mel rows"
+        for name, function in self.labels.items():
+            made = function(grid)
+            of_keys, count = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+            if not _is_tensor(of_keys, torch.long, (grid.tokens,)):
+                raise InputError(f"labels {name!r} must be a LongTensor of {grid.tokens} and a number {on}")
+            if type(count) is not int or of_keys.min() < 0 or of_keys.max() >= count:
+                raise InputError(f"labels {name!r} must be from 0 to below their number {count!r} {on}")
+        tokens = torch.arange(min(2, grid.tokens))
+        for name, function in self.patterns.items():
+            if not _is_tensor(function(grid, tokens), torch.bool, (len(tokens), grid.tokens)):
+                raise InputError(f"pattern {name!r} must be a bool tensor [queries, {grid.tokens} keys] {on}")
+
+
+def default_capture_steps(steps: int) -> list[int]:
+    """Up to `DEFAULT_CAPTURED` steps from the first to the last, and not more than half of them, so that as many are
+    left to compare their time with."""
+    count = min(DEFAULT_CAPTURED, (steps + 1) // 2)
+    return [round(i * (steps - 1) / max(count - 1, 1)) for i in range(count)]
+
+
+def _check_capture_steps(capture_steps: Iterable[int] | int | None, steps: int) -> list[int]:
+    if capture_steps is None:
+        return default_capture_steps(steps)
+    expected = f"different steps from 0 to {steps - 1}, the last"
+    capture_steps = [whole("capture_steps", step, expected, 0, steps - 1) for step in several(capture_steps)]
+    if not capture_steps or len(set(capture_steps)) < len(capture_steps):
+        raise InputError(f"capture_steps must be {expected}, not {capture_steps}")
+    return sorted(capture_steps)
+
+
+def _check_statistics(statistics: Iterable[str] | str, something_else: bool) -> tuple[str, ...]:
+    statistics = tuple(dict.fromkeys(several(statistics)))
+    for name in statistics:
+        check_choice("a statistic", name, STATISTICS)
+    if not (statistics or something_else):
+        raise InputError(f"nothing would be recorded: name some statistics of {', '.join(STATISTICS)}")
+    return statistics
+
+
+def _focus(cross_fractions: Sequence[float], cross_weight: float | str, seed: int) -> dict[str, LiteFocus]:
+    methods = [LiteFocus(cross_fraction=r, cross_weight=cross_weight, seed=seed) for r in cross_fractions]
+    named = {f"{method.cross_fraction:g}": method for method in methods}
+    if len(named) < len(methods):
+        raise InputError(f"cross_fractions must be different numbers, not {list(cross_fractions)}")
+    return named
+
+
+def _by_name(functions: Callable | Mapping[str, Callable] | None, name: str) -> dict[str, Any]:
+    named = {name: functions} if callable(functions) else dict(functions or {})
+    wrong = [key for key, function in named.items() if not isinstance(key, str) or not callable(function)]
+    if wrong:
+        raise InputError(f"{name} must be functions by name, but {wrong[0]!r} is {named[wrong[0]]!r}")
+    return named
+
+
+def _is_tensor(value: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    return isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape

@@ -1,0 +1,119 @@
+"""Reading of run directories: by `ProfileRun.load` and the like, and by the page, which leaves out what is wrong.
+
+Each function raises `InputError` for whatever is wrong. With a list as `gaps` it leaves out what is wrong instead, adds
+a line to the list for each such part, and raises only where nothing is left.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from focuslab.checks import shown
+from focuslab.errors import InputError
+from focuslab.runs.checked import checked, salvaged
+from focuslab.runs.directory import RECORDS, RUN, SUMMARY
+from focuslab.runs.folder import Folder, or_gap
+from focuslab.runs.info import RunInfo
+from focuslab.runs.kinds import (
+    ATTENTION_SCHEMA,
+    EVALUATION_SCHEMA,
+    PROFILE_SCHEMA,
+    PROOF_SCHEMA,
+    RECOMMENDATION_SCHEMA,
+    RUN_SCHEMA,
+    SENSITIVITY_SCHEMA,
+    check_schema,
+)
+from focuslab.runs.records import parse_record
+from focuslab.runs.schemas.attention import Attention
+from focuslab.runs.schemas.choice import Proof, Recommendation
+from focuslab.runs.schemas.evaluation import Evaluation
+from focuslab.runs.schemas.fields import Record
+from focuslab.runs.schemas.profile import Profile
+from focuslab.runs.schemas.run import Info, Measurement
+
+_SUMMARIES: dict[str, type[Record]] = {
+    PROFILE_SCHEMA: Profile,
+    ATTENTION_SCHEMA: Attention,
+    EVALUATION_SCHEMA: Evaluation,
+    RECOMMENDATION_SCHEMA: Recommendation,
+    PROOF_SCHEMA: Proof,
+    SENSITIVITY_SCHEMA: Record,  # nothing in it is read again
+}
+_MEASUREMENT = TypeAdapter(Measurement)
+
+
+def load_info(folder: Folder, gaps: list[str] | None = None) -> RunInfo:
+    """How a run was made."""
+    source = folder.name(RUN)
+    content = check_schema(folder.read_json(RUN), RUN_SCHEMA, source)
+    if gaps is None:
+        return RunInfo.from_json(content, source)
+    fields = salvaged(content, Info, source, gaps)
+    fields["model"] = {name: value for name, value in fields["model"].items() if value is not None}
+    known = {name: fields[name] for name in Info.model_fields}
+    return RunInfo(**{**known, "prompts": tuple(fields["prompts"])})
+
+
+def load_summary(
+    folder: Folder, command: str, schemas: Collection[str], gaps: list[str] | None = None
+) -> dict[str, Any]:
+    """The summary of a run of this command, which has to be of one of these schemas."""
+    if not folder.has(SUMMARY):
+        raise InputError(
+            f"{folder.shown} holds no {SUMMARY}: its {command} run was not finished; the same command resumes it"
+        )
+    source = folder.name(SUMMARY)
+    content = folder.read_json(SUMMARY)
+    schema = content.get("schema") if isinstance(content, dict) else type(content).__name__
+    if not isinstance(schema, str) or schema not in schemas:
+        raise InputError(
+            f"{source} holds {shown(schema)}, expected {' or '.join(map(repr, schemas))}: is it from another command "
+            "or version?"
+        )
+    model = _SUMMARIES[schema]
+    return checked(content, model, source) if gaps is None else salvaged(content, model, source, gaps)
+
+
+def load_records(folder: Folder, gaps: list[str] | None = None, most: int | None = None) -> list[dict[str, Any]]:
+    """The records of a run, those of its first `most` lines."""
+    source, records, damaged = folder.name(RECORDS), [], []
+    content = b""
+    with or_gap(gaps):
+        content = folder.read(RECORDS)
+        folder.room.take(content, source)
+    lines = content.split(b"\n", most or -1)
+    if most and len(lines) > most and lines.pop():
+        damaged.append(f"{source} has more than {most} lines, and only those were read")
+    for number, line in enumerate(lines, start=1):
+        try:
+            records += [check_measurement(parse_record(line, source, number), source, number)] if line else []
+        except InputError as error:
+            if gaps is None:
+                raise
+            damaged.append(str(error))
+    if gaps is not None:
+        gaps += damaged[:3] + [f"{source}: {len(damaged) - 3} more lines were left out"] * (len(damaged) > 3)
+    return records
+
+
+def check_measurement(record: dict[str, Any], source: str, number: int) -> dict[str, Any]:
+    """The record, if what all records have is right in it."""
+    try:
+        _MEASUREMENT.validate_python(record)
+    except ValidationError as error:
+        place = error.errors(include_url=False)[0]["loc"]
+        raise InputError(f"{source} is damaged in line {number}: its field {place[0]!r} is wrong") from None
+    return record
+
+
+def of_shape(records: Iterable[dict[str, Any]], shape: type[BaseModel]) -> list[dict[str, Any]]:
+    """The records that have this shape, without fields that are wrong and not needed."""
+    found = []
+    for record in records:
+        try:
+            found.append(salvaged(record, shape, RECORDS, []))
+        except InputError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Typed records of the files of runs: what each field may hold."""
