@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from focuslab import Plan, capture_attention, evaluate, generate, load, measure_sensitivity, profile, prove, recommend
+from focuslab import (
+    Plan,
+    capture_attention,
+    evaluate,
+    generate,
+    load,
+    measure_sensitivity,
+    profile,
+    recommend,
+    validate,
+)
 from focuslab.checks import number, plain, several, switch, text, whole
 from focuslab.errors import InputError
 from focuslab.hooks.map_crops import parse_queries
@@ -213,9 +223,7 @@ def test_measurements_take_single_values_and_numpys(pipe, tmp_path):
         out=tmp_path / "capture",
     )
     assert captured.info.parameters["capture_steps"] == [0] and captured.info.parameters["cross_fractions"] == [0.25]
-    errors = measure_sensitivity(
-        pipe, "rain", **NUMPY, methods="tome", per_site=np.False_, out=tmp_path / "sensitivity"
-    )
+    errors = measure_sensitivity(pipe, "rain", **NUMPY, methods="tome", out=tmp_path / "sensitivity")
     assert "tome" in {record.get("method") for record in errors.records}
     heard = evaluate(
         pipe,
@@ -244,7 +252,9 @@ WRONG = {
     "recommend's methods": lambda pipe: recommend(pipe, 0.64, methods="dense"),
     "recommend's budget": lambda pipe: recommend(pipe, 0.64, max_error=np.nan),
     "recommend's prompts": lambda pipe: recommend(pipe, 0.64, prompts=b"rain"),
-    "prove's steps": lambda pipe: prove(pipe, Plan("m", unet_layout(pipe), [PlanEntry(0, None)]), "rain", 1.0, steps=0),
+    "validate's steps": lambda pipe: validate(
+        pipe, Plan("m", unet_layout(pipe), [PlanEntry(0, None)]), "rain", 1.0, steps=0
+    ),
     "evaluate's prompts": lambda pipe: prepare(pipe, ["rain", None], 0.64, metrics="clap"),
     "evaluate's bytes": lambda pipe: prepare(pipe, b"rain", 0.64, metrics="clap"),
     "evaluate's captions": lambda pipe: prepare(pipe, [], 0.64, metrics="clap"),

@@ -13,7 +13,7 @@ from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs.directory import to_json_bytes, to_lines
 from focuslab.runs.modules import columns, module_rows, units_record, with_rows
 from tests.choice_records import make_info
-from tests.test_analyzers_cost import RECORDS
+from tests.test_analysis_cost import RECORDS
 
 KINDS = {"": "other", "a": "self_attention", "b": "resnet", "idle": "other"}
 

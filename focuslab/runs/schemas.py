@@ -248,14 +248,8 @@ GENERATION = Fields(
 )
 
 
-def _two_ends(point: dict, where: str, gaps: list[str]) -> None:
-    if len(point["dense_steps"]) != 2:
-        gaps.append(f"{where}.dense_steps is not the number of first and last dense steps; taken as none")
-        point["dense_steps"] = [0, 0]
-
-
 _POINT = Fields(
-    {"step_seconds": DURATION, "error": AMOUNT, "speedup": RATIO, "dense_steps": Items(COUNT)},
+    {"step_seconds": DURATION, "error": AMOUNT, "speedup": RATIO},
     {
         "error_low": AMOUNT,
         "error_high": AMOUNT,
@@ -263,7 +257,6 @@ _POINT = Fields(
         "predicted_from_flops": Flag(),
         "timed": Flag(),
     },
-    _two_ends,
 )
 _GROUP = Fields(
     {"group": NAME, "taken": Flag()},
