@@ -25,7 +25,7 @@ from focuslab.report.figures.site_map import write_site_map
 from focuslab.report.figures.style import save
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.directory import SUMMARY, read_json, write_atomically
-from focuslab.search.experiments import Group, choice_key, joint_ablations, parse_choice
+from focuslab.search.experiments import Group, choice_key, choice_of, joint_ablations
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
 from focuslab.tables.choice import choice_markdown
@@ -196,8 +196,7 @@ def pass_seconds(out: Path) -> dict[float, float]:
         found[s] = sum(
             record["seconds_elapsed"]
             for record in run.records
-            if record["seconds"] == s
-            and (record["kind"] != "joint" or choice_key(parse_choice(record["choice"])) in own)
+            if record["seconds"] == s and (record["kind"] != "joint" or choice_key(choice_of(record)) in own)
         )
     return found
 

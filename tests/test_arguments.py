@@ -31,7 +31,7 @@ from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import check_lengths
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.plan import PlanEntry
-from focuslab.search.select import check_budgets
+from focuslab.search.budget import Budget
 from tests.loading import refusal
 
 
@@ -159,9 +159,9 @@ def test_lengths_prompts_sites_and_queries(pipe):
     refusal(select_sites, sites, [None])
     assert parse_queries("4:3") == parse_queries((4, 3)) == parse_queries([(np.int64(4), 3)]) == [(4, 3)]
     assert parse_queries(np.array([[4, 3], [1, 2]])) == [(4, 3), (1, 2)] and parse_queries(()) == []
-    assert check_budgets(np.float64(0.1), None) == (0.1, None) and check_budgets(None, "paper") == (None, "paper")
+    assert type(Budget(np.float64(0.1)).max_error) is float and Budget(None, "paper").min_speedup == "paper"
     for wrong in (np.nan, "fast", True):
-        refusal(check_budgets, wrong, None)
+        refusal(Budget, wrong, None)
 
 
 NUMPY = {"seconds": np.float64(0.64), "steps": np.int64(1), "seed": np.int32(3)}

@@ -15,7 +15,8 @@ from focuslab.measure.evaluation.launch import Share
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.tables.choice import choice_markdown
-from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
+from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
+from focuslab.workflows.records import measured_lengths
 from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")

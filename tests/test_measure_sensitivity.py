@@ -6,7 +6,8 @@ import pytest
 
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.output_error import Probe
-from focuslab.measure.sensitivity import measure_sensitivity, method_at
+from focuslab.measure.sensitivity import measure_sensitivity
+from focuslab.measure.sensitivity_pass import method_at
 from focuslab.models.identity import unet_layout
 from focuslab.results import SensitivityRun
 from focuslab.runs.directory import RECORDS
@@ -84,7 +85,7 @@ def test_it_is_loaded_from_its_directory_with_means_and_their_cost(run):
 
 def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
     with_scheduler(pipe, "HeunDiscreteScheduler", monkeypatch)
-    monkeypatch.setattr("focuslab.measure.sensitivity.joint_ablations", lambda groups, more: [])
+    monkeypatch.setattr("focuslab.search.experiments.joint_ablations", lambda groups, more: [])
     monkeypatch.setattr("focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[0, 1, 3]])
     run = measure_sensitivity(pipe, "rain", (0.64,), steps=4)
     timesteps = pipe.scheduler.timesteps.tolist()
@@ -109,7 +110,7 @@ def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_pa
     assert stopped.count(b"\n") == after + 1
     assert SensitivityRun.load(tmp_path).info.ended is None
     monkeypatch.setattr(Probe, "error", error)
-    monkeypatch.setattr("focuslab.measure.sensitivity.latents_at", no_more_than_one(monkeypatch))
+    monkeypatch.setattr("focuslab.measure.sensitivity_pass.latents_at", no_more_than_one(monkeypatch))
     shares = []
     finished = measure_sensitivity(
         session_pipe,

@@ -7,7 +7,8 @@ import pytest
 
 from focuslab import generate
 from focuslab.errors import InputError
-from focuslab.measure.validation import SOUNDS, TIMED, distances, validate
+from focuslab.measure.comparison import SOUNDS, distances
+from focuslab.measure.validation import TIMED, validate
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import ProfileRun, ValidationRun

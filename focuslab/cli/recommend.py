@@ -68,30 +68,7 @@ class BudgetType(click.ParamType):
 )
 @click.option("--force", is_flag=True, help="Replace another plan in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    seconds,
-    max_error,
-    min_speedup,
-    methods,
-    steps,
-    given,
-    file,
-    attention,
-    profile,
-    sensitivity,
-    evaluation,
-    objective,
-    unvalidated,
-    keep_audio,
-    out,
-    force,
-):
+def command(model, device, dtype, offline, quiet, given, file, unvalidated, out, force, **options):
     """Which sites to make sparse at each length, how sparse, and from which length on: a plan, and its validation.
 
     Measures what it lacks (a capture, a profile of the candidates, and a pass that finds what each candidate does to
@@ -105,23 +82,24 @@ def command(
 
     check_maps_can_be_drawn()
     kinds = {
-        "attention": (AttentionRun, attention),
-        "profile": (ProfileRun, profile),
-        "sensitivity": (SensitivityRun, sensitivity),
-        "evaluation": (EvaluationRun, evaluation),
+        "attention": AttentionRun,
+        "profile": ProfileRun,
+        "sensitivity": SensitivityRun,
+        "evaluation": EvaluationRun,
     }
-    runs = {name: kind.load(directory) if directory else None for name, (kind, directory) in kinds.items()}
+    for name, kind in kinds.items():
+        options[name] = kind.load(options[name]) if options[name] else None
     prompts = split_prompts(given, file)
     if out is None:
-        settings = [seconds, methods, steps, prompts, seed, device, dtype]
-        out = default_directory("recommend", model, settings) / f"{_name(max_error, min_speedup, objective)}.json"
-    budget = {"max_error": max_error, "min_speedup": min_speedup}
-    if unvalidated and profile and sensitivity and not evaluation:
+        settings = [options["seconds"], options["methods"], options["steps"], prompts, options["seed"], device, dtype]
+        out = default_directory("recommend", model, settings) / _name(options)
+    if unvalidated and options["profile"] and options["sensitivity"] and not options["evaluation"]:
         from focuslab.search.budget import Budget
         from focuslab.search.plan_files import choose_from_records
 
-        del runs["evaluation"]
-        path, selection = choose_from_records(**runs, seconds=seconds, budget=Budget(**budget), out=out, force=force)
+        records = (options["profile"], options["sensitivity"], options["attention"])
+        budget = Budget(options["max_error"], options["min_speedup"])
+        path, selection = choose_from_records(*records, seconds=options["seconds"], budget=budget, out=out, force=force)
         show(path, selection, selection.plan, None)
         return
 
@@ -131,22 +109,7 @@ def command(
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
     with going_on_from(out.parent), Reporter(quiet) as reporter:
-        made = recommend(
-            pipe,
-            seconds,
-            **budget,
-            **prompts,
-            **runs,
-            methods=methods,
-            steps=steps,
-            seed=seed,
-            objective=objective,
-            validate=not unvalidated,
-            keep_audio=keep_audio,
-            out=out,
-            force=force,
-            progress=reporter,
-        )
+        made = recommend(pipe, **options, **prompts, validate=not unvalidated, out=out, force=force, progress=reporter)
     show(made.path, made.selection, made.plan, made.validation)
     if made.missed:
         missed = f"{made.path} is written, but its validation missed what was predicted: {'; '.join(made.missed)}"
@@ -204,10 +167,10 @@ def how_it_was_made(info) -> str:
     return f"{info.made_on}; chosen with {prompts}, guided{denoised}, seed {info.seed}; {info.made_with}"
 
 
-def _name(max_error: float | str | None, min_speedup: float | str | None, objective: str) -> str:
-    """What the plan is called: plan, plan-max-error-0.02, plan-min-speedup-paper, ..."""
+def _name(options: dict) -> str:
+    """What the plan is called: plan.json, plan-max-error-0.02.json, plan-min-speedup-paper.json, ..."""
     parts = ["plan"]
-    for name, value in (("max-error", max_error), ("min-speedup", min_speedup)):
-        if value is not None:
-            parts += [name, value if isinstance(value, str) else f"{value:g}"]
-    return "-".join(parts + ([objective] if objective != "fidelity" else []))
+    for name in ("max_error", "min_speedup"):
+        if (value := options[name]) is not None:
+            parts += [name.replace("_", "-"), value if isinstance(value, str) else f"{value:g}"]
+    return "-".join(parts + ([options["objective"]] if options["objective"] != "fidelity" else [])) + ".json"

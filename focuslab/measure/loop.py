@@ -14,24 +14,13 @@ Say = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Item:
-    """Parts of the work that share what is prepared for them.
+    """Parts of the work that share what is prepared for them."""
 
-    Attributes
-    ----------
-    what : str
-        What it is, such as "the sensitivity pass at 20 s", where it runs out of memory.
-    parts : mapping
-        What each part's records are of -> its work, in any unit.
-    measure : callable
-        Measures some of the parts, given by their keys, and puts each into the run at once.
-    preparing : float
-        The work that precedes the parts.
-    """
-
-    what: str
-    parts: Mapping[Hashable, float]
+    what: str  # such as "the sensitivity pass at 20 s", where it runs out of memory
+    parts: Mapping[Hashable, float]  # what each part's records are of -> its work, in any unit
+    # Measures the parts of these keys, and puts each into the run at once.
     measure: Callable[[Sequence[Hashable], Say], None]
-    preparing: float = 0.0
+    preparing: float = 0.0  # the work that precedes the parts
 
     def work(self, parts: Sequence[Hashable]) -> float:
         return self.preparing + sum(self.parts[part] for part in parts) if parts else 0.0

@@ -1,10 +1,8 @@
 """How much the UNet's output moves when one group of sites runs a candidate, and when several groups do at once."""
 
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from time import perf_counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,49 +10,40 @@ from torch import Tensor
 
 from focuslab.analysis.sensitivity import sensitivity_summary
 from focuslab.hooks.compiled import eagerly
-from focuslab.hooks.latents import latents_at
 from focuslab.hooks.memory import LeftOut, check_fits
 from focuslab.hooks.meta_cost import dry_run, meta_unet
-from focuslab.hooks.output_error import Probe
 from focuslab.io.prompts import check_prompts
-from focuslab.measure.loop import Item, Say, measure_all
-from focuslab.methods import Bound, parse_method, parse_methods
-from focuslab.methods.base import Attachable, check_count, check_seed
+from focuslab.measure.loop import measure_all
+from focuslab.measure.sensitivity_pass import SensitivityPass, key_of
+from focuslab.methods import Bound, parse_methods
+from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import run_info, unet_layout
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
-from focuslab.models.schedule import current_schedule, schedule_of
+from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress
-from focuslab.runs.directory import RunDirectory, place_of, read_arrays
-from focuslab.runs.method_spec import MethodSpec
-from focuslab.search.experiments import Group, choice_key, groups_of, joint_ablations, parse_choice, recorded_steps
+from focuslab.runs.directory import RunDirectory, place_of
+from focuslab.search.experiments import (
+    experiments_of,
+    groups_of,
+    parse_choice,
+    recorded_steps,
+)
 
 
 @dataclass(frozen=True)
 class SensitivityConfig:
-    """What a sensitivity pass measures.
-
-    Attributes
-    ----------
-    prompts : list of str
-    seconds : list of float
-        Lengths of audio.
-    steps : int
-        Denoising steps of a generation.
-    seed : int
-    methods : list of str or None
-        Labels, without sites, of what is tried beside the paper's method where attention costs much, and elsewhere as
-        far as they are candidates there. None is what `focuslab.search.tried` says.
-    """
+    """What a sensitivity pass measures."""
 
     prompts: Sequence[str]
-    seconds: Sequence[float]
-    steps: int = 20
+    seconds: Sequence[float]  # lengths of audio
+    steps: int = 20  # denoising steps of a generation
     seed: int = 0
+    # Labels, without sites, of what is tried beside the paper's method where attention costs much.
     methods: Sequence[str] | None = None
 
     def checked(self, pipe) -> "SensitivityConfig":
@@ -147,19 +136,23 @@ def measure_sensitivity(
         run.keep(lambda record: record["kind"] != SKIPPED)
         run.append(*skipped)
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
-        sensitivity = _Pass(pipe, conditioning, run)
+        sensitivity = SensitivityPass(pipe, conditioning, run)
         items = []
         for s in config.seconds:
             if s in {record["seconds"] for record in skipped}:
                 continue
-            more = [parse_choice(choice) for choice in (joint or {}).get(s, ())]
-            experiments = [*_single(groups[s]), *_joint(groups[s], more)]
-            for prompt, steps in enumerate(recorded[s]):
-                items += [sensitivity.item(s, prompt, step, experiments, expected[s].flops) for step in steps]
-        done = {_key(record) for record in run.records if record["kind"] in ("sensitivity", "joint")}
+            choices = experiments_of(groups[s], map(parse_choice, (joint or {}).get(s, ())))
+            sites = {group.name: group.sites for group in groups[s]}
+            places = [
+                {"seconds": s, "prompt": prompt, "step": step}
+                for prompt, steps in enumerate(recorded[s])
+                for step in steps
+            ]
+            items += [sensitivity.item(place, sites, choices, expected[s].flops) for place in places]
+        done = {key_of(record) for record in run.records if record["kind"] in ("sensitivity", "joint")}
         measure_all(pipe, run, items, done, lambda: sensitivity_summary(run.records), progress)
         asked_for = {key for item in items for key in item.parts}
-        records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or _key(r) in asked_for)
+        records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or key_of(r) in asked_for)
         return SensitivityRun(run.info, sensitivity_summary(records), records, run.path if out else None)
 
 
@@ -196,104 +189,3 @@ def _expect(
         )
     left_out.refuse_if(len(left_out.records) == len(lengths))
     return expected, left_out.records
-
-
-@dataclass(frozen=True)
-class _Experiment:
-    """What is recorded beside an error, and the methods that are attached for it."""
-
-    of: dict[str, Any]
-    methods: list[Attachable]
-
-
-def _single(groups: Sequence[Group]) -> list[_Experiment]:
-    return [
-        _Experiment(
-            {"kind": "sensitivity", "group": group.name, "method": str(method)}, [method_at(method, group.sites)]
-        )
-        for group in groups
-        for method in group.methods
-    ]
-
-
-def _joint(groups: Sequence[Group], more: Sequence[Mapping[str, MethodSpec]]) -> list[_Experiment]:
-    sites = {group.name: group.sites for group in groups}
-    return [
-        _Experiment(
-            {"kind": "joint", "choice": {name: str(method) for name, method in choice.items()}},
-            [method_at(method, sites[name]) for name, method in choice.items()],
-        )
-        for choice in joint_ablations(groups, more)
-    ]
-
-
-def method_at(method: MethodSpec, sites: Sequence[str]) -> Attachable:
-    """The method that a spec names, at these sites."""
-    return replace(parse_method(str(method)), sites=tuple(sites))
-
-
-def _key(record: Mapping[str, Any]) -> Hashable:
-    at = (record["kind"], record["seconds"], record["prompt"], record["step"])
-    if record["kind"] == "joint":
-        return *at, choice_key(parse_choice(record["choice"]))
-    return *at, record["group"], MethodSpec.parse(record["method"]).without_sites()
-
-
-class _Pass:
-    """Measures error after error and puts each on disk at once."""
-
-    def __init__(self, pipe, conditioning: Sequence[dict[str, Tensor]], run: RunDirectory):
-        self.pipe = pipe
-        self.conditioning = conditioning
-        self.run = run
-        self.steps: int = run.info.parameters["steps"]
-
-    def item(self, seconds: float, prompt: int, step: int, experiments: Sequence[_Experiment], work: float) -> Item:
-        """The errors at the latents of one step of one prompt; `work` is that of one of them, in FLOPs."""
-        place = {"seconds": seconds, "prompt": prompt, "step": step}
-        by_key = {}
-        for experiment in experiments:
-            of = {"kind": experiment.of["kind"], **place, **experiment.of}
-            by_key[_key(of)] = _Experiment(of, experiment.methods)
-
-        def measure(keys: Sequence[Hashable], say: Say) -> None:
-            title = f"{seconds:g} s, prompt {prompt + 1} of {len(self.conditioning)}, step {step}"
-            every = max(1, len(keys) // 5)
-            for count, _ in enumerate(self._measure(place, [by_key[key] for key in keys]), start=1):
-                if count % every == 0 or count == len(keys):
-                    say(count * work, f"{title}: {count} of {len(keys)} errors")
-
-        return Item(f"the sensitivity pass at {seconds:g} s", dict.fromkeys(by_key, work), measure)
-
-    def _measure(self, place: Mapping[str, Any], experiments: Sequence[_Experiment]) -> Iterable[None]:
-        """Yields after each error."""
-        sample = self._latents(place)
-        before = perf_counter()
-        scheduler, step = self.pipe.scheduler, place["step"]
-        scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
-        timestep = scheduler.timesteps[current_schedule(scheduler).first_call(step)].item()
-        probe = Probe(self.pipe, self.conditioning[place["prompt"]], sample, step)
-        for experiment in experiments:
-            error = probe.error(experiment.methods)
-            elapsed, before = perf_counter() - before, perf_counter()
-            self.run.append({**experiment.of, "timestep": timestep, "error": error, "seconds_elapsed": elapsed})
-            yield
-
-    def _latents(self, place: Mapping[str, Any]) -> Tensor:
-        """From disk, where this run has put them before, or else from a dense generation."""
-        seconds, prompt = place["seconds"], place["prompt"]
-        name = f"latents-{seconds:g}s-prompt{prompt}"
-        key = f"{name}-step{place['step']}"
-        if key not in self._kept:
-            wanted = self.run.info.parameters["recorded_steps"][f"{seconds:g}"][prompt]
-            before = perf_counter()
-            found = latents_at(self.pipe, self.conditioning[prompt], seconds, self.steps, wanted, self.run.info.seed)
-            arrays = {f"{name}-step{step}": sample.float().numpy() for step, sample in found.items()}
-            self.run.write_arrays(name, arrays)
-            self.run.append({"kind": "trajectory", **place, "seconds_elapsed": perf_counter() - before})
-            self._kept.update(arrays)
-        return torch.from_numpy(self._kept[key])
-
-    @cached_property
-    def _kept(self) -> dict[str, Any]:
-        return read_arrays(self.run.path)

@@ -23,20 +23,11 @@ class MethodSpec:
 
     Whether the method exists and takes the parameters is for `focuslab.methods`. Two specs are equal where their text
     is, in whatever order their parameters were given.
-
-    Attributes
-    ----------
-    name : str
-        As on the command line; of a plan the whole `plan:FILE`.
-    parameters : Mapping
-        Without the sites.
-    sites : tuple of str or None
-        Names, blocks or shell patterns; None where the method says where it is.
     """
 
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    sites: tuple[str, ...] | None = None
+    name: str  # as on the command line; of a plan the whole `plan:FILE`
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # without the sites
+    sites: tuple[str, ...] | None = None  # names, blocks or shell patterns; None where the method says where it is
 
     @classmethod
     def parse(cls, label: str) -> "MethodSpec":

@@ -23,23 +23,10 @@ Limits = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Budget:
-    """At most one of two limits, each a number or "paper".
+    """At most one of two limits, each a number or "paper". Raises `InputError` for two, and for anything else."""
 
-    Attributes
-    ----------
-    max_error : float, "paper" or None
-        The fastest choice with at most this relative error of the UNet's output.
-    min_speedup : float, "paper" or None
-        The choice of least error that is at least so much faster than dense.
-
-    Raises
-    ------
-    InputError
-        For two limits, or one that is neither a number nor "paper".
-    """
-
-    max_error: float | str | None = None
-    min_speedup: float | str | None = None
+    max_error: float | str | None = None  # the fastest choice with at most this relative error of the UNet's output
+    min_speedup: float | str | None = None  # the choice of least error that is so much faster than dense
 
     def __post_init__(self):
         if self.max_error is not None and self.min_speedup is not None:

@@ -17,35 +17,18 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What one group of sites may run at one length; candidates of one group exclude each other.
+    """What one group of sites may run at one length; candidates of one group exclude each other."""
 
-    Attributes
-    ----------
-    group : str
-        A block, such as "down_blocks.1".
-    sites : tuple of str
-        Names of its sites.
-    method : MethodSpec
-        Without sites. "dense" saves 0 at an error of 0.
-    saved_seconds : float
-        Of one denoising step, against dense.
-    error : float
-        Relative error of the guided UNet output with only this on, mean over prompts and recorded steps.
-    local_error, recall, lift : float or None
-        Means over the group's sites in the capture; None where not recorded.
-    predicted : bool
-        Whether `saved_seconds` was filled in from FLOPs for a length that was not measured.
-    """
-
-    group: str
+    group: str  # a block, such as "down_blocks.1"
     sites: tuple[str, ...]
-    method: MethodSpec
-    saved_seconds: float
-    error: float
+    method: MethodSpec  # without sites; "dense" saves 0 at an error of 0
+    saved_seconds: float  # of one denoising step, against dense
+    error: float  # of the guided UNet output with only this on, relative, mean over prompts and recorded steps
+    # This and the next two: means over the sites in the capture, None where not recorded.
     local_error: float | None = None
     recall: float | None = None
     lift: float | None = None
-    predicted: bool = False
+    predicted: bool = False  # whether `saved_seconds` was filled in from FLOPs for a length that was not measured
 
     @property
     def sparse(self) -> bool:
@@ -55,28 +38,11 @@ class Candidate:
 def candidates_of(
     cost: CostModel, records: Iterable[Record], attention: AttentionRun | None = None
 ) -> dict[float, list[Candidate]]:
-    """The candidates of every group at each length, "dense" first, by group and then by method.
+    """The candidates of every group by length, "dense" first, by group and then by method.
 
-    Parameters
-    ----------
-    cost : CostModel
-        What it does not know is left out.
-    records : iterable of dict
-        Those of kind "sensitivity" count: {"seconds", "group", "sites", "method", "prompt", "step", "error"}. Of two
-        of the same thing the later one counts. Errors are means over the prompts and steps that all candidates of a
-        length have.
-    attention : AttentionRun, optional
-        For local error, recall and lift.
-
-    Returns
-    -------
-    dict
-        By audio length in seconds.
-
-    Raises
-    ------
-    InputError
-        Where nothing is left to choose from.
+    What the cost model does not know is left out. Of the records those of kind "sensitivity" count, and of two of the
+    same thing the later one. Errors are means over the prompts and steps that all candidates of a length have. The
+    capture gives local error, recall and lift. Raises `InputError` where nothing is left to choose from.
     """
     errors = _errors(records)
     if not errors:

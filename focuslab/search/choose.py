@@ -25,12 +25,8 @@ def choose(points: Frontier, *, max_error: float | None = None, min_speedup: flo
     By default it is the knee: where the share of what could be saved most exceeds the share of the error that it would
     cost, both of the fastest choice (the point furthest from the chord between the ends; Satopaa et al. 2011, "Finding
     a Kneedle in a Haystack"). It is the fastest choice itself where no point lies above the chord. It is dense where
-    `min_speedup` is not given and sparse does not pay (`WORTH`).
-
-    Raises
-    ------
-    NothingMeetsBudget
-        Where no sparse choice meets the budget; it names the nearest that exists.
+    `min_speedup` is not given and sparse does not pay (`WORTH`). Raises `NothingMeetsBudget` that names the nearest
+    that exists.
     """
     if max_error is not None and min_speedup is not None:
         raise InputError("max_error and min_speedup were both given: expected one budget, the other is what it costs")

@@ -28,13 +28,7 @@ class CostModel:
 
     The instrumented run says how a method's saving divides over its sites. The plain, interleaved steps say how much it
     is in all: what they say beyond the instrumented run is spread over the sites in proportion to their time in dense.
-    A method that takes the same time as another (`timed_as`) has its times.
-
-    Parameters
-    ----------
-    profile : ProfileRun
-    flops : mapping, optional
-        For lengths or methods that the profile lacks.
+    A method that takes the same time as another (`timed_as`) has its times. FLOPs are for what the profile lacks.
     """
 
     def __init__(self, profile: ProfileRun, flops: Flops | None = None):

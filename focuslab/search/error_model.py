@@ -10,7 +10,7 @@ import numpy as np
 
 from focuslab.runs.method_spec import DENSE
 from focuslab.search.candidates import Candidate
-from focuslab.search.experiments import choice_key, parse_choice
+from focuslab.search.experiments import choice_key, choice_of
 
 EXPONENTS = 0.5, 16.0
 """The range that exponents are looked for in: 1 is errors that add up, 2 independent ones, much more the largest."""
@@ -18,25 +18,14 @@ EXPONENTS = 0.5, 16.0
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """error = (sum of error_g ** exponent) ** (1 / exponent).
-
-    Attributes
-    ----------
-    exponent : float
-    rmse : float or None
-        By how much it misses the joint ablations: the root mean square of log(measured / predicted) as a relative
-        number. This and the next two are None where there was none.
-    low, high : float or None
-        The least and the greatest measured over predicted.
-    runs : int
-        How many joint ablations it was fitted on.
-    """
+    """error = (sum of error_g ** exponent) ** (1 / exponent)."""
 
     exponent: float = 2.0
+    # Of log(measured / predicted), as a relative number; None where there was no joint ablation.
     rmse: float | None = None
-    low: float | None = None
-    high: float | None = None
-    runs: int = 0
+    low: float | None = None  # the least measured over predicted
+    high: float | None = None  # the greatest
+    runs: int = 0  # how many joint ablations it was fitted on
 
     def joint(self, errors: np.ndarray | Sequence[float]) -> np.ndarray:
         """Errors of groups alone `[..., groups]` to the error of all of them at once `[...]`."""
@@ -66,24 +55,14 @@ def fit_error_model(
 ) -> ErrorModel:
     """The exponent that best predicts the joint ablations: least squares of log error, over lengths and choices alike.
 
-    Parameters
-    ----------
-    candidates : mapping
-        By audio length in seconds.
-    records : iterable of dict
-        Those of kind "joint" count: {"seconds", "choice": {group: label}, "prompt", "step", "error"}. A choice counts
-        with the mean of its errors if its candidates are known and two or more of them are sparse.
-
-    Returns
-    -------
-    ErrorModel
-        With the exponent 2, of independent errors, where no record counts.
+    Of the records those of kind "joint" count. A choice counts with the mean of its errors if its candidates are known
+    and two or more of them are sparse. Where none counts, errors are independent: the exponent is 2.
     """
     known = {(s, c.group, c.method): c.error for s, found in candidates.items() for c in found}
     measured: dict[tuple, dict] = defaultdict(dict)
     for record in records:
         if record["kind"] == "joint":
-            key = record["seconds"], choice_key(parse_choice(record["choice"]))
+            key = record["seconds"], choice_key(choice_of(record))
             measured[key][record["prompt"], record["step"]] = record["error"]
     parts, wholes = [], []
     for (seconds, choice), values in sorted(measured.items(), key=lambda pair: (pair[0][0], sorted(pair[0][1]))):

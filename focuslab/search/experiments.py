@@ -52,15 +52,8 @@ def groups_of(
 ) -> list[Group]:
     """The blocks in the order of the UNet, each with what is tried there.
 
-    Parameters
-    ----------
-    blocks : mapping
-        Site to its block.
-    flop_share : mapping
-        Site to the share of a dense step's FLOPs in its attention core.
-    methods : sequence of str, optional
-        Labels of what is tried beside the paper's method. Where attention costs little, it is those of them that are
-        tried there by default.
+    blocks: site -> its block. flop_share: site -> share of a dense step's FLOPs in its attention core. methods: labels
+    of what is tried beside the paper's method; where attention costs little, those of them that are tried by default.
     """
     groups = []
     for block in dict.fromkeys(blocks.values()):
@@ -71,6 +64,11 @@ def groups_of(
             tried = tuple(m for m in with_paper(methods) if share >= LARGE or m in tried)
         groups.append(Group(block, sites, tried))
     return groups
+
+
+def experiments_of(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[Choice]:
+    """Every candidate of every group alone, and then joint ablations with `more` among them."""
+    return [*({group.name: method} for group in groups for method in group.methods), *joint_ablations(groups, more)]
 
 
 def joint_ablations(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[Choice]:
@@ -100,9 +98,23 @@ def choice_key(choice: Choice) -> frozenset[tuple[str, MethodSpec]]:
     return frozenset(choice.items())
 
 
-def parse_choice(labels: Mapping[str, str]) -> dict[str, MethodSpec]:
-    """The choice that a record holds as text."""
-    return {group: MethodSpec.parse(label).without_sites() for group, label in labels.items()}
+def parse_choice(labels: Mapping[str, Any]) -> dict[str, MethodSpec]:
+    """The choice that is given as text."""
+    return {group: MethodSpec.parse(str(label)).without_sites() for group, label in labels.items()}
+
+
+def to_record(choice: Choice) -> dict[str, Any]:
+    """How the record of an error says what was sparse: one group, or several at once."""
+    labels = {group: str(method) for group, method in choice.items()}
+    if len(labels) > 1:
+        return {"kind": "joint", "choice": labels}
+    ((group, label),) = labels.items()
+    return {"kind": "sensitivity", "group": group, "method": label}
+
+
+def choice_of(record: Mapping[str, Any]) -> dict[str, MethodSpec]:
+    """What was sparse, from the record of an error."""
+    return parse_choice(record["choice"] if record["kind"] == "joint" else {record["group"]: record["method"]})
 
 
 def recorded_steps(steps: int, prompts: int, seconds: float) -> list[list[int]]:

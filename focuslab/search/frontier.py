@@ -18,27 +18,13 @@ from focuslab.search.pareto import unbeaten, unbeaten_picks
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A choice and what is predicted of it.
+    """A choice and what is predicted of it."""
 
-    Attributes
-    ----------
-    step_seconds : float
-        Of a denoising step.
-    speedup : float
-        Over dense.
-    error : float
-        Relative error of the guided UNet output, mean over steps.
-    choice : mapping
-        A candidate for every group.
-    timed : bool
-        Whether the time is not predicted from that of single groups, but was measured of the whole.
-    """
-
-    step_seconds: float
-    speedup: float
-    error: float
-    choice: Mapping[str, Candidate]
-    timed: bool = False
+    step_seconds: float  # of a denoising step
+    speedup: float  # over dense
+    error: float  # relative error of the guided UNet output, mean over steps
+    choice: Mapping[str, Candidate]  # a candidate for every group
+    timed: bool = False  # whether the time was measured of the whole, and not predicted from single groups
 
     @property
     def sparse(self) -> bool:
@@ -62,29 +48,15 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Every choice that no other one beats in both predicted time and predicted error, from the slowest to the fastest.
+    """Every choice that no other one beats in both predicted time and error, from the slowest to the fastest."""
 
-    Attributes
-    ----------
-    dense_seconds : float
-        Of a dense step.
-    error_model : ErrorModel
-    groups : tuple of str
-    candidates : tuple of tuples
-        Of every group, in the order of `groups`; "dense" is the first.
-    step_seconds, errors : numpy.ndarray
-        `[n]`; errors rise as the time falls.
-    picks : numpy.ndarray
-        `[n, groups]`, which candidate each choice takes.
-    """
-
-    dense_seconds: float
+    dense_seconds: float  # of a dense step
     error_model: ErrorModel
     groups: tuple[str, ...]
-    candidates: tuple[tuple[Candidate, ...], ...] = field(repr=False)
-    step_seconds: np.ndarray = field(repr=False)
-    errors: np.ndarray = field(repr=False)
-    picks: np.ndarray = field(repr=False)
+    candidates: tuple[tuple[Candidate, ...], ...] = field(repr=False)  # of every group; "dense" is the first
+    step_seconds: np.ndarray = field(repr=False)  # `[n]`
+    errors: np.ndarray = field(repr=False)  # `[n]`, which rise as the time falls
+    picks: np.ndarray = field(repr=False)  # `[n, groups]`, which candidate each choice takes
 
     def __len__(self) -> int:
         return len(self.step_seconds)
@@ -124,28 +96,11 @@ class Frontier:
 
 
 def frontier(candidates: Sequence[Candidate], dense_seconds: float, error_model: ErrorModel) -> Frontier:
-    """The exact Pareto frontier over all choices of one candidate a group.
+    """The exact Pareto frontier over all choices of one candidate a group. Raises `InputError` for what cannot be.
 
     Group by group; after each, only those partial choices are kept that no other one beats: what is saved adds up, and
     so does error ** exponent, so what is beaten once stays beaten. Of two choices equal in both the one with fewer
     sparse groups counts, and then always the same, in whatever order the candidates come.
-
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-        Of one length.
-    dense_seconds : float
-        Of a dense step.
-    error_model : ErrorModel
-
-    Returns
-    -------
-    Frontier
-
-    Raises
-    ------
-    InputError
-        For candidates that cannot be.
     """
     groups = _by_group(candidates, dense_seconds)
     saved = [np.array([c.saved_seconds for c in own]) for own in groups.values()]

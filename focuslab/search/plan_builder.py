@@ -24,15 +24,6 @@ def plan_of(
 
     Between two measured lengths the entries meet as `boundaries` says. Below the shortest one the plan is dense, for
     nothing was measured there.
-
-    Parameters
-    ----------
-    points, frontiers : mapping
-        By audio length in seconds.
-    model, unet : str, mapping
-        See `PlanSpec`.
-    evidence : mapping, optional
-        Any JSON object.
     """
     starts = boundaries(points, frontiers)
     does = {start: _sites(points[seconds]) for start, seconds in starts.items()}

@@ -24,42 +24,19 @@ DISTANCE = "log_mel_l1"
 
 @dataclass(frozen=True)
 class QualityChoice:
-    """What was chosen at one audio length.
-
-    Attributes
-    ----------
-    seconds : float
-    method : str
-        Label of the evaluation.
-    metric, better : str
-        The aim, and whether "lower" or "higher" is better.
-    quality : Measured
-        Of the chosen method.
-    minus_dense : Measured or None
-        Its paired difference to dense; None for dense itself or where it was not measured.
-    distance : Measured or None
-        Of its clips to the dense ones (`DISTANCE`).
-    speedup : float or None
-        Over dense.
-    equals : tuple of str
-        The other candidates that no metric tells from the best.
-    decided_by : str
-        "quality" where the best was alone, "speed" where the fastest of equals was taken.
-    worse_in : tuple of str
-        Other metrics in which it is significantly worse than dense.
-    """
+    """What was chosen at one audio length."""
 
     seconds: float
-    method: str
-    metric: str
-    better: str
+    method: str  # label of the evaluation
+    metric: str  # the aim
+    better: str  # "lower" or "higher"
     quality: Measured
-    minus_dense: Measured | None
-    distance: Measured | None
-    speedup: float | None
-    equals: tuple[str, ...]
-    decided_by: str
-    worse_in: tuple[str, ...]
+    minus_dense: Measured | None  # its paired difference to dense; None for dense itself
+    distance: Measured | None  # of its clips to the dense ones (`DISTANCE`)
+    speedup: float | None  # over dense
+    equals: tuple[str, ...]  # the other candidates that no metric tells from the best
+    decided_by: str  # "quality" where the best was alone, "speed" where the fastest of equals was taken
+    worse_in: tuple[str, ...]  # other metrics in which it is significantly worse than dense
 
     @property
     def beats_dense(self) -> bool | None:

@@ -65,30 +65,12 @@ def reaching(
     """The choice of least error that is predicted to be `asked` times as fast as dense and was not timed to be less.
 
     A timing is about as noisy as a prediction, so half of what one fell short by (as a ratio) is asked for on top.
+    Where nothing is left, it is the choice that fell short least. Raises as `choose` does where nothing is predicted to
+    be as fast.
 
-    Parameters
-    ----------
-    found : Frontier
-    asked : float
-        The speed-up over dense.
-    needed : callable
-        What a choice must reach in the run that timed it.
-    timed : callable
-        The timing of a choice, if there is one.
-    max_error : float, optional
-        At most so much error is paid for what a timing fell short by.
-    closed : bool
-        Whether, once something fell short, only what was timed is chosen.
-
-    Returns
-    -------
-    OperatingPoint
-        Where none is left, that which fell short least.
-
-    Raises
-    ------
-    NothingMeetsBudget
-        As `choose` does where nothing is predicted to be as fast.
+    needed: what a choice must reach in the run that timed it. timed: the timing of a choice, if there is one.
+    max_error: at most so much error is paid for what a timing fell short by. closed: once something fell short, only
+    what was timed is chosen.
     """
     short: list[tuple[float, OperatingPoint]] = []
     wanted = asked

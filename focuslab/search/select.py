@@ -30,26 +30,13 @@ NEIGHBOURS = (1.0, 1.03, 0.97)
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen.
+    """What was chosen."""
 
-    Attributes
-    ----------
-    points : dict
-        The choice at each length.
-    frontiers : dict
-        What there was to choose from at each length.
-    summary : dict
-        All there is to say of it (`choice_summary`).
-    plan : PlanSpec
-    notes : tuple of str
-        What records lack.
-    """
-
-    points: dict[float, OperatingPoint]
-    frontiers: dict[float, Frontier]
-    summary: dict[str, Any]
+    points: dict[float, OperatingPoint]  # the choice at each length
+    frontiers: dict[float, Frontier]  # what there was to choose from at each length
+    summary: dict[str, Any]  # all there is to say of it (`choice_summary`)
     plan: PlanSpec
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what records lack
 
     @property
     def predictions(self) -> dict[float, dict[str, dict[str, Any]]]:

@@ -46,30 +46,13 @@ def choice_summary(
 ) -> dict[str, Any]:
     """All there is to say of a choice, in JSON's types.
 
-    Parameters
-    ----------
-    points, frontiers : mapping
-        By audio length in seconds.
-    marks : mapping
-        Other choices to show beside it, such as "paper" and "all sites", by name and length. "plan" and "dense" are
-        added.
-    cost : CostModel
-    attention : AttentionRun, optional
-    limits : mapping, optional
-        The budget at each length, in numbers.
-    budget : Budget, optional
-        As it was asked for.
+    marks: other choices to show beside it, by name and length; "plan" and "dense" are added. limits: the budget at each
+    length, in numbers. Each of "lengths" holds
 
-    Returns
-    -------
-    dict
-        Each of "lengths" holds
-
-        * frontier: [step seconds, error] of its choices; points: what is predicted of the marked ones
-        * groups: a row a group with the candidate taken, or with the best one that was turned down, and the reason in
-          words
-        * sites: a row a site with its lift, and what one and the same method, `gain_method`, would save at each; as a
-          share too, of a dense step
+    * frontier: [step seconds, error] of its choices; points: what is predicted of the marked ones
+    * groups: a row a group with the candidate taken, or with the best one that was turned down, and the reason in words
+    * sites: a row a site with its lift, and what one and the same method, `gain_method`, would save at each; as a share
+      too, of a dense step
     """
     in_numbers = (budget or Budget()).in_numbers
     lengths = []

@@ -21,44 +21,20 @@ from focuslab.search.tried import default_methods, with_paper
 
 @dataclass(frozen=True, kw_only=True)
 class RecommendConfig:
-    """What a plan is to reach, and what it is chosen from.
+    """What a plan is to reach, and what it is chosen from."""
 
-    Attributes
-    ----------
-    seconds : list of float
-        Lengths of audio.
-    max_error, min_speedup : float, "paper" or None
-        The budget, see `focuslab.search.budget.Budget`.
-    prompts : list of str
-        Of the capture and the sensitivity pass.
-    validation_prompts : list of str
-        Of the validation, which takes another seed.
-    methods : list of str or None
-        Labels, without sites, of what is tried where attention costs much. None is `focuslab.search.tried`.
-    steps : int
-        Denoising steps of a generation.
-    seed : int
-    objective : str
-        "fidelity" to dense, or "quality": lengths beyond the training length run what the evaluation found best.
-    validate : bool
-        Whether the plan is run.
-    keep_audio : bool
-        Whether the clips of the validation are kept.
-    attention, profile, sensitivity, evaluation
-        Records that are there already. What is None of the first three is measured.
-    """
-
-    seconds: Sequence[float]
-    max_error: float | str | None = None
+    seconds: Sequence[float]  # lengths of audio
+    max_error: float | str | None = None  # this and the next: the budget, see `focuslab.search.budget.Budget`
     min_speedup: float | str | None = None
-    prompts: Sequence[str] = CHOICE_PROMPTS
-    validation_prompts: Sequence[str] = VALIDATION_PROMPTS
-    methods: Sequence[str] | None = None
-    steps: int = 20
+    prompts: Sequence[str] = CHOICE_PROMPTS  # of the capture and the sensitivity pass
+    validation_prompts: Sequence[str] = VALIDATION_PROMPTS  # of the validation, which takes another seed
+    methods: Sequence[str] | None = None  # labels, without sites, of what is tried where attention costs much
+    steps: int = 20  # denoising steps of a generation
     seed: int = 0
-    objective: str = FIDELITY
-    validate: bool = True
-    keep_audio: bool = False
+    objective: str = FIDELITY  # beyond the training length, "quality" runs what the evaluation found best
+    validate: bool = True  # whether the plan is run
+    keep_audio: bool = False  # whether the clips of the validation are kept
+    # This and the next two: records that are there already; what is None is measured.
     attention: AttentionRun | None = field(default=None, repr=False)
     profile: ProfileRun | None = field(default=None, repr=False)
     sensitivity: SensitivityRun | None = field(default=None, repr=False)

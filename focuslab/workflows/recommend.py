@@ -1,23 +1,21 @@
 """From a model to a validated plan: measures whatever records are missing, chooses, and runs what was chosen."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from focuslab.errors import InputError
 from focuslab.measure.profile import profile
 from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import training_seconds
-from focuslab.results import ProfileRun, SensitivityRun, ValidationRun
-from focuslab.runs import Progress, RunInfo, skipped_in_words, skipped_rows
+from focuslab.results import ValidationRun
+from focuslab.runs import Progress, RunInfo
 from focuslab.runs.directory import RunDirectory
-from focuslab.runs.method_spec import DENSE
 from focuslab.search.comparable import check_comparable
 from focuslab.search.cost_model import Flops
 from focuslab.search.experiments import Choice
@@ -27,7 +25,7 @@ from focuslab.search.quality_plan import with_quality
 from focuslab.search.retiming import Timings
 from focuslab.search.select import Selection, select
 from focuslab.workflows.config import RecommendConfig
-from focuslab.workflows.records import RECORDS, Parts, Records, made
+from focuslab.workflows.records import RECORDS, Parts, Records, made, measured_lengths
 
 VALIDATION, TIMINGS = "proof", "timings"
 """The directories within a plan's: its validation, and the runs in which its choice was timed as a whole."""
@@ -106,22 +104,6 @@ def recommend(
     work = _Work(pipe, config, path, force, Parts(progress or (lambda *_: None)))
     work.measure()
     return work.publish(info)
-
-
-def measured_lengths(
-    lengths: Sequence[float], profile: ProfileRun, sensitivity: SensitivityRun
-) -> tuple[list[float], list[str]]:
-    """The lengths at which neither dense nor the sensitivity pass was skipped for want of memory, and what was skipped
-    in words. Raises `InputError` where there is none."""
-    rows = {
-        "the profile": [row for row in skipped_rows(profile.records) if row["method"] == str(DENSE)],
-        "the sensitivity pass": skipped_rows(sensitivity.records),
-    }
-    left = [s for s in lengths if not any(row["seconds"] == s for found in rows.values() for row in found)]
-    notes = [f"{where}: {words}" for where, found in rows.items() for words in skipped_in_words(found)]
-    if not left:
-        raise InputError(f"nothing can be chosen at any length: {'; '.join(notes)}")
-    return left, notes
 
 
 class _Work:

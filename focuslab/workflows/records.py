@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from focuslab.errors import AnotherRun
+from focuslab.errors import AnotherRun, InputError
 from focuslab.hooks.meta_cost import dry_run, meta_unet
 from focuslab.io.prompts import CHOICE_PROMPTS
 from focuslab.measure.capture import capture_attention
@@ -14,7 +14,7 @@ from focuslab.measure.sensitivity import measure_sensitivity
 from focuslab.methods import parse_method
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
-from focuslab.runs import Progress
+from focuslab.runs import Progress, skipped_in_words, skipped_rows
 from focuslab.runs.method_spec import DENSE, PAPER, MethodSpec
 from focuslab.search.cost_model import CostModel, Flops
 from focuslab.search.experiments import Choice, middles
@@ -73,6 +73,22 @@ def made(force: bool, make: Callable[..., Run], *arguments, **options) -> Run:
 def profiled(methods: Sequence[MethodSpec]) -> list[str]:
     """Labels of what a profile must have for a choice among these: dense, the paper's choice, and each at all sites."""
     return [str(DENSE), str(PAPER), *(str(m.at(["*"])) for m in dict.fromkeys(map(timed_as, methods)))]
+
+
+def measured_lengths(
+    lengths: Sequence[float], profile: ProfileRun, sensitivity: SensitivityRun
+) -> tuple[list[float], list[str]]:
+    """The lengths at which neither dense nor the sensitivity pass was skipped for want of memory, and what was skipped
+    in words. Raises `InputError` where there is none."""
+    rows = {
+        "the profile": [row for row in skipped_rows(profile.records) if row["method"] == str(DENSE)],
+        "the sensitivity pass": skipped_rows(sensitivity.records),
+    }
+    left = [s for s in lengths if not any(row["seconds"] == s for found in rows.values() for row in found)]
+    notes = [f"{where}: {words}" for where, found in rows.items() for words in skipped_in_words(found)]
+    if not left:
+        raise InputError(f"nothing can be chosen at any length: {'; '.join(notes)}")
+    return left, notes
 
 
 class Records:
