@@ -120,7 +120,7 @@ def test_a_method_may_be_its_name_or_a_plan(tmp_path, pipe):
     plan = Plan("random:tiny", unet_layout(pipe), [PlanEntry(0, None)])
     path = plan.write(tmp_path / "plan.json")
     assert as_method("litefocus:seed=3") == LiteFocus(seed=3)
-    assert as_method(path).plan == as_method(plan).plan == as_method(f"plan:{path}").plan == plan
+    assert as_method(path) == as_method(plan) == as_method(f"plan:{path}") == plan
     assert list(as_methods("dense")) == ["dense"] and as_methods(["tome"]) == {"tome": TokenMerging()}
     assert as_methods({"mine": "tome:seed=1", "plan": path})["mine"] == TokenMerging(seed=1)
     for wrong in (3, None, ["dense"], b"dense"):

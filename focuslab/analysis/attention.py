@@ -54,10 +54,7 @@ def attention_summary(info: RunInfo, records: Iterable[Record]) -> dict[str, Any
     }
 
 
-Key = tuple[float, str]
-
-
-def _by_length(table: Sequence[Record], records: Sequence[Record]) -> tuple[dict[Key, Calls], dict[Key, Calls]]:
+def _by_length(table: Sequence[Record], records: Sequence[Record]) -> tuple[dict[tuple, Calls], dict[tuple, Calls]]:
     """(seconds, name) -> calls, of sites and of blocks, by length and then in the order of the UNet."""
     grouped = defaultdict(list)
     for record in records:
@@ -79,7 +76,7 @@ def _training_length(lengths: Sequence[float], training: float) -> float | None:
     return nearest if near else None
 
 
-def _rows(found: dict[Key, Calls], table: Sequence[Record], reference: float | None) -> list[dict[str, Any]]:
+def _rows(found: dict[tuple, Calls], table: Sequence[Record], reference: float | None) -> list[dict[str, Any]]:
     places = {name: site for site in table for name in (site["name"], site["block"])}
     rows = []
     for (_, name), calls in found.items():
@@ -110,13 +107,13 @@ def _row(calls: Calls) -> dict[str, Any]:
         "recall_chance": {r: _rounded(chance + float(r) * (1 - chance)) for r in calls.labels("recall")},
         **_by_label("output_error", calls),
         "halves": {half: _half(calls, i) for i, half in enumerate(calls.halves)},
-        "rows": _mean_over_calls(values.get("rows")),
+        "rows": _mean(values.get("rows")),
         "lag": None,
     }
     if calls.labels("lag"):
         row["lag"] = _lag(calls)
     for name in calls.labels("labels"):
-        row.setdefault("labels", {})[name] = _mean_over_calls(values[f"labels/{name}"])
+        row.setdefault("labels", {})[name] = _mean(values[f"labels/{name}"])
     for name in calls.labels("patterns"):
         inside, uniform = (float(values[f"{kind}/{name}"].mean()) for kind in ("patterns", "patterns_chance"))
         found = {"mass": _rounded(inside), "chance": _rounded(uniform), "lift": _rounded(inside / uniform)}
@@ -239,12 +236,8 @@ def _interval(values: np.ndarray | None, keep: int | None = None) -> tuple[Any, 
     return bootstrap_interval(values.mean(axis=tuple(axis for axis in (1, 2, 3) if axis != keep)))
 
 
-def _mean(values: np.ndarray | None) -> float | None:
-    return None if values is None else _rounded(values.mean())
-
-
-def _mean_over_calls(values: np.ndarray | None) -> list | None:
-    """The mean over all but what lies behind the heads, as nested lists."""
+def _mean(values: np.ndarray | None) -> Any:
+    """The mean over all calls and heads, of what lies behind them as nested lists."""
     return None if values is None else _rounded(values.mean(axis=(0, 1, 2, 3)))
 
 

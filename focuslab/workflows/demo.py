@@ -54,23 +54,9 @@ class Stage:
 class Demonstration:
     """Capture, profile, recommend, validate, listen, report: `stages`, to be run one after the other.
 
-    Parameters
-    ----------
-    pipe : AudioLDM2Pipeline
-    out : path
-        The directory for all of it. The same demonstration resumes what was stopped.
-    seconds : float or iterable of float
-        Lengths of audio.
-    steps, listening_steps : int
-        Denoising steps of what is measured, and of the clips to listen to.
-    seed : int
-    force : bool
-        Replace another demonstration.
-
-    Raises
-    ------
-    InputError
-        Before anything is run or written, for a wrong argument or a pipeline without mel latents.
+    steps, listening_steps: denoising steps of what is measured, and of the clips to listen to. out: the directory for
+    all of it; the same demonstration resumes what was stopped, and `force` replaces another one. Raises `InputError`
+    before anything is run or written, for a wrong argument or a pipeline without mel latents.
     """
 
     def __init__(
