@@ -4,8 +4,8 @@
 
 Three plans from the same records: the knee of the frontier (plan.json), the one closest to dense that is as fast as
 the paper's choice (as-fast-as-paper.json), and the fastest that is as close to dense as it (as-close-as-paper.json).
-Each is proved on prompts and seeds that its choice has not seen. Then figures, tables, and what this project promises
-of the choice beside what was measured (bars.md). Whatever was stopped goes on. With --draw figures and tables are made
+Each is validated on prompts and seeds that its choice has not seen. Then it makes figures, tables, and the targets
+beside what was measured (bars.md). The same command resumes what was stopped. With --draw figures and tables are made
 again from what is in --out, and nothing is measured.
 """
 
@@ -18,21 +18,22 @@ import click
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.io.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
+from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.methods import Plan
 from focuslab.report.figures.frontier import frontier_figure, write_frontier
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.site_map import write_site_map
 from focuslab.report.figures.style import save
-from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.directory import SUMMARY, read_json, write_atomically
-from focuslab.search.experiments import Group, choice_key, joint_choices
+from focuslab.search.experiments import Group, choice_key, choice_of, joint_ablations
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
 from focuslab.tables.choice import choice_markdown
 from focuslab.tables.text import promises
 from focuslab.tables.validation import measured_of, proof_markdown
-from focuslab.workflows.recommend import PROOF, RECORDS, Recommendation, recommend
+from focuslab.workflows.recommend import VALIDATION, Recommendation, recommend
+from focuslab.workflows.records import RECORDS
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
 BUDGETS = {KNEE: {}, FAST: {"min_speedup": "paper"}, CLOSE: {"max_error": "paper"}}
@@ -45,13 +46,12 @@ SHORTEST_PROMISED = 20.0
 @click.option("--out", type=click.Path(path_type=Path), default="reports/03_block_selection", show_default=True)
 @click.option("--seconds", default="10,20,40,80", show_default=True, help="Lengths, separated by commas.")
 @click.option(
-    "--prompts", type=click.IntRange(1, 4), default=4, show_default=True, help="To choose with, and to prove."
+    "--prompts", type=click.IntRange(1, 4), default=4, show_default=True, help="To choose with, and to validate."
 )
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
-@click.option("--per-site", is_flag=True, help="Choose for sites of large blocks, not for blocks.")
 @click.option("--draw", is_flag=True, help="Draw again what is in --out; measure nothing.")
 @report_errors
-def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site: bool, draw: bool) -> None:
+def main(model: str, out: Path, seconds: str, prompts: int, steps: int, draw: bool) -> None:
     if draw:
         write({name: loaded(out / f"{name}.json") for name in BUDGETS}, out)
         return
@@ -66,8 +66,7 @@ def main(model: str, out: Path, seconds: str, prompts: int, steps: int, per_site
                 lengths,
                 **budget,
                 prompts=CHOICE_PROMPTS[:prompts],
-                proof_prompts=PROOF_PROMPTS[:prompts],
-                per_site=per_site,
+                validation_prompts=VALIDATION_PROMPTS[:prompts],
                 steps=steps,
                 out=out / f"{name}.json",
                 progress=progress,
@@ -82,8 +81,8 @@ def loaded(path: Path) -> Recommendation:
     """What was made of a plan, from its files: all but points and frontiers of the choice."""
     directory, plan = plan_directory(path), Plan.load(path)
     summary = read_json(directory / SUMMARY)
-    proof = ProofRun.load(directory / PROOF) if summary["proof"] else None
-    return Recommendation(plan, path, Selection({}, {}, summary["choice"], plan), proof, tuple(summary["notes"]))
+    validation = ValidationRun.load(directory / VALIDATION) if summary["proof"] else None
+    return Recommendation(plan, path, Selection({}, {}, summary["choice"], plan), validation, tuple(summary["notes"]))
 
 
 def write(made: Mapping[str, Recommendation], out: Path) -> str:
@@ -94,13 +93,13 @@ def write(made: Mapping[str, Recommendation], out: Path) -> str:
     figure = frontier_figure(knee.selection.summary, how_it_was_made(knee), measured=measured_by(knee))
     # The picture that the README shows.
     save(figure, knee.directory / "frontier", ("png",))
-    how = how_it_was_made(last_proved(made))
+    how = how_it_was_made(last_validated(made))
     write_atomically(out / "README.md", readme(made, how).encode())
     return how
 
 
 def measured_by(made: Recommendation) -> Mapping | None:
-    return measured_of(made.proof.summary) if made.proof else None
+    return measured_of(made.validation.summary) if made.validation else None
 
 
 def write_plan(made: Recommendation, how: str) -> None:
@@ -108,31 +107,31 @@ def write_plan(made: Recommendation, how: str) -> None:
     write_frontier(made.selection.summary, made.directory, how, measured=measured_by(made))
     write_site_map(made.selection.summary, made.directory, how)
     tables = [choice_markdown(made.selection.summary)]
-    if made.proof:
-        tables += [proof_markdown(made.proof.summary), *(f"**Missed** {words}" for words in made.missed)]
+    if made.validation:
+        tables += [proof_markdown(made.validation.summary), *(f"**Missed** {words}" for words in made.missed)]
     write_atomically(made.directory / "table.md", "\n\n".join([how, *tables, ""]).encode())
 
 
 def how_it_was_made(made: Recommendation) -> str:
     measured = SensitivityRun.load(made.path.parent / RECORDS / "sensitivity").info
-    last = made.proof.info if made.proof else measured
+    last = made.validation.info if made.validation else measured
     asked = {"prompts": len(measured.prompts), **{name: measured.parameters[name] for name in ("seconds", "steps")}}
     how = provenance("python analyses/03_block_selection.py", measured, last, **asked)
     return (
-        f"{how} Chosen with {asked['prompts']} prompts and seed {measured.seed}, proved with as many others and "
+        f"{how} Chosen with {asked['prompts']} prompts and seed {measured.seed}, validated with as many others and "
         f"another seed, {asked['steps']} denoising steps with classifier-free guidance."
     )
 
 
-def last_proved(made: Mapping[str, Recommendation]) -> Recommendation:
-    """That whose proof ended last, and with it all of them; any of them where nothing was proved."""
-    return max(made.values(), key=lambda one: one.proof.info.ended if one.proof else "")
+def last_validated(made: Mapping[str, Recommendation]) -> Recommendation:
+    """That whose validation ended last, and with it all of them; any of them where nothing was validated."""
+    return max(made.values(), key=lambda one: one.validation.info.ended if one.validation else "")
 
 
 def readme(made: Mapping[str, Recommendation], how: str) -> str:
     """What lies in --out, and how it came there."""
     knee = made[KNEE]
-    proved = next((one.proof.info.prompts for one in made.values() if one.proof), ())
+    validated = next((one.validation.info.prompts for one in made.values() if one.validation), ())
     crossover = "\n".join(f"* `{name}.json`: {one.selection.summary['crossover']}" for name, one in made.items())
     combination = knee.selection.summary["combination"]
     return f"""# Block selection
@@ -142,10 +141,10 @@ def readme(made: Mapping[str, Recommendation], how: str) -> str:
 {crossover}
 
 Chosen with: {"; ".join(knee.plan.evidence["made_from"]["sensitivity pass"]["prompts"])}.
-Proved with: {"; ".join(proved)}.
+Validated with: {"; ".join(validated)}.
 
 Errors of blocks add up as (sum of error^p)^(1/p) with p = {combination["exponent"]:.2f}, fitted on
-{combination["runs"]} joint runs, which it misses by {100 * (combination["misfit"] or 0):.0f} % (root mean square).
+{combination["runs"]} joint ablations, which it misses by {100 * (combination["misfit"] or 0):.0f} % (root mean square).
 
 * `NAME.json`: the plan; `with focuslab.Plan.load("NAME.json")(pipe): ...` applies it.
 * `NAME/frontier`, `NAME/site_map`, `NAME/table.md`: the frontier with the paper's choice on it, predicted and measured;
@@ -163,7 +162,7 @@ def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, flo
     passes: audio length -> seconds that the sensitivity pass took. choice: seconds of a choice from records.
     """
     at_least, at_most = [], []
-    fast, close = (made[name].proof for name in (FAST, CLOSE))
+    fast, close = (made[name].validation for name in (FAST, CLOSE))
     lengths = [s for s in sorted(passes) if s >= SHORTEST_PROMISED]
     for s in lengths if fast else ():
         plan, paper = fast.row(s, "plan"), fast.row(s, "paper")
@@ -176,7 +175,7 @@ def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, flo
         )
         at_most.append((f"{s:g} s, as close: UNet error over it", 1.0, plan["error"] / paper["error"]))
     for name, one in made.items():
-        for row in one.proof.rows if one.proof else ():
+        for row in one.validation.rows if one.validation else ():
             if row["method"] == "plan" and row["time_off"] is not None:
                 what = f"{row['seconds']:g} s, {name}: measured time against predicted, relative difference"
                 at_most.append((what, 0.1, abs(row["time_off"])))
@@ -190,19 +189,16 @@ def speed(row: Mapping) -> float:
 
 
 def pass_seconds(out: Path) -> dict[float, float]:
-    """Seconds of the pass by length, without the joint runs that confirm single plans."""
+    """Seconds of the pass by length, without the joint ablations that single plans asked for."""
     run = SensitivityRun.load(out / RECORDS / "sensitivity")
     found = {}
     for s in run.info.parameters["seconds"]:
-        groups = [
-            Group(group["name"], tuple(group["sites"]), tuple(group["methods"]))
-            for group in run.info.parameters["groups"][f"{s:g}"]
-        ]
-        own = {choice_key(choice) for choice in joint_choices(groups)}
+        groups = [Group.from_json(group) for group in run.info.parameters["groups"][f"{s:g}"]]
+        own = {choice_key(choice) for choice in joint_ablations(groups)}
         found[s] = sum(
             record["seconds_elapsed"]
             for record in run.records
-            if record["seconds"] == s and (record["kind"] != "joint" or choice_key(record["choice"]) in own)
+            if record["seconds"] == s and (record["kind"] != "joint" or choice_key(choice_of(record)) in own)
         )
     return found
 

@@ -33,6 +33,10 @@ class InputError(FocuslabError, ValueError):
     exit_code = 2
 
 
+class AnotherRun(InputError):
+    """A directory holds a run of something else than what was asked for; `force` would replace it."""
+
+
 def did_you_mean(name: str, among: Iterable[str]) -> str:
     """The end of an error about an unknown name: the nearest of those that exist, or nothing."""
     near = difflib.get_close_matches(name, among, n=1)

@@ -128,7 +128,7 @@ class AttentionRun(Tabular):
 
 
 class SensitivityRun(Run):
-    """A sensitivity pass; `records` are the errors of every group and method, and of every joint choice."""
+    """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation."""
 
     SCHEMA = SENSITIVITY_SCHEMA
 
@@ -157,10 +157,10 @@ class EvaluationRun(RowsRun):
         return quality_tables(self.summary, self.info)
 
 
-class ProofRun(RowsRun):
-    """A proof of a plan, one row a length and choice; `records` are the errors and the distances of sounds."""
+class ValidationRun(RowsRun):
+    """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips."""
 
-    SCHEMA, KIND = PROOF_SCHEMA, "proof"
+    SCHEMA, KIND = PROOF_SCHEMA, "validation"
 
     def __repr__(self) -> str:
         return proof_table(self.summary)

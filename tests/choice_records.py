@@ -6,9 +6,14 @@ from focuslab.analysis.cost import profile_summary
 from focuslab.analysis.sensitivity import sensitivity_summary
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
 from focuslab.runs import RunInfo
-from focuslab.search.error_model import fit_combination
-from focuslab.search.options import Option, dense_seconds_of, options_of
-from focuslab.search.pareto import choose_at_lengths, frontier
+from focuslab.runs.method_spec import MethodSpec
+from focuslab.search.budget import Budget
+from focuslab.search.candidates import Candidate, candidates_of
+from focuslab.search.choose import NothingMeetsBudget, choose
+from focuslab.search.cost_model import CostModel
+from focuslab.search.error_model import fit_error_model
+from focuslab.search.experiments import parse_choice
+from focuslab.search.frontier import frontier
 from focuslab.search.summary import choice_summary
 
 BLOCKS = {
@@ -108,12 +113,12 @@ def make_profile(
     return ProfileRun(make_info(grids=grids, **changes), profile_summary(records), tuple(records))
 
 
-def make_flops(seconds: float, methods=METHODS) -> dict[str, dict[str, float]]:
+def make_flops(seconds: float, methods=METHODS) -> dict[MethodSpec, dict[str, float]]:
     """As of dry runs: what `make_profile` counts at a length."""
     found = {}
     for method in ("dense", *methods):
         times = {site: 1e9 * site_seconds(site, seconds, method) for site in SITES}
-        found[method] = {"": sum(times.values()) + 1e9 * OTHER_SECONDS * seconds, **times}
+        found[MethodSpec.parse(method)] = {"": sum(times.values()) + 1e9 * OTHER_SECONDS * seconds, **times}
     return found
 
 
@@ -171,14 +176,39 @@ def make_summary(**budget) -> dict:
     """The summary of a choice from all of these, with the paper's choice and all sites beside it."""
     profile, attention, records = make_profile(), make_capture(), make_sensitivity()
     records += [r for s in (20.0, 80.0) for c in (PAPER, ALL_SITES) for r in make_joint(s, c, 1.7, 1 + s / 1000)]
-    options = options_of(profile, records, attention)
-    combination = fit_combination(options, records)
-    frontiers = {s: frontier(o, dense_seconds_of(profile, s)[0], combination) for s, o in options.items()}
-    points = choose_at_lengths(frontiers, **budget)
+    cost = CostModel(profile)
+    frontiers = make_frontiers(cost, records, attention)
+    points = choose_each(frontiers, **budget)
     choices = (("paper", PAPER), ("all sites", ALL_SITES))
-    marks = {name: {s: f.predict(choice) for s, f in frontiers.items()} for name, choice in choices}
-    return choice_summary(points, frontiers, marks, profile, attention, **budget)
+    marks = {name: {s: predict(f, choice) for s, f in frontiers.items()} for name, choice in choices}
+    return choice_summary(points, frontiers, marks, cost, attention, budget=Budget(**budget))
 
 
-def option(group: str, method: str, saved: float, error: float, **more) -> Option:
-    return Option(group, (f"{group}.site",), method, saved, error, **more)
+def make_frontiers(cost, records, attention=None):
+    candidates = candidates_of(cost, records, attention)
+    error_model = fit_error_model(candidates, records)
+    return {s: frontier(own, cost.dense_step(s).seconds, error_model) for s, own in candidates.items()}
+
+
+def choose_each(frontiers, **budget):
+    """The choice at each length, dense where nothing meets the budget."""
+    points = {}
+    for seconds in sorted(frontiers):
+        try:
+            points[seconds] = choose(frontiers[seconds], **budget)
+        except NothingMeetsBudget:
+            points[seconds] = frontiers[seconds].dense
+    return points
+
+
+def predict(found, labels: dict[str, str]):
+    return found.predict(parse_choice(labels))
+
+
+def labels(choice) -> dict[str, str]:
+    """Group -> label, of a choice."""
+    return {group: str(method) for group, method in choice.items()}
+
+
+def candidate(group: str, method: str, saved: float, error: float, **more) -> Candidate:
+    return Candidate(group, (f"{group}.site",), MethodSpec.parse(method), saved, error, **more)

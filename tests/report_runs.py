@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from focuslab.analysis.attention import attention_summary
-from focuslab.analysis.validation import proof_summary
+from focuslab.analysis.validation import validation_summary
 from focuslab.io.audio import encode_wav
 from focuslab.methods import Plan
 from focuslab.runs import RECOMMENDATION_SCHEMA, RunInfo
 from focuslab.runs.arrays import write_arrays
 from focuslab.runs.directory import to_json_bytes
 from focuslab.runs.plan import PlanEntry
-from focuslab.search.quality_objective import best_in_quality
+from focuslab.search.quality import best_in_quality
 from focuslab.search.summary import choice_evidence
 from tests import attention_records, choice_records, evaluation_records
 
@@ -176,7 +176,7 @@ def make_proof(choice: dict) -> dict:
                 records.append({"kind": "error", **place, "step": 0, "error": error})
                 heard = {"log_mel_l1": 0.2 + 0.02 * prompt, "rms_ratio": 1.01, "centroid_ratio": 0.98}
                 records.append({"kind": "sound", **place, **heard})
-    return proof_summary(records, timings, predictions, steps=20)
+    return validation_summary(records, timings, predictions, steps=20)
 
 
 def write_evaluation(directory: Path, prompts, model: str = "made-up", lengths=(10.0, 40.0)) -> Path:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from focuslab.results import ProofRun
+from focuslab.results import ValidationRun
+from focuslab.runs.method_spec import PAPER
+from focuslab.search.tried import OWN_ROW
 from tests.choice_records import make_info
 from tests.quick import CountingClock, remember_dry_runs
 from tests.test_analyses import analysis
@@ -17,7 +19,7 @@ def selection():
         yield module
 
 
-def proof(plan_speed, plan_error, time_off=0.05):
+def validation(plan_speed, plan_error, time_off=0.05):
     rows = []
     for seconds in (10.0, 20.0, 80.0):
         place = {"seconds": seconds, "missed": []}
@@ -25,14 +27,14 @@ def proof(plan_speed, plan_error, time_off=0.05):
             {**place, "method": "plan", "speedup_vs_dense": plan_speed, "error": plan_error, "time_off": time_off},
             {**place, "method": "paper", "speedup_vs_dense": 2.0, "error": 0.02, "time_off": None},
         ]
-    return SimpleNamespace(proof=ProofRun(make_info("proof"), {"rows": rows, "missed": []}))
+    return SimpleNamespace(validation=ValidationRun(make_info("proof"), {"rows": rows, "missed": []}))
 
 
 def test_promises_are_of_what_each_plan_is_for(selection):
     made = {
-        "plan": proof(3.0, 0.05, time_off=-0.2),
-        "as-fast-as-paper": proof(2.02, 0.01),
-        "as-close-as-paper": proof(2.1, 0.021),
+        "plan": validation(3.0, 0.05, time_off=-0.2),
+        "as-fast-as-paper": validation(2.02, 0.01),
+        "as-close-as-paper": validation(2.1, 0.021),
     }
     bars = selection.bars_markdown(made, {10.0: 100, 20.0: 200, 80.0: 650}, 1.5)
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in bars.splitlines()[2:]}
@@ -46,23 +48,24 @@ def test_promises_are_of_what_each_plan_is_for(selection):
     assert not [what for what in lines if what.startswith("10 s, as fast: UNet")]
 
 
-def test_it_was_all_made_when_the_last_proof_ended(selection):
+def test_it_was_all_made_when_the_last_validation_ended(selection):
     ends = {"plan": "2026-01-01T10:00:00+00:00", "as-fast-as-paper": "2026-01-01T10:30:00+00:00"}
     made = {
-        name: SimpleNamespace(proof=SimpleNamespace(info=make_info("proof", ended=end))) for name, end in ends.items()
+        name: SimpleNamespace(validation=SimpleNamespace(info=make_info("proof", ended=end)))
+        for name, end in ends.items()
     }
-    made["as-close-as-paper"] = SimpleNamespace(proof=None)
-    assert selection.last_proved(made) is made["as-fast-as-paper"]
+    made["as-close-as-paper"] = SimpleNamespace(validation=None)
+    assert selection.last_validated(made) is made["as-fast-as-paper"]
 
 
 def test_the_script_makes_three_plans_from_the_same_records(selection, session_pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(selection.focuslab, "load", lambda *a: session_pipe)
-    monkeypatch.setattr("focuslab.search.experiments.candidates", lambda share: ("litefocus", "same-frequency"))
-    monkeypatch.setattr("focuslab.workflows.recommend.candidates", lambda share: ("litefocus", "same-frequency"))
+    monkeypatch.setattr("focuslab.search.experiments.default_methods", lambda share: (PAPER, OWN_ROW))
+    monkeypatch.setattr("focuslab.workflows.config.default_methods", lambda share: (PAPER, OWN_ROW))
     monkeypatch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
     remember_dry_runs(monkeypatch)
-    monkeypatch.setattr("focuslab.workflows.recommend.REPEATS", 1)
-    monkeypatch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)
+    monkeypatch.setattr("focuslab.workflows.records.REPEATS", 1)
+    monkeypatch.setattr("focuslab.workflows.records.MODULE_REPEATS", 1)
     arguments = [
         "--model",
         "random:tiny",

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from focuslab import Plan, capture_attention, evaluate, generate, load, measure_sensitivity, profile, prove, recommend
+from focuslab import (
+    Plan,
+    capture_attention,
+    evaluate,
+    generate,
+    load,
+    measure_sensitivity,
+    profile,
+    recommend,
+    validate,
+)
 from focuslab.checks import number, plain, several, switch, text, whole
 from focuslab.errors import InputError
 from focuslab.hooks.map_crops import parse_queries
@@ -21,7 +31,7 @@ from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import check_lengths
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.plan import PlanEntry
-from focuslab.search.select import check_budgets
+from focuslab.search.budget import Budget
 from tests.loading import refusal
 
 
@@ -149,9 +159,9 @@ def test_lengths_prompts_sites_and_queries(pipe):
     refusal(select_sites, sites, [None])
     assert parse_queries("4:3") == parse_queries((4, 3)) == parse_queries([(np.int64(4), 3)]) == [(4, 3)]
     assert parse_queries(np.array([[4, 3], [1, 2]])) == [(4, 3), (1, 2)] and parse_queries(()) == []
-    assert check_budgets(np.float64(0.1), None) == (0.1, None) and check_budgets(None, "paper") == (None, "paper")
+    assert type(Budget(np.float64(0.1)).max_error) is float and Budget(None, "paper").min_speedup == "paper"
     for wrong in (np.nan, "fast", True):
-        refusal(check_budgets, wrong, None)
+        refusal(Budget, wrong, None)
 
 
 NUMPY = {"seconds": np.float64(0.64), "steps": np.int64(1), "seed": np.int32(3)}
@@ -213,9 +223,7 @@ def test_measurements_take_single_values_and_numpys(pipe, tmp_path):
         out=tmp_path / "capture",
     )
     assert captured.info.parameters["capture_steps"] == [0] and captured.info.parameters["cross_fractions"] == [0.25]
-    errors = measure_sensitivity(
-        pipe, "rain", **NUMPY, methods="tome", per_site=np.False_, out=tmp_path / "sensitivity"
-    )
+    errors = measure_sensitivity(pipe, "rain", **NUMPY, methods="tome", out=tmp_path / "sensitivity")
     assert "tome" in {record.get("method") for record in errors.records}
     heard = evaluate(
         pipe,
@@ -244,7 +252,9 @@ WRONG = {
     "recommend's methods": lambda pipe: recommend(pipe, 0.64, methods="dense"),
     "recommend's budget": lambda pipe: recommend(pipe, 0.64, max_error=np.nan),
     "recommend's prompts": lambda pipe: recommend(pipe, 0.64, prompts=b"rain"),
-    "prove's steps": lambda pipe: prove(pipe, Plan("m", unet_layout(pipe), [PlanEntry(0, None)]), "rain", 1.0, steps=0),
+    "validate's steps": lambda pipe: validate(
+        pipe, Plan("m", unet_layout(pipe), [PlanEntry(0, None)]), "rain", 1.0, steps=0
+    ),
     "evaluate's prompts": lambda pipe: prepare(pipe, ["rain", None], 0.64, metrics="clap"),
     "evaluate's bytes": lambda pipe: prepare(pipe, b"rain", 0.64, metrics="clap"),
     "evaluate's captions": lambda pipe: prepare(pipe, [], 0.64, metrics="clap"),

@@ -1,4 +1,4 @@
-"""focuslab recommend: from nothing to a plan with its proof, and from records to a plan at once."""
+"""focuslab recommend: from nothing to a validated plan, and from records to a plan at once."""
 
 import json
 import shutil
@@ -12,9 +12,11 @@ from focuslab import Plan, evaluate
 from focuslab.errors import InputError
 from focuslab.hooks.output_error import Probe
 from focuslab.measure.evaluation.launch import Share
-from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
+from focuslab.runs.method_spec import MethodSpec
 from focuslab.tables.choice import choice_markdown
-from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
+from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
+from focuslab.workflows.records import measured_lengths
 from tests.quick import CountingClock, remember_dry_runs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
@@ -25,11 +27,11 @@ COMMAND = ["recommend", "-m", "random:tiny", "--device", "cpu", "--seconds", "0.
 @pytest.fixture(scope="module", autouse=True)
 def few_candidates():
     patch = pytest.MonkeyPatch()
-    for module in ("search.experiments", "workflows.recommend"):
-        patch.setattr(f"focuslab.{module}.candidates", lambda share: LABELS)
-    patch.setattr("focuslab.search.experiments.MIXED", 1)
-    patch.setattr("focuslab.workflows.recommend.REPEATS", 1)
-    patch.setattr("focuslab.workflows.recommend.MODULE_REPEATS", 1)
+    for module in ("search.experiments", "workflows.config"):
+        patch.setattr(f"focuslab.{module}.default_methods", lambda share: tuple(map(MethodSpec.parse, LABELS)))
+    patch.setattr("focuslab.search.experiments.RANDOM", 1)
+    patch.setattr("focuslab.workflows.records.REPEATS", 1)
+    patch.setattr("focuslab.workflows.records.MODULE_REPEATS", 1)
     patch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
     remember_dry_runs(patch)
     yield
@@ -40,8 +42,8 @@ def few_candidates():
 def made(session_pipe, tmp_path_factory):
     """Everything but a proof; by the clock here no method is faster than another."""
     out = tmp_path_factory.mktemp("made") / "plan.json"
-    lengths = {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "proof_prompts": ["a dog"]}
-    return recommend(session_pipe, **lengths, prove=False, out=out)
+    lengths = {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "validation_prompts": ["a dog"]}
+    return recommend(session_pipe, **lengths, validate=False, out=out)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_what_is_missing_is_made_and_kept_beside_the_plan(made):
     assert methods == {"dense", "litefocus", "bound", "bound:sites=*", *(f"{label}:sites=*" for label in LABELS)}
     measured = SensitivityRun.load(records / "sensitivity")
     assert {r["method"] for r in measured.records if r["kind"] == "sensitivity"} == set(LABELS)
-    assert Plan.load(made.path) == made.plan and made.proof is None and made.notes == ()
+    assert Plan.load(made.path) == made.plan and made.validation is None and made.notes == ()
     assert not any(entry.sites for entry in made.plan.entries)
     assert made.plan.evidence["made_from"]["capture"]["prompts"] == ["rain"]
     points = made.selection.summary["lengths"][0]["points"]
@@ -86,8 +88,8 @@ def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_
         seconds=(0.64,),
         steps=2,
         prompts=["rain"],
-        proof_prompts=["a dog"],
-        prove=False,
+        validation_prompts=["a dog"],
+        validate=False,
         out=made.path,
         progress=lambda *_: pytest.fail("nothing was left to do"),
     )
@@ -115,7 +117,7 @@ def test_a_choice_of_a_speed_is_timed_as_a_whole_before_it_is_published(
     # By these records LiteFocus is twice as fast; by the clock here, by which choices are timed, nothing is.
     kinds = {"--profile": ProfileRun, "--attention": AttentionRun, "--sensitivity": SensitivityRun}
     given = {kind[2:]: load.load(fast[fast.index(kind) + 1]) for kind, load in kinds.items()}
-    given |= {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "proof_prompts": ["a dog"], "prove": False}
+    given |= {"seconds": (0.64,), "steps": 2, "prompts": ["rain"], "validation_prompts": ["a dog"], "validate": False}
     given |= {"min_speedup": min_speedup, "out": tmp_path / "fast.json"}
     one = recommend(session_pipe, **given)
     timings = sorted((tmp_path / "fast" / "timings").iterdir())
@@ -149,7 +151,7 @@ def test_from_records_alone_it_takes_no_torch_and_draws_and_prints(fast, tmp_pat
     assert plan.entries[-1].sites and plan.entries[0].min_seconds == 0
 
 
-def test_a_plan_is_proved_on_other_prompts_and_what_it_missed_is_said_in_red(focuslab, fast, tmp_path, monkeypatch):
+def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypatch):
     monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
     code, out, err = focuslab(*COMMAND, *fast, "--out", "plan.json", "--quiet")
     # By the clock here LiteFocus is no faster than dense.
@@ -157,8 +159,8 @@ def test_a_plan_is_proved_on_other_prompts_and_what_it_missed_is_said_in_red(foc
         code == 1 and "Proof, on prompts and seeds that the choice has not seen" in out and out.endswith("plan.json\n")
     )
     (line,) = err.splitlines()
-    assert "\x1b[31m" in line and "is written, but its proof missed what was predicted: at 0.64 s" in line
-    proof = ProofRun.load(tmp_path / "plan" / "proof")
+    assert "\x1b[31m" in line and "is written, but its validation missed what was predicted: at 0.64 s" in line
+    proof = ValidationRun.load(tmp_path / "plan" / "proof")
     assert proof.info.prompts == ("a dog",) and proof.info.seed == 1
     plan = Plan.load(tmp_path / "plan.json")
     assert plan.evidence["measured"]["missed"] == proof.summary["missed"] != []
@@ -167,7 +169,7 @@ def test_a_plan_is_proved_on_other_prompts_and_what_it_missed_is_said_in_red(foc
     assert "measured" in (tmp_path / "plan" / "figures" / "frontier.svg").read_text()
 
 
-def test_ctrl_c_in_the_pass_says_so_and_the_same_command_goes_on(focuslab, made, tmp_path, monkeypatch):
+def test_ctrl_c_in_the_pass_says_so_and_the_same_command_resumes(focuslab, made, tmp_path, monkeypatch):
     shutil.copytree(made.path.parent / "records", tmp_path / "records")
     (tmp_path / "records" / "sensitivity" / "records.jsonl").unlink()
     calls, error = [], Probe.error

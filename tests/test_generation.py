@@ -9,7 +9,7 @@ from focuslab import capture_attention, evaluate, generate
 from focuslab.errors import FocuslabError, InputError
 from focuslab.measure.generate import Sound, check_free
 from focuslab.measure.sensitivity import measure_sensitivity
-from focuslab.measure.validation import prove
+from focuslab.measure.validation import validate
 from focuslab.methods import LiteFocus
 from focuslab.models.identity import unet_layout
 from tests.plans import plan_of
@@ -53,7 +53,7 @@ def test_steps_that_a_scheduler_cannot_make_are_refused(pipe, monkeypatch):
         lambda: generate(pipe, "rain", 0.16, steps=3),
         lambda: capture_attention(pipe, "rain", (0.16,), steps=3),
         lambda: measure_sensitivity(pipe, "rain", (0.16,), steps=3),
-        lambda: prove(pipe, plan, "rain", (0.16,), steps=3),
+        lambda: validate(pipe, plan, "rain", (0.16,), steps=3),
         lambda: evaluate(pipe, ["rain"], (0.16,), steps=3),
     ):
         with pytest.raises(InputError, match="PNDMScheduler has no schedule of 3 steps") as caught:

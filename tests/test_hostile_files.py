@@ -10,14 +10,14 @@ from focuslab.errors import MOST_CHARACTERS, InputError
 from focuslab.io.captions import read_captions
 from focuslab.methods import Plan
 from focuslab.models.specs import load
-from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ProofRun
+from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ValidationRun
 from tests.mutations import changed, damaged
 from tests.report_runs import write_all
 
 KINDS = {
     "profile": ProfileRun,
     "capture": AttentionRun,
-    "plan/plan/proof": ProofRun,
+    "plan/plan/proof": ValidationRun,
     "evaluation": EvaluationRun,
 }
 

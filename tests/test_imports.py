@@ -39,7 +39,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
         "import focuslab; dir(focuslab); focuslab.__version__; focuslab.ProfileRun, focuslab.AttentionRun",
         "import focuslab; focuslab.report",
         "import focuslab.analysis.cost",
-        "import focuslab; focuslab.SensitivityRun, focuslab.ProofRun",
+        "import focuslab; focuslab.SensitivityRun, focuslab.ValidationRun",
         "import focuslab; focuslab.metrics.frechet_distance; import focuslab.metrics.clap, focuslab.metrics.audioset",
         "import focuslab.report.figures.figure1, focuslab.tables.profile",
         "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",

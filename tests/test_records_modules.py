@@ -14,7 +14,7 @@ from focuslab.runs.directory import to_json_bytes
 from focuslab.runs.modules import columns, module_rows, units_record, with_rows
 from focuslab.runs.records import to_lines
 from tests.choice_records import make_info
-from tests.test_analyzers_cost import RECORDS
+from tests.test_analysis_cost import RECORDS
 
 KINDS = {"": "other", "a": "self_attention", "b": "resnet", "idle": "other"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from focuslab.errors import FocuslabError, InputError
 from focuslab.methods import Plan
-from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ProofRun
+from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ValidationRun
 from tests import report_runs
 from tests.test_report_page import Reader
 
@@ -18,7 +18,7 @@ def runs(tmp_path_factory):
         "profile": ProfileRun.load(root / "profile"),
         "capture": AttentionRun.load(root / "capture"),
         "evaluation": EvaluationRun.load(root / "evaluation"),
-        "proof": ProofRun.load(root / "plan/plan/proof"),
+        "proof": ValidationRun.load(root / "plan/plan/proof"),
         "plan": Plan.load(root / "plan/plan.json"),
     }
 

@@ -1,6 +1,6 @@
 """What an evaluation found best, as a table."""
 
-from focuslab.search.quality_objective import best_in_quality
+from focuslab.search.quality import best_in_quality
 from focuslab.tables.quality_choice import heard_best, quality_choice, quality_choice_tables
 from tests.evaluation_records import SPEED, VALUES, summary
 

@@ -17,7 +17,7 @@ from focuslab.metrics import (
     posteriors,
     rms_ratio,
 )
-from focuslab.search.quality_objective import best_in_quality
+from focuslab.search.quality import best_in_quality
 from focuslab.stats.intervals import bootstrap_interval
 from focuslab.tables.quality import quality_csv, quality_table
 from tests.evaluation_jobs import CLAP, METHODS, RATE, TAGGER, NoiseSounds, job, numbers, run

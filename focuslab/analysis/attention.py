@@ -3,12 +3,12 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 from focuslab.analysis.calls import Calls, Record, calls_of, finished, together
+from focuslab.analysis.capture_cost import capture_cost
 from focuslab.runs import ATTENTION_SCHEMA, RunInfo, skipped_rows
 from focuslab.stats.intervals import FEWEST, LEVEL, RESAMPLES, bootstrap_interval
 from focuslab.tables.verdict import verdict
@@ -40,9 +40,6 @@ def attention_summary(info: RunInfo, records: Iterable[Record]) -> dict[str, Any
     sites, blocks = _by_length(parameters["sites"], finished(records))
     lengths = sorted({calls.seconds for calls in sites.values()})
     reference = _training_length(lengths, training)
-    passes = [r for r in records if r["kind"] == "pass"]
-    by_length = [[p for p in passes if p["seconds"] == s] for s in lengths]
-    cost = [_cost(p, parameters["steps"]) for p in by_length]
     return {
         "schema": ATTENTION_SCHEMA,
         "sites": _rows(sites, parameters["sites"], reference),
@@ -53,16 +50,11 @@ def attention_summary(info: RunInfo, records: Iterable[Record]) -> dict[str, Any
         "log_sum_exp": info.machine.get("log_sum_exp"),
         "training_seconds": training,
         "training_length": reference,
-        "cost": cost,
-        "capture_over_plain": _over_plain(by_length, parameters["steps"]),
-        "peak_bytes": max((c["peak_bytes"] for c in cost if c["peak_bytes"] is not None), default=None),
+        **capture_cost([r for r in records if r["kind"] == "pass" and r["seconds"] in lengths], parameters["steps"]),
     }
 
 
-Key = tuple[float, str]
-
-
-def _by_length(table: Sequence[Record], records: Sequence[Record]) -> tuple[dict[Key, Calls], dict[Key, Calls]]:
+def _by_length(table: Sequence[Record], records: Sequence[Record]) -> tuple[dict[tuple, Calls], dict[tuple, Calls]]:
     """(seconds, name) -> calls, of sites and of blocks, by length and then in the order of the UNet."""
     grouped = defaultdict(list)
     for record in records:
@@ -84,7 +76,7 @@ def _training_length(lengths: Sequence[float], training: float) -> float | None:
     return nearest if near else None
 
 
-def _rows(found: dict[Key, Calls], table: Sequence[Record], reference: float | None) -> list[dict[str, Any]]:
+def _rows(found: dict[tuple, Calls], table: Sequence[Record], reference: float | None) -> list[dict[str, Any]]:
     places = {name: site for site in table for name in (site["name"], site["block"])}
     rows = []
     for (_, name), calls in found.items():
@@ -115,13 +107,13 @@ def _row(calls: Calls) -> dict[str, Any]:
         "recall_chance": {r: _rounded(chance + float(r) * (1 - chance)) for r in calls.labels("recall")},
         **_by_label("output_error", calls),
         "halves": {half: _half(calls, i) for i, half in enumerate(calls.halves)},
-        "rows": _mean_over_calls(values.get("rows")),
+        "rows": _mean(values.get("rows")),
         "lag": None,
     }
     if calls.labels("lag"):
         row["lag"] = _lag(calls)
     for name in calls.labels("labels"):
-        row.setdefault("labels", {})[name] = _mean_over_calls(values[f"labels/{name}"])
+        row.setdefault("labels", {})[name] = _mean(values[f"labels/{name}"])
     for name in calls.labels("patterns"):
         inside, uniform = (float(values[f"{kind}/{name}"].mean()) for kind in ("patterns", "patterns_chance"))
         found = {"mass": _rounded(inside), "chance": _rounded(uniform), "lift": _rounded(inside / uniform)}
@@ -232,45 +224,6 @@ def _interval_note(found: Iterable[Calls]) -> dict[str, Any]:
     return {"level": LEVEL, "over": "prompts", "resamples": RESAMPLES, "note": note}
 
 
-def _cost(passes: Sequence[Record], steps: int) -> dict[str, Any]:
-    """What recording cost at one length, of the denoising steps' own time: no decoding, no writing."""
-    plain, recorded = (_seconds(passes, kind) for kind in ("plain", "recorded"))
-    peaks, plain_peaks = ([p[k] for p in passes if p.get(k) is not None] for k in ("peak_bytes", "plain_peak_bytes"))
-    return {
-        "seconds": passes[0]["seconds"],
-        "passes": len(passes),
-        "plain_step_seconds_median": median(plain) if plain else None,
-        "recorded_step_seconds_median": median(recorded) if recorded else None,
-        "recorded_step_over_plain": _rounded(median(recorded) / median(plain)) if plain and recorded else None,
-        "capture_over_plain": _over_plain([passes], steps),
-        "peak_bytes": max(peaks, default=None),
-        "plain_peak_bytes": max(plain_peaks, default=None),
-    }
-
-
-def _over_plain(by_length: Sequence[Sequence[Record]], steps: int) -> float | None:
-    """Time of all steps over what it would be if each UNet call had taken what the median plain one did there.
-
-    A pass says how many UNet calls each step made; without it each made one.
-    """
-    taken = expected = 0.0
-    for passes in by_length:
-        plain, calls = [], 0
-        for p in passes:
-            unet_calls = p.get("unet_calls") or [1] * steps
-            calls += sum(unet_calls)
-            of_plain = [count for step, count in enumerate(unet_calls) if step not in p["recorded_steps"]]
-            plain += [seconds / count for seconds, count in zip(p["plain_step_seconds"], of_plain, strict=False)]
-        if plain:
-            taken += sum(_seconds(passes, "plain")) + sum(_seconds(passes, "recorded"))
-            expected += median(plain) * calls
-    return _rounded(taken / expected) if expected else None
-
-
-def _seconds(passes: Sequence[Record], kind: str) -> list[float]:
-    return [seconds for p in passes for seconds in p[f"{kind}_step_seconds"]]
-
-
 def _with_interval(name: str, values: np.ndarray | None) -> dict[str, float | None]:
     low, high = _interval(values)
     return {name: _mean(values), f"{name}_low": _rounded(low), f"{name}_high": _rounded(high)}
@@ -283,12 +236,8 @@ def _interval(values: np.ndarray | None, keep: int | None = None) -> tuple[Any, 
     return bootstrap_interval(values.mean(axis=tuple(axis for axis in (1, 2, 3) if axis != keep)))
 
 
-def _mean(values: np.ndarray | None) -> float | None:
-    return None if values is None else _rounded(values.mean())
-
-
-def _mean_over_calls(values: np.ndarray | None) -> list | None:
-    """The mean over all but what lies behind the heads, as nested lists."""
+def _mean(values: np.ndarray | None) -> Any:
+    """The mean over all calls and heads, of what lies behind them as nested lists."""
     return None if values is None else _rounded(values.mean(axis=(0, 1, 2, 3)))
 
 

@@ -1,4 +1,4 @@
-"""From the records of a proof to what was measured of each choice, beside what had been predicted of it."""
+"""From the records of a validation to what was measured of each choice, beside what had been predicted of it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,24 +19,35 @@ Predictions = Mapping[float, Mapping[str, Mapping[str, Any]]]
 """Audio length -> choice -> what `choice_summary` has in its "points"."""
 
 
-def proof_summary(
+def validation_summary(
     records: Iterable[Record], timings: Sequence[Record], predictions: Predictions, steps: int
 ) -> dict[str, Any]:
     """The summary of whatever has been recorded.
 
-    records: "error" and "sound" of `focuslab.measure.validation`. timings: the rows of the profile of the same choices.
-    steps: denoising steps of a generation. "rows": a row a length and choice with
+    Parameters
+    ----------
+    records : iterable of dict
+        "error" and "sound" of `focuslab.measure.validation`.
+    timings : sequence of dict
+        The rows of the profile of the same choices.
+    predictions : mapping
+        What was predicted of each choice at each length.
+    steps : int
+        Denoising steps of a generation.
 
-    * step_seconds_median, _p10, _p90 of the steps that are not kept dense; speedup_vs_dense of a whole generation's
-      steps, dense_steps of them dense
-    * error: relative error of the guided UNet output, mean over held-out prompts and steps; error_low and _high are
-      the interval over prompts
-    * log_mel_l1, rms_ratio, centroid_ratio: of the final sound, to the dense sound of the same seed, each with _low and
-      _high; sounds: how many; silent: how many were left out because the dense or this sound was all zeros
-    * predicted: what `choice_summary` had said, None where nothing was predicted; time_off, error_off: measured over
-      predicted, less 1; missed: in words, empty where both predictions held
+    Returns
+    -------
+    dict
+        "missed" is all that the plan missed, in words. "rows" has a row a length and choice with
 
-    "missed": all that the plan missed, in words.
+        * step_seconds_median, _p10, _p90 of the steps that are not kept dense; speedup_vs_dense of a whole generation's
+          steps, dense_steps of them dense
+        * error: relative error of the guided UNet output, mean over held-out prompts and steps; error_low and _high
+          are the interval over prompts
+        * log_mel_l1, rms_ratio, centroid_ratio: of the final clip, to the dense clip of the same seed, each with _low
+          and _high; sounds: how many; silent: how many were left out because the dense or this clip was all zeros
+        * predicted: what had been predicted, None where nothing was; time_off, error_off: measured over predicted,
+          less 1; missed: in words, empty where both predictions held
     """
     records = list(records)
     errors, sounds = defaultdict(list), defaultdict(list)

@@ -13,7 +13,7 @@ from focuslab.tables.verdict import counted
 RUN_DIRECTORY = click.Path(path_type=Path)
 
 
-class Budget(click.ParamType):
+class BudgetType(click.ParamType):
     """A positive number, or "paper": what the paper's choice takes."""
 
     name = "number|paper"
@@ -30,14 +30,15 @@ class Budget(click.ParamType):
         return number
 
 
-@click.command("recommend", short_help="Choose which sites to make sparse at each length, and prove it.")
+@click.command("recommend", short_help="Choose which sites to make sparse at each length, and validate it.")
 @click.option("--seconds", type=Numbers(), default="10,20,40,80", show_default=True, help="Lengths of audio.")
-@click.option("--max-error", type=Budget(), help="The fastest with at most this relative error of the UNet's output.")
-@click.option("--min-speedup", type=Budget(), help="The closest to dense that is so much faster, such as 1.5.")
+@click.option(
+    "--max-error", type=BudgetType(), help="The fastest with at most this relative error of the UNet's output."
+)
+@click.option("--min-speedup", type=BudgetType(), help="The closest to dense that is so much faster, such as 1.5.")
 @click.option("--methods", type=Names(), help="What is tried, without sites.  [default: 15 candidates]")
-@click.option("--per-site", is_flag=True, help="Choose for each site of the blocks with much attention.")
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
-@click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others prove.")
+@click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others validate.")
 @click.option(
     "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
 )
@@ -52,69 +53,53 @@ class Budget(click.ParamType):
     type=click.Choice(["fidelity", "quality"]),
     default="fidelity",
     show_default=True,
-    help="Closeness to dense, or beyond the training length what --evaluation found best.",
+    help="Fidelity to dense, or beyond the training length what --evaluation found best.",
 )
-@click.option("--no-proof", is_flag=True, help="Do not run the plan. With all records given nothing is loaded.")
-@click.option("--keep-audio", is_flag=True, help="Keep the sounds of the proof.")
+@click.option(
+    "--no-validation",
+    "--no-proof",
+    "unvalidated",
+    is_flag=True,
+    help="Do not run the plan. With all records given nothing is loaded.",
+)
+@click.option("--keep-audio", is_flag=True, help="Keep the clips of the validation.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The plan.  [default: runs/recommend-MODEL-HASH/plan.json]"
 )
 @click.option("--force", is_flag=True, help="Replace another plan in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    seconds,
-    max_error,
-    min_speedup,
-    methods,
-    per_site,
-    steps,
-    given,
-    file,
-    attention,
-    profile,
-    sensitivity,
-    evaluation,
-    objective,
-    no_proof,
-    keep_audio,
-    out,
-    force,
-):
-    """Which sites to make sparse at each length, how sparse, and from which length on: a plan, and its proof.
+def command(model, device, dtype, offline, quiet, given, file, unvalidated, out, force, **options):
+    """Which sites to make sparse at each length, how sparse, and from which length on: a plan, and its validation.
 
     Measures what it lacks (a capture, a profile of the candidates, and a pass that finds what each candidate does to
     the UNet's output), chooses from the frontier of time against error, and runs the plan beside the paper's choice on
     prompts and seeds that the choice has not seen. Without a budget the knee of the frontier is chosen; "paper" is a
-    budget too. The records are kept in records/ beside the plan, for other budgets. What was stopped goes on when the
-    same command is given again.
+    budget too. The records are kept in records/ beside the plan, for other budgets. The same command resumes what was
+    stopped.
     """
     from focuslab.report.figures.style import check_maps_can_be_drawn
     from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 
     check_maps_can_be_drawn()
     kinds = {
-        "attention": (AttentionRun, attention),
-        "profile": (ProfileRun, profile),
-        "sensitivity": (SensitivityRun, sensitivity),
-        "evaluation": (EvaluationRun, evaluation),
+        "attention": AttentionRun,
+        "profile": ProfileRun,
+        "sensitivity": SensitivityRun,
+        "evaluation": EvaluationRun,
     }
-    runs = {name: kind.load(directory) if directory else None for name, (kind, directory) in kinds.items()}
+    for name, kind in kinds.items():
+        options[name] = kind.load(options[name]) if options[name] else None
     prompts = split_prompts(given, file)
     if out is None:
-        settings = [seconds, methods, per_site, steps, prompts, seed, device, dtype]
-        out = default_directory("recommend", model, settings) / f"{_name(max_error, min_speedup, objective)}.json"
-    budget = {"max_error": max_error, "min_speedup": min_speedup}
-    if no_proof and profile and sensitivity and not evaluation:
+        settings = [options["seconds"], options["methods"], options["steps"], prompts, options["seed"], device, dtype]
+        out = default_directory("recommend", model, settings) / _name(options)
+    if unvalidated and options["profile"] and options["sensitivity"] and not options["evaluation"]:
+        from focuslab.search.budget import Budget
         from focuslab.search.plan_files import choose_from_records
 
-        del runs["evaluation"]
-        path, selection = choose_from_records(**runs, seconds=seconds, **budget, out=out, force=force)
+        records = (options["profile"], options["sensitivity"], options["attention"])
+        budget = Budget(options["max_error"], options["min_speedup"])
+        path, selection = choose_from_records(*records, seconds=options["seconds"], budget=budget, out=out, force=force)
         show(path, selection, selection.plan, None)
         return
 
@@ -124,41 +109,27 @@ def command(
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
     with going_on_from(out.parent), Reporter(quiet) as reporter:
-        made = recommend(
-            pipe,
-            seconds,
-            **budget,
-            **prompts,
-            **runs,
-            methods=methods,
-            per_site=per_site,
-            steps=steps,
-            seed=seed,
-            objective=objective,
-            prove=not no_proof,
-            keep_audio=keep_audio,
-            out=out,
-            force=force,
-            progress=reporter,
-        )
-    show(made.path, made.selection, made.plan, made.proof)
+        made = recommend(pipe, **options, **prompts, validate=not unvalidated, out=out, force=force, progress=reporter)
+    show(made.path, made.selection, made.plan, made.validation)
     if made.missed:
-        missed = f"{made.path} is written, but its proof missed what was predicted: {'; '.join(made.missed)}"
+        missed = f"{made.path} is written, but its validation missed what was predicted: {'; '.join(made.missed)}"
         raise click.ClickException(click.style(missed, fg="red"))
 
 
 def split_prompts(given: tuple[str, ...], file: Path | None) -> dict[str, list[str]]:
-    """What `recommend` takes: the first, third ... prompt to choose with, the others to prove with; none where none are
-    given. Raises `InputError` for one alone."""
+    """What `recommend` takes: the first, third ... prompt to choose with, the others to validate with.
+
+    It is nothing where no prompts are given. Raises `InputError` for one alone.
+    """
     prompts = [*given, *(read_prompts(file) if file else ())]
     if not prompts:
         return {}
     if len(prompts) < 2:
-        raise InputError("expected two prompts or more: every second one is held out for the proof")
-    return {"prompts": prompts[::2], "proof_prompts": prompts[1::2]}
+        raise InputError("expected two prompts or more: every second one is held out for the validation")
+    return {"prompts": prompts[::2], "validation_prompts": prompts[1::2]}
 
 
-def show(path: Path, selection, plan, proof) -> None:
+def show(path: Path, selection, plan, validation) -> None:
     """Draw the figures, print the tables, and say what records lack."""
     from focuslab.report.figures.frontier import write_frontier
     from focuslab.report.figures.site_map import write_site_map
@@ -173,7 +144,7 @@ def show(path: Path, selection, plan, proof) -> None:
 
     directory = plan_directory(path)
     made = how_it_was_made(RunInfo.from_json(read_json(directory / RUN), str(directory / RUN)))
-    measured = measured_of(proof.summary) if proof else None
+    measured = measured_of(validation.summary) if validation else None
     write_frontier(selection.summary, directory / "figures", made, measured=measured)
     write_site_map(selection.summary, directory / "figures", made)
     click.echo(choice_table(selection.summary))
@@ -181,8 +152,8 @@ def show(path: Path, selection, plan, proof) -> None:
         click.echo(f"\n{in_terminal(plan_tables(plan))}")
     if quality := quality_choice(plan.evidence):
         click.echo(f"\n{quality}")
-    if proof:
-        click.echo(f"\n{proof_table(proof.summary)}")
+    if validation:
+        click.echo(f"\n{proof_table(validation.summary)}")
     for note in selection.notes:
         click.echo(f"focuslab: {note}", err=True)
     click.echo(path)
@@ -196,10 +167,10 @@ def how_it_was_made(info) -> str:
     return f"{info.made_on}; chosen with {prompts}, guided{denoised}, seed {info.seed}; {info.made_with}"
 
 
-def _name(max_error: float | str | None, min_speedup: float | str | None, objective: str) -> str:
-    """What the plan is called: plan, plan-max-error-0.02, plan-min-speedup-paper, ..."""
+def _name(options: dict) -> str:
+    """What the plan is called: plan.json, plan-max-error-0.02.json, plan-min-speedup-paper.json, ..."""
     parts = ["plan"]
-    for name, value in (("max-error", max_error), ("min-speedup", min_speedup)):
-        if value is not None:
-            parts += [name, value if isinstance(value, str) else f"{value:g}"]
-    return "-".join(parts + ([objective] if objective != "fidelity" else []))
+    for name in ("max_error", "min_speedup"):
+        if (value := options[name]) is not None:
+            parts += [name.replace("_", "-"), value if isinstance(value, str) else f"{value:g}"]
+    return "-".join(parts + ([options["objective"]] if options["objective"] != "fidelity" else [])) + ".json"

@@ -1,4 +1,4 @@
-"""Prompts: checked, and some to choose and prove a plan with where none are given."""
+"""Prompts: checked, and some to choose and validate a plan with where none are given."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ CHOICE_PROMPTS = (
     "slow chords on a grand piano",
     "a fast emergency siren in the distance",
 )
-PROOF_PROMPTS = (
+VALIDATION_PROMPTS = (
     "ocean waves",
     "a fast drum loop",
     "a rising melody on a solo violin",

@@ -1,40 +1,63 @@
 """How much the UNet's output moves when one group of sites runs a candidate, and when several groups do at once."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from time import perf_counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from focuslab.analysis.sensitivity import sensitivity_summary
-from focuslab.checks import switch
 from focuslab.hooks.compiled import eagerly
-from focuslab.hooks.latents import latents_at
-from focuslab.hooks.memory import LeftOut, check_fits, naming_what_did_not_fit
+from focuslab.hooks.memory import LeftOut, check_fits
 from focuslab.hooks.meta_cost import dry_run, meta_unet
-from focuslab.hooks.output_error import Probe
 from focuslab.io.prompts import check_prompts
-from focuslab.methods import Bound, parse_method, parse_methods
-from focuslab.methods.base import Attachable, check_count, check_seed
+from focuslab.measure.parts_loop import measure_all
+from focuslab.measure.sensitivity_pass import SensitivityPass, key_of
+from focuslab.methods import Bound, parse_methods
+from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import run_info, unet_layout
 from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
-from focuslab.models.schedule import current_schedule, schedule_of
+from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress
-from focuslab.runs.arrays import read_arrays
-from focuslab.runs.directory import RunDirectory, now, place_of
-from focuslab.runs.method_spec import without_sites
-from focuslab.search.experiments import Choice, Group, choice_key, groups_of, joint_choices, recorded_steps
+from focuslab.runs.directory import RunDirectory, place_of
+from focuslab.search.experiments import (
+    experiments_of,
+    groups_of,
+    parse_choice,
+    recorded_steps,
+)
 
-DEFAULT_STEPS = 20
+
+@dataclass(frozen=True)
+class SensitivityConfig:
+    """What a sensitivity pass measures."""
+
+    prompts: Sequence[str]
+    seconds: Sequence[float]  # lengths of audio
+    steps: int = 20  # denoising steps of a generation
+    seed: int = 0
+    # Labels, without sites, of what is tried beside the paper's method where attention costs much.
+    methods: Sequence[str] | None = None
+
+    def checked(self, pipe) -> "SensitivityConfig":
+        """The same in Python's types. Raises `InputError` for what cannot be measured with this pipeline."""
+        check_mel_latents(pipe)
+        steps = check_count("steps", self.steps)
+        schedule_of(pipe, steps)
+        return SensitivityConfig(
+            check_prompts(self.prompts),
+            check_lengths(pipe, self.seconds),
+            steps,
+            check_seed(self.seed),
+            None if self.methods is None else list(parse_methods(self.methods)),
+        )
 
 
 @torch.no_grad()
@@ -43,58 +66,67 @@ def measure_sensitivity(
     prompts: Iterable[str] | str,
     seconds: Iterable[float] | float = (10.0,),
     *,
-    steps: int = DEFAULT_STEPS,
-    seed: int = 0,
-    per_site: bool = False,
-    methods: Iterable[str] | str | None = None,
-    joint: Mapping[float, Sequence[Choice]] | None = None,
+    joint: Mapping[float, Sequence[Mapping[str, str]]] | None = None,
     out: str | os.PathLike | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    **options: Any,
 ) -> SensitivityRun:
-    """The relative error of the guided UNet output with each candidate at each group of sites, at the same latents.
+    """Measure the relative error of the guided UNet output with each candidate at each group of sites.
 
-    Each prompt is denoised densely with guidance, and what the UNet is given at a few of the `steps` is kept
-    (`focuslab.search.experiments.recorded_steps`). There the UNet is called once for every candidate of every group,
-    and for joint choices, from which one learns how errors of groups combine. Blocks before the group are not computed
-    again.
+    Each prompt is denoised densely with guidance, and what the UNet is given at a few of the steps is kept
+    (`focuslab.search.experiments.recorded_steps`). There the UNet is called once for every candidate of every block,
+    and for joint ablations, from which one learns how errors of blocks combine. Blocks before the sparse ones are not
+    computed again. A length whose predicted memory is not free is skipped; the summary names it with the bytes.
 
-    A group is a block; with `per_site` the blocks whose attention costs much are taken apart into their sites.
-    `focuslab.search.candidates` says what is tried where; with `methods` (labels without sites) it is these beside the
-    paper's where attention costs much, and elsewhere as far as they are candidates there. joint: more joint choices by
-    length, beside those made here; they may be others when a run is gone on with, and what is returned has the records
-    of those asked for now. out: a run directory; one that holds the same run is gone on with at the first error that is
-    missing. None keeps the records in memory only.
+    Parameters
+    ----------
+    pipe : AudioLDM2Pipeline
+    prompts : str or iterable of str
+    seconds : float or iterable of float
+        Lengths of audio.
+    joint : mapping, optional
+        More joint ablations by length, each block -> label. They may be others when a run is resumed, and what is
+        returned has the records of those asked for now.
+    out : path, optional
+        A run directory. The same run is resumed at the first error that is missing. None keeps the records in memory.
+    force : bool
+        Replace another run in `out`.
+    progress : callable, optional
+    **options
+        The other fields of `SensitivityConfig`.
 
-    A length whose predicted memory is not free is skipped; the summary names it with the bytes.
+    Returns
+    -------
+    SensitivityRun
 
-    Raises `InputError` before anything is run or written for a wrong argument, a pipeline without mel latents, or where
-    no length fits into the memory that is free; `FocuslabError` where an output is not finite.
+    Raises
+    ------
+    InputError
+        Before anything is run or written, for a wrong argument, a pipeline without mel latents, or where no length
+        fits into the memory that is free.
+    FocuslabError
+        Where an output is not finite.
     """
-    check_mel_latents(pipe)
-    prompts = check_prompts(prompts)
-    lengths = check_lengths(pipe, seconds)
-    steps, seed = check_count("steps", steps), check_seed(seed)
-    per_site = switch("per_site", per_site)
-    methods = None if methods is None else list(parse_methods(methods))
-    schedule_of(pipe, steps)
-    conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
-    expected, skipped = _expect(pipe, conditioning[0], lengths)
+    config = SensitivityConfig(prompts, seconds, **options).checked(pipe)
+    conditioning = [encode_prompt(pipe, prompt) for prompt in config.prompts]
+    expected, skipped = _expect(pipe, conditioning[0], config.seconds)
     blocks = {site.name: site.block for site in find_sites(pipe)}
-    groups = {s: groups_of(blocks, e.flop_share, per_site, methods) for s, e in expected.items()}
+    groups = {s: groups_of(blocks, e.flop_share, config.methods) for s, e in expected.items()}
+    recorded = {s: recorded_steps(config.steps, len(config.prompts), s) for s in config.seconds}
     info = run_info(
         pipe,
         "sensitivity",
         {
-            "seconds": lengths,
-            "steps": steps,
-            "recorded_steps": {f"{s:g}": recorded_steps(steps, len(prompts), s) for s in lengths},
-            "groups": {f"{s:g}": [{**vars(group)} for group in gs] for s, gs in groups.items()},
+            "seconds": config.seconds,
+            "steps": config.steps,
+            "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
+            "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
             "unet": unet_layout(pipe),
             "training_seconds": training_seconds(pipe),
         },
-        seed=seed,
-        prompts=prompts,
+        seed=config.seed,
+        prompts=config.prompts,
     )
     with (
         place_of(out) as place,
@@ -104,16 +136,23 @@ def measure_sensitivity(
         run.keep(lambda record: record["kind"] != SKIPPED)
         run.append(*skipped)
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
-        work = [
-            _Latents(p, s, step, groups[s], joint_choices(groups[s], (joint or {}).get(s, ())), expected[s].flops)
-            for s in lengths
-            if s not in {record["seconds"] for record in skipped}
-            for p in range(len(prompts))
-            for step in info.parameters["recorded_steps"][f"{s:g}"][p]
-        ]
-        _Pass(pipe, conditioning, run).measure(work, progress or (lambda *_: None))
-        asked_for = {key for latents in work for key in latents.trials()}
-        records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or _key(r) in asked_for)
+        sensitivity = SensitivityPass(pipe, conditioning, run)
+        items = []
+        for s in config.seconds:
+            if s in {record["seconds"] for record in skipped}:
+                continue
+            choices = experiments_of(groups[s], map(parse_choice, (joint or {}).get(s, ())))
+            sites = {group.name: group.sites for group in groups[s]}
+            places = [
+                {"seconds": s, "prompt": prompt, "step": step}
+                for prompt, steps in enumerate(recorded[s])
+                for step in steps
+            ]
+            items += [sensitivity.item(place, sites, choices, expected[s].flops) for place in places]
+        done = {key_of(record) for record in run.records if record["kind"] in ("sensitivity", "joint")}
+        measure_all(pipe, run, items, done, lambda: sensitivity_summary(run.records), progress)
+        asked_for = {key for item in items for key in item.parts}
+        records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or key_of(r) in asked_for)
         return SensitivityRun(run.info, sensitivity_summary(records), records, run.path if out else None)
 
 
@@ -150,112 +189,3 @@ def _expect(
         )
     left_out.refuse_if(len(left_out.records) == len(lengths))
     return expected, left_out.records
-
-
-@dataclass(frozen=True)
-class _Latents:
-    """One step of one prompt at one length, and what is tried there; `weight` is the work of one error, in FLOPs."""
-
-    prompt: int
-    seconds: float
-    step: int
-    groups: Sequence[Group]
-    joint: Sequence[Choice]
-    weight: float
-
-    @property
-    def place(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "prompt": self.prompt, "step": self.step}
-
-    def trials(self) -> dict[tuple, tuple[dict[str, Any], list[Attachable]]]:
-        """Key -> what is recorded beside the error, and the methods that are attached for it."""
-        found = {}
-        for group in self.groups:
-            for label in group.methods:
-                what = {"kind": "sensitivity", **self.place, "group": group.name, "method": label}
-                found[_key(what)] = what, [method_at(label, group.sites)]
-        sites = {group.name: group.sites for group in self.groups}
-        for choice in self.joint:
-            what = {"kind": "joint", **self.place, "choice": dict(choice)}
-            found[_key(what)] = what, [method_at(label, sites[name]) for name, label in choice.items()]
-        return found
-
-
-def method_at(label: str, sites: Sequence[str]) -> Attachable:
-    """The method of a label at these sites."""
-    return replace(parse_method(label), sites=tuple(sites))
-
-
-def _key(record: Mapping[str, Any]) -> tuple:
-    at = (record["kind"], record["seconds"], record["prompt"], record["step"])
-    if record["kind"] == "joint":
-        return (*at, choice_key(record["choice"]))
-    return (*at, record.get("group"), without_sites(record.get("method", "")))
-
-
-class _Pass:
-    """Measures error after error and puts each on disk at once."""
-
-    def __init__(self, pipe, conditioning: Sequence[dict[str, Tensor]], run: RunDirectory):
-        self.pipe = pipe
-        self.conditioning = conditioning
-        self.run = run
-        self.steps: int = run.info.parameters["steps"]
-
-    def measure(self, work: Sequence[_Latents], progress: Progress) -> None:
-        done_before = {_key(record) for record in self.run.records if record["kind"] != SKIPPED}
-        all_trials = [(latents, latents.trials()) for latents in work]
-        total = sum(latents.weight * len(trials) for latents, trials in all_trials)
-        left = [(latents, {k: v for k, v in trials.items() if k not in done_before}) for latents, trials in all_trials]
-        done = total - sum(latents.weight * len(trials) for latents, trials in left)
-        try:
-            for latents, trials in left:
-                for text in self._guarded(latents, list(trials.values())):
-                    done += latents.weight
-                    if text:
-                        progress(done, total, text)
-        finally:
-            self.run.write_summary(sensitivity_summary(self.run.records))
-        self.run.note(ended=self.run.info.ended or now())
-
-    def _guarded(self, latents: _Latents, trials) -> Iterator[str | None]:
-        what = f"the sensitivity pass at {latents.seconds:g} s"
-        with naming_what_did_not_fit(self.pipe, what, "leave out this length", self.run.kept):
-            if trials:
-                yield from self._measure(latents, trials)
-
-    def _measure(self, latents: _Latents, trials) -> Iterator[str | None]:
-        """Measures one error at a time; yields for each what to say of it, now and then."""
-        title = f"{latents.seconds:g} s, prompt {latents.prompt + 1} of {len(self.conditioning)}, step {latents.step}"
-        report_every = max(1, len(trials) // 5)
-        sample = self._latents_of(latents)
-        before = perf_counter()
-        scheduler = self.pipe.scheduler
-        scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
-        timestep = scheduler.timesteps[current_schedule(scheduler).first_call(latents.step)].item()
-        probe = Probe(self.pipe, self.conditioning[latents.prompt], sample, latents.step)
-        for count, (what, methods) in enumerate(trials, start=1):
-            error = probe.error(methods)
-            elapsed, before = perf_counter() - before, perf_counter()
-            self.run.append({**what, "timestep": timestep, "error": error, "seconds_elapsed": elapsed})
-            said = count % report_every == 0 or count == len(trials)
-            yield f"{title}: {count} of {len(trials)} errors" if said else None
-
-    def _latents_of(self, latents: _Latents) -> Tensor:
-        """From disk, where this run has put them before, or else from a dense generation."""
-        name = f"latents-{latents.seconds:g}s-prompt{latents.prompt}"
-        key = f"{name}-step{latents.step}"
-        if key not in self._kept:
-            wanted = self.run.info.parameters["recorded_steps"][f"{latents.seconds:g}"][latents.prompt]
-            conditioning = self.conditioning[latents.prompt]
-            before = perf_counter()
-            found = latents_at(self.pipe, conditioning, latents.seconds, self.steps, wanted, self.run.info.seed)
-            arrays = {f"{name}-step{step}": sample.float().numpy() for step, sample in found.items()}
-            self.run.write_arrays(name, arrays)
-            self.run.append({"kind": "trajectory", **latents.place, "seconds_elapsed": perf_counter() - before})
-            self._kept.update(arrays)
-        return torch.from_numpy(self._kept[key])
-
-    @cached_property
-    def _kept(self) -> dict[str, Any]:
-        return read_arrays(self.run.path)

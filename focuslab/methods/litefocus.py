@@ -21,6 +21,7 @@ from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods.base import Method, check_choice, check_seed
 from focuslab.methods.log_n_scaling import length_scale
+from focuslab.runs.method_spec import PAPER_FRACTION
 
 NAMES = {
     "litefocus": {
@@ -82,7 +83,7 @@ class LiteFocus(Method):
     attention of ToMe, arXiv:2210.09461.
     """
 
-    cross_fraction: float = 0.1
+    cross_fraction: float = PAPER_FRACTION
     same_frequency: bool = True
     sampling: str = "stratified"
     overlap: str = "once"

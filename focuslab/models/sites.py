@@ -1,7 +1,6 @@
 """The self-attention sites of a UNet: where they are, how wide, and which grid of tokens each works on."""
 
 import difflib
-import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from torch import nn
 from focuslab.attention.grid import Grid
 from focuslab.checks import several, text
 from focuslab.errors import InputError
+from focuslab.runs.sites import PAPER_LEVEL, matches
 
 PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
 """Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
@@ -95,7 +95,7 @@ def select_sites(sites: Sequence[Site], patterns: Iterable[str] | str | None) ->
     """
     blocks = ", ".join(dict.fromkeys(site.block for site in sites)) or "none at all"
     if patterns is None:
-        chosen = tuple(site for site in sites if site.level == 1)
+        chosen = tuple(site for site in sites if site.level == PAPER_LEVEL)
         if not chosen:
             raise InputError(
                 f"this UNet has no self-attention at its second-highest resolution; name sites: it has some in {blocks}"
@@ -103,7 +103,7 @@ def select_sites(sites: Sequence[Site], patterns: Iterable[str] | str | None) ->
         return chosen
     matched = set()
     for pattern in [text("a site", given) for given in several(patterns)]:
-        names = {s.name for s in sites if pattern in (s.name, s.block) or fnmatch.fnmatchcase(s.name, pattern)}
+        names = {s.name for s in sites if matches(s.name, pattern)}
         if not names:
             near = difflib.get_close_matches(pattern, {name for s in sites for name in (s.name, s.block)})
             hint = f"; a whole name is {sites[0].name}" if sites else ""

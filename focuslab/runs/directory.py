@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from focuslab.errors import InputError
+from focuslab.errors import AnotherRun, InputError
 from focuslab.io.files import PARTIAL, DirectoryLock, check_place, failed, read_bytes, sweep, write_atomically
 from focuslab.io.json_text import parse_json, to_summary_bytes
 from focuslab.runs import RunInfo, differences, first_few
@@ -154,11 +154,11 @@ class RunDirectory:
         if not differing:
             return
         if self.info.knows_what_made_it and not there.knows_what_made_it:
-            raise InputError(
+            raise AnotherRun(
                 f"{self.path} was written by {there.written_by}, which did not record what made it, so it cannot be "
                 "resumed: give another --out, or --force to replace it"
             )
-        raise InputError(
+        raise AnotherRun(
             f"{self.path} holds another run (it differs in {first_few(differing)}): give another --out, or --force to "
             "replace it"
         )

@@ -1,50 +1,112 @@
-"""The text that names a method, `litefocus:cross_fraction=0.2:sites=up_blocks.2`, taken apart without the method."""
+"""What names a method in text, `litefocus:cross_fraction=0.2:sites=up_blocks.2`, as a value. Needs no torch."""
 
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 PLAN = "plan:"
 """What stands before the path of a plan where methods are named."""
-
-
-def split_label(label: str) -> tuple[str, dict[str, Any]]:
-    """Name and parameters: ("litefocus", {"cross_fraction": 0.2}); several `sites` are a tuple.
-
-    Text that is no JSON stays text. Whether the method exists and takes the parameters is for `focuslab.methods`.
-    """
-    name, *parameters = label.strip().split(":")
-    pairs = (parameter.partition("=") for parameter in parameters)
-    return name, {key: tuple(value.split("+")) if key == "sites" else _value(value) for key, _, value in pairs}
-
-
-def join_label(name: str, parameters: dict[str, Any]) -> str:
-    """The one text of a method without its sites: parameters in alphabetical order."""
-    texts = _texts(parameters)
-    return ":".join([name, *(f"{key}={texts[key]}" for key in sorted(texts) if key != "sites")])
-
-
-def without_sites(label: str) -> str:
-    """The label of the same method at no sites in particular; labels that differ in order alone come out equal."""
-    return join_label(*split_label(label))
-
-
-def brief(label: str) -> str:
-    """The label as short as a table has room for: "litefocus r=0.02 w=1/r"; of a plan, "plan mine.json"."""
-    if label.startswith(PLAN):
-        return f"plan {label.removeprefix(PLAN)}"
-    name, parameters = split_label(label)
-    texts = _texts({key: "1/r" if value == "unbiased" else value for key, value in parameters.items()})
-    return " ".join([name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in texts.items())])
-
-
+PAPER_FRACTION = 0.1
+"""The paper's r: what LiteFocus samples where nothing else is asked for."""
+UNBIASED = "unbiased"
+"""The weight with which sampled keys stand for all the others: 1/r."""
+_FRACTIONS = {"litefocus": PAPER_FRACTION, "same-frequency": 0.0, "cross-frequency": PAPER_FRACTION}
+"""Names of LiteFocus -> the share of keys that they sample unless a parameter says otherwise."""
 _SYMBOLS = {"cross_fraction": "r", "cross_weight": "w"}
 
 
-def _texts(parameters: dict[str, Any]) -> dict[str, str]:
-    return {
-        key: value if isinstance(value, str) else "+".join(value) if isinstance(value, tuple) else json.dumps(value)
-        for key, value in parameters.items()
-    }
+@dataclass(frozen=True, eq=False)
+class MethodSpec:
+    """A method by name and parameters: the key of records, plans and choices, with neither torch nor the method.
+
+    Whether the method exists and takes the parameters is for `focuslab.methods`. Two specs are equal where their text
+    is, in whatever order their parameters were given.
+    """
+
+    name: str  # as on the command line; of a plan the whole `plan:FILE`
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # without the sites
+    sites: tuple[str, ...] | None = None  # names, blocks or shell patterns; None where the method says where it is
+
+    @classmethod
+    def parse(cls, label: str) -> "MethodSpec":
+        """The method that a label names. Text that is no JSON stays text."""
+        label = label.strip()
+        if label.startswith(PLAN):
+            return cls(label)
+        name, *rest = label.split(":")
+        given = {key: value for key, _, value in (parameter.partition("=") for parameter in rest)}
+        sites = given.pop("sites", None)
+        return cls(name, {key: _value(text) for key, text in given.items()}, sites and tuple(sites.split("+")))
+
+    @classmethod
+    def of_site(cls, given: Mapping[str, Any]) -> "MethodSpec":
+        """The method of one site of a plan: {"method": name, parameter: value, ...}."""
+        return cls(given["method"], {key: value for key, value in given.items() if key != "method"})
+
+    def to_site(self) -> dict[str, Any]:
+        """As a plan has it for one site."""
+        return {"method": self.name, **self.parameters}
+
+    def at(self, sites: Iterable[str]) -> "MethodSpec":
+        """The same method at these sites."""
+        return replace(self, sites=tuple(sites))
+
+    def without_sites(self) -> "MethodSpec":
+        """The same method at no sites in particular."""
+        return replace(self, sites=None)
+
+    @property
+    def is_plan(self) -> bool:
+        return self.name.startswith(PLAN)
+
+    @property
+    def cross_fraction(self) -> float | None:
+        """The share of all keys that LiteFocus samples; None for other methods."""
+        default = _FRACTIONS.get(self.name)
+        return None if default is None else self.parameters.get("cross_fraction", default)
+
+    @property
+    def brief(self) -> str:
+        """As short as tables and figures have room for: "litefocus r=0.02 w=1/r"; of a plan, "plan mine.json"."""
+        if self.is_plan:
+            return f"plan {self.name.removeprefix(PLAN)}"
+        short = {key: "1/r" if value == UNBIASED else _text(value) for key, value in self.parameters.items()}
+        short |= {"sites": "+".join(self.sites)} if self.sites else {}
+        return " ".join([self.name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in short.items())])
+
+    @cached_property
+    def _label(self) -> str:
+        parameters = (f"{key}={_text(self.parameters[key])}" for key in sorted(self.parameters))
+        return ":".join([self.name, *parameters, *(["sites=" + "+".join(self.sites)] if self.sites else [])])
+
+    def __str__(self) -> str:
+        """The canonical label: parameters in alphabetical order, then the sites."""
+        return self._label
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MethodSpec) and self._label == other._label
+
+    def __lt__(self, other: "MethodSpec") -> bool:
+        return self._label < other._label
+
+    def __hash__(self) -> int:
+        return hash(self._label)
+
+
+DENSE = MethodSpec("dense")
+PAPER = MethodSpec("litefocus")
+"""The paper's fixed choice: r = 0.1, every key with the weight of one, at its own blocks."""
+
+
+def brief(label: str) -> str:
+    """The short name of a label, for tables and figures."""
+    return MethodSpec.parse(label).brief
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _value(text: str) -> Any:

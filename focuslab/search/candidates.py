@@ -1,103 +1,139 @@
-"""What is tried at each group of sites where nothing else is asked for, and which of it takes the same time."""
+"""What each group of sites may run at each length: the time that saves, and the error that it costs."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from focuslab.results import ProfileRun
-from focuslab.runs.method_spec import join_label, split_label, without_sites
-from focuslab.search.options import Flops
+import numpy as np
 
-PAPER = "litefocus"
-"""The paper's fixed choice at its two blocks: r = 0.1, every key with the weight of one."""
-OWN_ROW = "same-frequency"
-CROSS_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2)
-STRETCHES = (50, 20, 10, 5)
-PARTLY_WEIGHTED = (0.02, 0.1)
-"""Fractions whose keys are also tried with the weight r^-0.75, between the paper's 1 and the unbiased 1/r: the unbiased
-estimate of few keys has a large variance."""
-POWER = -0.75
-TIMED_WEIGHT = "unbiased"
+from focuslab.errors import InputError
+from focuslab.results import AttentionRun
+from focuslab.runs.method_spec import DENSE, MethodSpec
+from focuslab.search.cost_model import CostModel
 
-LARGE, SMALL = 0.05, 0.01
-"""A group whose attention cores do at least `LARGE` of a dense step's FLOPs has every candidate. Below `SMALL` it could
-not save more than a hundredth of the step whatever ran there, and two are enough to see its error."""
+Record = Mapping[str, Any]
 
 
-def candidates(flop_share: float) -> tuple[str, ...]:
-    """Labels, without sites, of what is tried at a group whose attention cores do this share of a step's FLOPs."""
-    if flop_share >= LARGE:
-        return (
-            PAPER,
-            OWN_ROW,
-            *(litefocus(r, TIMED_WEIGHT) for r in CROSS_FRACTIONS),
-            *(litefocus(r, float(f"{r**POWER:.3g}")) for r in PARTLY_WEIGHTED),
-            *(pooled(stretch) for stretch in STRETCHES),
-            "cross-frequency",
-            "tome",
+@dataclass(frozen=True)
+class Candidate:
+    """What one group of sites may run at one length; candidates of one group exclude each other."""
+
+    group: str  # a block, such as "down_blocks.1"
+    sites: tuple[str, ...]
+    method: MethodSpec  # without sites; "dense" saves 0 at an error of 0
+    saved_seconds: float  # of one denoising step, against dense
+    error: float  # of the guided UNet output with only this on, relative, mean over prompts and recorded steps
+    # This and the next two: means over the sites in the capture, None where not recorded.
+    local_error: float | None = None
+    recall: float | None = None
+    lift: float | None = None
+    predicted: bool = False  # whether `saved_seconds` was filled in from FLOPs for a length that was not measured
+
+    @property
+    def sparse(self) -> bool:
+        return self.method != DENSE
+
+
+def candidates_of(
+    cost: CostModel, records: Iterable[Record], attention: AttentionRun | None = None
+) -> dict[float, list[Candidate]]:
+    """The candidates of every group by length, "dense" first, by group and then by method.
+
+    What the cost model does not know is left out. Of the records those of kind "sensitivity" count, and of two of the
+    same thing the later one. Errors are means over the prompts and steps that all candidates of a length have. The
+    capture gives local error, recall and lift. Raises `InputError` where nothing is left to choose from.
+    """
+    errors = _errors(records)
+    if not errors:
+        raise InputError("there is no sensitivity record: run the sensitivity pass of the model first")
+    captured = _Captured(attention)
+    found: dict[float, list[Candidate]] = defaultdict(list)
+    for (seconds, group, sites, method), error in sorted(errors.items()):
+        saved = cost.saved(seconds, method, sites)
+        if saved is not None:
+            known = captured.about(seconds, sites, method)
+            found[seconds].append(
+                Candidate(group, sites, method, saved.seconds, error, predicted=saved.predicted, **known)
+            )
+    if not found:
+        raise InputError(
+            "the profile has none of the methods of the sensitivity pass at all of their sites: profile them as, for "
+            f"example, {min(key[3] for key in errors)}:sites=*"
         )
-    if flop_share >= SMALL:
-        return (PAPER, OWN_ROW, litefocus(0.1, TIMED_WEIGHT), pooled(10), "tome")
-    return (PAPER, pooled(10))
+    return {seconds: _with_dense(own) for seconds, own in found.items()}
 
 
-def with_paper(methods: Sequence[str]) -> tuple[str, ...]:
-    """Labels, without sites, of the paper's method and of `methods`: what is tried where these were asked for."""
-    return tuple(dict.fromkeys((PAPER, *map(without_sites, methods))))
+_Key = tuple[float, str, tuple[str, ...], MethodSpec]
 
 
-def litefocus(cross_fraction: float, cross_weight: float | str) -> str:
-    """The label of LiteFocus with this r and weight."""
-    return join_label("litefocus", {"cross_fraction": cross_fraction, "cross_weight": cross_weight})
+def _errors(records: Iterable[Record]) -> dict[_Key, float]:
+    """(seconds, group, sites, method) -> mean error over steps, each the mean over prompts."""
+    found: dict[_Key, dict[tuple[int, int], float]] = defaultdict(dict)
+    for record in records:
+        if record["kind"] == "sensitivity":
+            method = MethodSpec.parse(record["method"]).without_sites()
+            if method != DENSE:
+                key = record["seconds"], record["group"], tuple(record["sites"]), method
+                found[key][record["step"], record["prompt"]] = float(record["error"])
+    shared: dict[float, set] = {}
+    for (seconds, *_), values in found.items():
+        shared[seconds] = shared.get(seconds, set(values)) & values.keys()
+    errors = {}
+    for key, values in found.items():
+        if not shared[key[0]]:
+            raise InputError(
+                f"the sensitivity pass at {key[0]:g} s has no prompt and step that all candidates share: resume it"
+            )
+        by_step = defaultdict(list)
+        for step, prompt in sorted(shared[key[0]]):
+            by_step[step].append(values[step, prompt])
+        errors[key] = float(np.mean([float(np.mean(parts)) for parts in by_step.values()]))
+    return errors
 
 
-def pooled(stretch: int) -> str:
-    """The label of own row and means over stretches of so many time steps."""
-    return join_label("pooled", {"stretch": stretch})
+class _Captured:
+    """What a capture says of a method at a group of sites."""
+
+    def __init__(self, attention: AttentionRun | None):
+        self._rows = {(row["seconds"], row["name"]): row for row in attention.summary["sites"]} if attention else {}
+        self._weight = attention.info.parameters.get("cross_weight", 1.0) if attention else None
+
+    def about(self, seconds: float, sites: Sequence[str], method: MethodSpec) -> dict[str, float | None]:
+        rows = [self._rows.get((seconds, site)) for site in sites]
+        if None in rows:
+            return {}
+        # Other parameters than these, such as a length scale, are not those of the capture.
+        same = method.parameters.keys() <= {"cross_fraction", "cross_weight"} and method.name != "cross-frequency"
+        fraction = method.cross_fraction if same else None
+        weight = method.parameters.get("cross_weight", 1.0)
+        return {
+            "lift": _mean([row["lift"] for row in rows]),
+            # Recall is a share of dense attention: it depends on which keys are sampled and not on their weight.
+            "recall": _mean([_at(row["recall"], fraction) for row in rows]),
+            "local_error": _mean([_at(row["output_error"], fraction) for row in rows])
+            if weight == self._weight or not fraction
+            else None,
+        }
 
 
-def timed_as(label: str) -> str:
-    """The label, without sites, of what is timed for `label`: a weight other than 1 costs the same whichever it is."""
-    name, parameters = split_label(label)
-    if isinstance(weight := parameters.get("cross_weight", 1.0), str) or weight == 1:
-        return without_sites(label)
-    return join_label(name, {**parameters, "cross_weight": TIMED_WEIGHT})
+def _at(by_fraction: Mapping[str, float], fraction: float | None) -> float | None:
+    return next((value for label, value in by_fraction.items() if float(label) == fraction), None)
 
 
-def with_same_timings(run: ProfileRun, labels: Iterable[str]) -> ProfileRun:
-    """The profile with a row for each of `labels` that it lacks and has something for that takes the same time."""
-    rows = list(run.rows)
-    there = {(row["seconds"], without_sites(row["method"])) for row in rows}
-    for label in dict.fromkeys(map(without_sites, labels)):
-        stand_in = timed_as(label)
-        for row in run.rows:
-            if without_sites(row["method"]) == stand_in and (row["seconds"], label) not in there:
-                sites = row["method"].partition(":sites=")[2]
-                rows.append({**row, "method": f"{label}:sites={sites}" if sites else label})
-    return replace(run, summary={**run.summary, "rows": rows})
+def _mean(values: Sequence[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))
 
 
-def with_same_flops(flops: Flops, labels: Iterable[str]) -> Flops:
-    """The counts with those of each of `labels` that they lack and that does the same work as another."""
-    labels = list(map(without_sites, labels))
-    return {
-        seconds: {**{label: of[timed_as(label)] for label in labels if timed_as(label) in of}, **of}
-        for seconds, of in flops.items()
-    }
-
-
-def estimated_share(label: str) -> float | None:
-    """The share of all keys that stands for the other rows, of a method whose keys stand for them without bias to first
-    order: unbiased LiteFocus and pooling. None for all others."""
-    name, parameters = split_label(label)
-    if name == "pooled":
-        return 1 / parameters["stretch"]
-    return parameters["cross_fraction"] if parameters.get("cross_weight") == TIMED_WEIGHT else None
-
-
-def nearest_estimate(labels: Sequence[str], like: str) -> str:
-    """Of the methods among `labels` with an `estimated_share` that which is `like` the given one: of its name, if there
-    is any, and with the nearest share; `PAPER` where there is none."""
-    share = {label: estimated_share(label) for label in labels}
-    name, wanted = split_label(like)[0], estimated_share(like)
-    estimates = [label for label in labels if share[label] is not None]
-    return min(estimates, key=lambda m: (split_label(m)[0] != name, abs(share[m] - wanted), m), default=PAPER)
+def _with_dense(candidates: Sequence[Candidate]) -> list[Candidate]:
+    groups: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        own = groups[candidate.group]
+        if own and own[0].sites != candidate.sites:
+            raise InputError(f"the sensitivity pass has two different lists of sites for {candidate.group!r}")
+        own.append(candidate)
+    return [
+        candidate
+        for group, own in groups.items()
+        for candidate in (Candidate(group, own[0].sites, DENSE, 0.0, 0.0, 0.0, 1.0, own[0].lift), *own)
+    ]

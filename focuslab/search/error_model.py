@@ -8,81 +8,81 @@ from typing import Any
 
 import numpy as np
 
-from focuslab.runs.method_spec import without_sites
-from focuslab.search.options import DENSE, Option
+from focuslab.runs.method_spec import DENSE
+from focuslab.search.candidates import Candidate
+from focuslab.search.experiments import choice_key, choice_of
 
 EXPONENTS = 0.5, 16.0
 """The range that exponents are looked for in: 1 is errors that add up, 2 independent ones, much more the largest."""
 
 
 @dataclass(frozen=True)
-class Combination:
-    """error = (sum of error_g ** exponent) ** (1 / exponent).
-
-    runs: how many joint runs it was fitted on. misfit: by how much they miss it, the root mean square of
-    log(measured / predicted) as a relative number. low, high: the least and greatest measured over predicted. All None
-    where there was no joint run.
-    """
+class ErrorModel:
+    """error = (sum of error_g ** exponent) ** (1 / exponent)."""
 
     exponent: float = 2.0
-    misfit: float | None = None
-    low: float | None = None
-    high: float | None = None
-    runs: int = 0
+    # Of log(measured / predicted), as a relative number; None where there was no joint ablation.
+    rmse: float | None = None
+    low: float | None = None  # the least measured over predicted
+    high: float | None = None  # the greatest
+    runs: int = 0  # how many joint ablations it was fitted on
 
     def joint(self, errors: np.ndarray | Sequence[float]) -> np.ndarray:
         """Errors of groups alone `[..., groups]` to the error of all of them at once `[...]`."""
-        return _joint(np.asarray(errors, dtype=float), self.exponent)
+        errors = np.asarray(errors, dtype=float)
+        # In units of the largest, since a small error to a high power is no number any more.
+        largest = errors.max(axis=-1, initial=0.0)
+        scale = np.where(largest > 0, largest, 1.0)
+        return scale * ((errors / scale[..., None]) ** self.exponent).sum(axis=-1) ** (1 / self.exponent)
 
     def interval(self, error: float) -> tuple[float, float] | None:
-        """Where the joint runs say that a predicted error will be measured; None without joint runs."""
+        """Where the joint ablations say that a predicted error will be measured; None without any."""
         return None if self.low is None else (error * min(self.low, 1.0), error * max(self.high, 1.0))
 
+    def to_json(self) -> dict[str, Any]:
+        """With the names that summaries have had from the first version on."""
+        return {
+            "exponent": self.exponent,
+            "misfit": self.rmse,
+            "low": self.low,
+            "high": self.high,
+            "runs": self.runs,
+        }
 
-def fit_combination(options: Mapping[float, Sequence[Option]], joint: Iterable[Mapping[str, Any]]) -> Combination:
-    """The exponent that best predicts the joint runs: least squares of log error, over lengths and choices alike.
 
-    joint: records {"kind": "joint", "seconds", "choice": {group: method}, "prompt", "step", "error"}; others are
-    passed over. A choice counts with the mean of its errors if its options are known and two or more of them are
-    sparse. Without any the exponent is 2: errors that know nothing of each other.
+def fit_error_model(
+    candidates: Mapping[float, Sequence[Candidate]], records: Iterable[Mapping[str, Any]]
+) -> ErrorModel:
+    """The exponent that best predicts the joint ablations: least squares of log error, over lengths and choices alike.
+
+    Of the records those of kind "joint" count. A choice counts with the mean of its errors if its candidates are known
+    and two or more of them are sparse. Where none counts, errors are independent: the exponent is 2.
     """
-    known = {(s, o.group, o.method): o.error for s, found in options.items() for o in found}
+    known = {(s, c.group, c.method): c.error for s, found in candidates.items() for c in found}
     measured: dict[tuple, dict] = defaultdict(dict)
-    for record in joint:
+    for record in records:
         if record["kind"] == "joint":
-            choice = tuple(sorted((group, without_sites(method)) for group, method in record["choice"].items()))
-            measured[record["seconds"], choice][record["prompt"], record["step"]] = record["error"]
+            key = record["seconds"], choice_key(choice_of(record))
+            measured[key][record["prompt"], record["step"]] = record["error"]
     parts, wholes = [], []
-    for (seconds, choice), values in sorted(measured.items()):
-        errors = [known.get((seconds, *pair), math.nan) for pair in choice if pair[1] != DENSE]
+    for (seconds, choice), values in sorted(measured.items(), key=lambda pair: (pair[0][0], sorted(pair[0][1]))):
+        errors = [known.get((seconds, *pair), math.nan) for pair in sorted(choice) if pair[1] != DENSE]
         whole = float(np.mean(list(values.values())))
         if len(errors) >= 2 and all(error > 0 for error in errors) and whole > 0:
             parts.append(errors)
             wholes.append(whole)
     if not parts:
-        return Combination()
+        return ErrorModel()
     # Groups that were not on add nothing, whatever the exponent.
     padded = np.array([errors + [0.0] * (max(map(len, parts)) - len(errors)) for errors in parts])
-    exponent = _least(lambda p: float(np.sum(_residuals(padded, wholes, p) ** 2)), *EXPONENTS)
-    residuals = _residuals(padded, wholes, exponent)
-    return Combination(
-        exponent=exponent,
-        misfit=float(np.expm1(np.sqrt(np.mean(residuals**2)))),
-        low=float(np.exp(residuals.min())),
-        high=float(np.exp(residuals.max())),
-        runs=len(wholes),
-    )
 
+    def residuals(exponent: float) -> np.ndarray:
+        return np.log(wholes) - np.log(ErrorModel(exponent).joint(padded))
 
-def _residuals(parts: np.ndarray, wholes: Sequence[float], exponent: float) -> np.ndarray:
-    return np.log(wholes) - np.log(_joint(parts, exponent))
-
-
-def _joint(errors: np.ndarray, exponent: float) -> np.ndarray:
-    # In units of the largest, since a small error to a high power is no number any more.
-    largest = errors.max(axis=-1, initial=0.0)
-    scale = np.where(largest > 0, largest, 1.0)
-    return scale * ((errors / scale[..., None]) ** exponent).sum(axis=-1) ** (1 / exponent)
+    exponent = _least(lambda p: float(np.sum(residuals(p) ** 2)), *EXPONENTS)
+    off = residuals(exponent)
+    rmse = float(np.expm1(np.sqrt(np.mean(off**2))))
+    return ErrorModel(exponent, rmse, float(np.exp(off.min())), float(np.exp(off.max())), len(wholes))
 
 
 def _least(function, low: float, high: float) -> float:

@@ -1,16 +1,15 @@
-"""What a sensitivity pass tries: groups of sites one by one, some together, at which steps of a generation."""
+"""The experiments of a sensitivity pass: groups of sites one by one, joint ablations, and at which steps."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from focuslab.runs.method_spec import without_sites
-from focuslab.search.candidates import (
+from focuslab.runs.method_spec import DENSE, PAPER, MethodSpec
+from focuslab.search.tried import (
     LARGE,
     OWN_ROW,
-    PAPER,
-    TIMED_WEIGHT,
-    candidates,
+    default_methods,
     estimated_share,
     litefocus,
     nearest_estimate,
@@ -23,54 +22,60 @@ SAME_STEPS, SAME_STEPS_UP_TO = 4, 20.0
 OWN_STEPS = {40.0: 2, float("inf"): 1}
 """Recorded steps of each prompt at lengths up to so many seconds: beyond `SAME_STEPS_UP_TO` a call of the UNet takes
 seconds, so each prompt has steps of its own and all prompts together cover the generation."""
-TOGETHER = (litefocus(0.02, TIMED_WEIGHT), litefocus(0.1, TIMED_WEIGHT), pooled(50), pooled(10))
+TOGETHER = (litefocus(0.02), litefocus(0.1), pooled(50), pooled(10))
 """What is tried at several groups at once, beside the paper's method."""
-MIXED = 3
-"""Joint choices with an option drawn for each group, beside those in which groups have the same one."""
+RANDOM = 3
+"""Joint ablations with a method drawn for each group, beside those in which groups have the same one."""
 
-Choice = Mapping[str, str]
-"""Group -> label of the method there, without sites; groups that are not named stay dense."""
+Choice = Mapping[str, MethodSpec]
+"""Group -> the method there, without sites; groups that are not named stay dense."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sites that are made sparse together, and the labels of what is tried there."""
+    """Sites that are made sparse together, and the methods that are tried there."""
 
     name: str
     sites: tuple[str, ...]
-    methods: tuple[str, ...]
+    methods: tuple[MethodSpec, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "sites": self.sites, "methods": [str(method) for method in self.methods]}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Group":
+        return cls(content["name"], tuple(content["sites"]), tuple(map(MethodSpec.parse, content["methods"])))
 
 
 def groups_of(
-    blocks: Mapping[str, str],
-    flop_share: Mapping[str, float],
-    per_site: bool,
-    methods: Sequence[str] | None = None,
+    blocks: Mapping[str, str], flop_share: Mapping[str, float], methods: Sequence[str] | None = None
 ) -> list[Group]:
-    """The blocks in the order of the UNet; with `per_site` those of large cost are taken apart into their sites.
+    """The blocks in the order of the UNet, each with what is tried there.
 
     blocks: site -> its block. flop_share: site -> share of a dense step's FLOPs in its attention core. methods: labels
-    of what is tried beside the paper's method; where the cost is not large, those of them that would be by default.
+    of what is tried beside the paper's method; where attention costs little, those of them that are tried by default.
     """
     groups = []
     for block in dict.fromkeys(blocks.values()):
-        own = tuple(site for site, its_block in blocks.items() if its_block == block)
-        share = sum(flop_share[site] for site in own)
-        tried = candidates(share)
+        sites = tuple(site for site, its_block in blocks.items() if its_block == block)
+        share = sum(flop_share[site] for site in sites)
+        tried = default_methods(share)
         if methods is not None:
             tried = tuple(m for m in with_paper(methods) if share >= LARGE or m in tried)
-        if per_site and share >= LARGE and len(own) > 1:
-            groups += [Group(site, (site,), tried) for site in own]
-        else:
-            groups.append(Group(block, own, tried))
+        groups.append(Group(block, sites, tried))
     return groups
 
 
-def joint_choices(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[Choice]:
+def experiments_of(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[Choice]:
+    """Every candidate of every group alone, and then joint ablations with `more` among them."""
+    return [*({group.name: method} for group in groups for method in group.methods), *joint_ablations(groups, more)]
+
+
+def joint_ablations(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[Choice]:
     """Choices of several groups at once, from which one learns how errors combine.
 
-    The paper's method and `TOGETHER` (or what is nearest to it) at all groups and at those where most is tried, some
-    drawn for each group apart (always the same), and `more`.
+    They are the paper's method and `TOGETHER` (or what is nearest to it), at all groups and at those where most is
+    tried; some with a method drawn for each group, always the same; and `more`.
     """
     choices: list[Choice] = []
     most = max(len(group.methods) for group in groups)
@@ -78,19 +83,38 @@ def joint_choices(groups: Sequence[Group], more: Iterable[Choice] = ()) -> list[
         choices.append({group.name: PAPER for group in among})
         choices += [{group.name: nearest_estimate(group.methods, like) for group in among} for like in TOGETHER]
     draw = random.Random(0)
-    for _ in range(MIXED):
+    for _ in range(RANDOM):
         drawn = {
-            group.name: draw.choice([*(m for m in group.methods if m == OWN_ROW or estimated_share(m)), "dense"])
+            group.name: draw.choice([*(m for m in group.methods if m == OWN_ROW or estimated_share(m)), DENSE])
             for group in groups
         }
-        choices.append({name: label for name, label in drawn.items() if label != "dense"})
+        choices.append({name: method for name, method in drawn.items() if method != DENSE})
     choices += more
     return list({choice_key(choice): dict(choice) for choice in choices if len(choice) > 1}.values())
 
 
-def choice_key(choice: Choice) -> tuple[tuple[str, str], ...]:
-    """Equal for choices that do the same, however they are written."""
-    return tuple(sorted((group, without_sites(method)) for group, method in choice.items()))
+def choice_key(choice: Choice) -> frozenset[tuple[str, MethodSpec]]:
+    """Equal for choices that do the same."""
+    return frozenset(choice.items())
+
+
+def parse_choice(labels: Mapping[str, Any]) -> dict[str, MethodSpec]:
+    """The choice that is given as text."""
+    return {group: MethodSpec.parse(str(label)).without_sites() for group, label in labels.items()}
+
+
+def to_record(choice: Choice) -> dict[str, Any]:
+    """How the record of an error says what was sparse: one group, or several at once."""
+    labels = {group: str(method) for group, method in choice.items()}
+    if len(labels) > 1:
+        return {"kind": "joint", "choice": labels}
+    ((group, label),) = labels.items()
+    return {"kind": "sensitivity", "group": group, "method": label}
+
+
+def choice_of(record: Mapping[str, Any]) -> dict[str, MethodSpec]:
+    """What was sparse, from the record of an error."""
+    return parse_choice(record["choice"] if record["kind"] == "joint" else {record["group"]: record["method"]})
 
 
 def recorded_steps(steps: int, prompts: int, seconds: float) -> list[list[int]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.runs import RunInfo
-from focuslab.runs.method_spec import split_label
 from focuslab.runs.plan import PlanEntry, PlanSpec
-from focuslab.search.pareto import WORTH, Frontier, Point
+from focuslab.search.choose import WORTH
+from focuslab.search.frontier import Frontier, OperatingPoint
 
 
 def plan_of(
-    points: Mapping[float, Point],
+    points: Mapping[float, OperatingPoint],
     frontiers: Mapping[float, Frontier],
     *,
     model: str,
@@ -22,26 +22,21 @@ def plan_of(
 ) -> PlanSpec:
     """The plan that does at each measured length what was chosen there.
 
-    points, frontiers: by audio length in seconds. model, unet: see `PlanSpec`. evidence: any JSON object. Between two
-    measured lengths the entries meet as `boundaries` says; below the shortest one the plan is dense, for nothing was
-    measured there.
+    Between two measured lengths the entries meet as `boundaries` says. Below the shortest one the plan is dense, for
+    nothing was measured there.
     """
-    entries = [PlanEntry(0, None)]
-    for start, seconds in boundaries(points, frontiers).items():
-        point = points[seconds]
-        dense_steps = dict(zip(("first", "last"), point.dense_steps, strict=True)) if any(point.dense_steps) else None
-        entry = PlanEntry(start, None, _sites(point), dense_steps)
-        if (entry.sites, entry.dense_steps) != (entries[-1].sites, entries[-1].dense_steps):
-            entries.append(entry)
-    ends = [entry.min_seconds for entry in entries[1:]] + [None]
-    entries = [
-        PlanEntry(entry.min_seconds, end, entry.sites, entry.dense_steps)
-        for entry, end in zip(entries, ends, strict=True)
-    ]
-    return PlanSpec(model, dict(unet), tuple(entries), dict(evidence or {}))
+    starts = boundaries(points, frontiers)
+    does = {start: _sites(points[seconds]) for start, seconds in starts.items()}
+    return PlanSpec(model, dict(unet), entries_of({0: {}, **does}), dict(evidence or {}))
 
 
-def boundaries(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> dict[float, float]:
+def entries_of(does: Mapping[float, dict[str, dict[str, Any]]]) -> tuple[PlanEntry, ...]:
+    """Entries from what is done from each length on, in order; those that do the same are one."""
+    starts = [start for start, before in zip(does, [None, *does.values()], strict=False) if does[start] != before]
+    return tuple(PlanEntry(a, b, does[a]) for a, b in pairwise([*starts, None]))
+
+
+def boundaries(points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier]) -> dict[float, float]:
     """The length in seconds from which on each measured length's choice holds -> that measured length.
 
     The first holds from its own length on. Between a length with a sparse choice and one without, it is where that
@@ -62,7 +57,7 @@ def boundaries(points: Mapping[float, Point], frontiers: Mapping[float, Frontier
     return starts
 
 
-def crossover(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> float | None:
+def crossover(points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier]) -> float | None:
     """From which length in seconds on the choice is sparse, at it and at all longer ones; None where it never is."""
     found = None
     for start, seconds in reversed(boundaries(points, frontiers).items()):
@@ -72,7 +67,7 @@ def crossover(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]
     return found
 
 
-def crossover_in_words(points: Mapping[float, Point], frontiers: Mapping[float, Frontier]) -> str:
+def crossover_in_words(points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier]) -> str:
     """ "Sparse pays from 12.3 s on (between the measured 10 and 20 s)." """
     start, lengths = crossover(points, frontiers), sorted(points)
     if start is None:
@@ -90,35 +85,20 @@ def crossover_in_words(points: Mapping[float, Point], frontiers: Mapping[float, 
 
 def made_from(infos: Mapping[str, RunInfo | None]) -> dict[str, Any]:
     """How the runs behind a plan were made, by what they are called; no path of the machine is among it."""
+    told = ("command", "model", "machine", "versions", "device", "dtype", "seed", "prompts", "started", "ended")
     return {
-        name: {
-            "command": info.command,
-            "model": info.model,
-            "machine": info.machine,
-            "versions": info.versions,
-            "device": info.device,
-            "dtype": info.dtype,
-            "seed": info.seed,
-            "prompts": list(info.prompts),
-            "started": info.started,
-            "ended": info.ended,
-        }
+        name: {field: list(value) if isinstance(value := getattr(info, field), tuple) else value for field in told}
         for name, info in infos.items()
         if info is not None
     }
 
 
-def _sites(point: Point) -> dict[str, dict[str, Any]]:
-    sites = {}
-    for option in point.choice.values():
-        if option.sparse:
-            name, parameters = split_label(option.method)
-            sites |= {site: {"method": name, **parameters} for site in option.sites}
-    return sites
+def _sites(point: OperatingPoint) -> dict[str, dict[str, Any]]:
+    return {site: method.to_site() for site, method in point.site_methods.items()}
 
 
 def _where_it_pays(
-    points: Mapping[float, Point], frontiers: Mapping[float, Frontier], shorter: float, longer: float
+    points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier], shorter: float, longer: float
 ) -> float | None:
     """How far from the shorter to the longer length, 0 to 1, the sparse choice of one of them begins to pay; None where
     it is not the time that makes one sparse and the other dense."""
@@ -128,7 +108,7 @@ def _where_it_pays(
     here = points[sparse].speedup
     try:
         there = frontiers[other].predict(points[sparse].methods).speedup
-    except InputError:  # the other length lacks one of the options
+    except InputError:  # the other length lacks one of the candidates
         there = points[other].speedup
     if there >= WORTH or here <= WORTH:
         return None

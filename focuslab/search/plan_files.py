@@ -8,15 +8,16 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.io.files import check_place
-from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
+from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs import RECOMMENDATION_SCHEMA, RunInfo
 from focuslab.runs.directory import RUN, RunDirectory, check_run_place, now
 from focuslab.runs.plan import PlanSpec
-from focuslab.search.select import Budget, Selection, select
+from focuslab.search.budget import Budget
+from focuslab.search.select import Selection, select
 
 
 def plan_directory(path: Path) -> Path:
-    """Where the summary, the figures and the proof of a plan are."""
+    """Where the summary, the figures and the validation of a plan are."""
     return path.with_suffix("")
 
 
@@ -50,28 +51,32 @@ def choose_from_records(
     attention: AttentionRun | None,
     *,
     seconds: Sequence[float],
-    max_error: Budget = None,
-    min_speedup: Budget = None,
+    budget: Budget,
     out: str | os.PathLike,
     force: bool = False,
 ) -> tuple[Path, Selection]:
-    """Choose a plan from records alone and write it, without a proof; see `focuslab.workflows.recommend.recommend`."""
+    """Choose a plan from records alone and write it, without a validation.
+
+    See `focuslab.workflows.recommend.recommend`.
+    """
     path = check_plan_path(out, force)
-    asked_for = {"seconds": list(seconds), "max_error": max_error, "min_speedup": min_speedup, "proved": False}
+    asked_for = {"seconds": list(seconds), **vars(budget), "proved": False}
     info = replace(sensitivity.info, command="recommend", parameters=asked_for, started=None, ended=None)
     check_same(path, info, force)
-    selection = select(profile, sensitivity, attention, seconds=seconds, max_error=max_error, min_speedup=min_speedup)
+    selection = select(profile, sensitivity, attention, seconds=seconds, budget=budget)
     with RunDirectory(plan_directory(path), info, force=force) as run:
         publish(path, run, selection, selection.plan, None)
     return path, selection
 
 
-def publish(path: Path, run: RunDirectory, selection: Selection, plan: PlanSpec, proof: ProofRun | None) -> None:
+def publish(
+    path: Path, run: RunDirectory, selection: Selection, plan: PlanSpec, validation: ValidationRun | None
+) -> None:
     """Write the plan, and its summary into its directory, which `run` is."""
     summary: dict[str, Any] = {
         "schema": RECOMMENDATION_SCHEMA,
         "choice": selection.summary,
-        "proof": proof.summary if proof else None,
+        "proof": validation.summary if validation else None,
         "quality": plan.evidence.get("quality"),
         "objective": plan.evidence.get("objective"),
         "notes": list(selection.notes),

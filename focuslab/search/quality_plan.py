@@ -1,25 +1,25 @@
-"""A plan whose longer lengths run what an evaluation heard as best, instead of what is closest to dense."""
+"""A plan whose longer lengths run what an evaluation found best, instead of what is closest to dense."""
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.results import EvaluationRun
-from focuslab.runs.method_spec import PLAN, split_label
-from focuslab.runs.plan import PlanEntry, PlanSpec
-from focuslab.search.pareto import Frontier, Point
-from focuslab.search.plan_builder import boundaries
-from focuslab.search.quality_objective import DENSE, FIDELITY, QUALITY, QualityChoice, best_in_quality
+from focuslab.runs.method_spec import PLAN, MethodSpec
+from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec
+from focuslab.runs.sites import sites_of_layout
+from focuslab.search.frontier import Frontier, OperatingPoint
+from focuslab.search.plan_builder import boundaries, entries_of
+from focuslab.search.quality import DENSE, QualityChoice, best_in_quality
 
-_EVERYWHERE = ("length-scale", "naive")
+EVERYWHERE = ("length-scale", "naive")
 """Methods that are at every site unless some are named; the others are at those of the paper."""
 
 
 def with_quality(
     plan: PlanSpec,
-    points: Mapping[float, Point],
+    points: Mapping[float, OperatingPoint],
     frontiers: Mapping[float, Frontier],
     evaluation: EvaluationRun,
     objective: str,
@@ -28,7 +28,7 @@ def with_quality(
 ) -> PlanSpec:
     """The plan with measured quality in its evidence and, where quality is the objective, with what is best in it.
 
-    Up to the training length the aim stays closeness to dense: beyond it dense itself gets worse. min_speedup: by
+    Up to the training length the aim stays fidelity to dense: beyond it dense itself gets worse. min_speedup: by
     length, the budget; where the evaluation has nothing so fast, the plan stays as it is.
     """
     found = best_in_quality(evaluation.summary, _labels(evaluation), min_speedup=min_speedup)
@@ -65,30 +65,19 @@ def _labels(evaluation: EvaluationRun) -> list[str]:
 def _entries(
     plan: PlanSpec, starts: Mapping[float, float], chosen: Mapping[float, QualityChoice]
 ) -> tuple[PlanEntry, ...]:
-    begins = sorted({entry.min_seconds for entry in plan.entries} | set(starts))
-    made: list[PlanEntry] = []
-    for begin in begins:
-        before = next(e for e in reversed(plan.entries) if e.min_seconds <= begin)
+    does = {}
+    for begin in sorted({entry.min_seconds for entry in plan.entries} | set(starts)):
         seconds = next((starts[start] for start in sorted(starts, reverse=True) if start <= begin), None)
-        entry = replace(before, min_seconds=begin, max_seconds=None)
         if seconds in chosen:
-            entry = PlanEntry(begin, None, _sites(chosen[seconds].method, plan.unet))
-        if not made or (entry.sites, entry.dense_steps) != (made[-1].sites, made[-1].dense_steps):
-            made.append(entry)
-    ends: Sequence[float | None] = [entry.min_seconds for entry in made[1:]] + [None]
-    return tuple(replace(entry, max_seconds=end) for entry, end in zip(made, ends, strict=True))
+            does[begin] = _sites(MethodSpec.parse(chosen[seconds].method), plan.unet)
+        else:
+            does[begin] = next(entry.sites for entry in reversed(plan.entries) if entry.min_seconds <= begin)
+    return entries_of(does)
 
 
-def _sites(label: str, unet: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Site -> method, of a method's label with its sites, or with those that it has where it names none."""
-    name, parameters = split_label(label)
-    if name == DENSE:
+def _sites(method: MethodSpec, unet: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Site -> method, at the sites that it names or else at those that it has by itself."""
+    if method.name == DENSE:
         return {}
-    patterns = parameters.pop("sites", ("*",) if name in _EVERYWHERE else None)
-    second_highest = -(-unet["latent_mel_rows"] // 2)
-    return {
-        site: {"method": name, **parameters}
-        for site, shape in unet["sites"].items()
-        if (patterns is None and shape["mel_rows"] == second_highest)
-        or any(site.startswith(f"{p}.") or fnmatch.fnmatchcase(site, p) for p in patterns or ())
-    }
+    patterns = method.sites or (("*",) if method.name in EVERYWHERE else None)
+    return dict.fromkeys(sites_of_layout(unet, patterns), method.to_site())

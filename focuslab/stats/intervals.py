@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from focuslab.errors import InputError
 
@@ -23,15 +23,32 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[Any, Any]:
-    """(low, high) of a statistic of `values` `[n, ...]`, whose first axis is resampled with replacement.
+    """The confidence interval of a statistic of values that were drawn independently.
 
-    statistic: a function `[n, ...] -> number or array`; None is the mean over the first axis, made of all resamples at
-    once. low and high are numbers or arrays as the statistic is. The same n and seed give the same resamples, so
-    intervals of several quantities of the same prompts belong together.
+    It is the percentiles of the resamples, further out than `level` says by as much as makes them as wide as Student's
+    interval: plain percentiles are too narrow for few values (Hesterberg 2015, "What teachers should know about the
+    bootstrap", 5.3). The same n and seed give the same resamples, so intervals of several quantities of the same
+    prompts belong together.
 
-    Percentiles of the resamples, further out than `level` says by as much as makes them as wide as Student's interval:
-    plain percentiles are too narrow for few values (Hesterberg 2015, "What teachers should know about the bootstrap",
-    5.3). Raises `InputError` for fewer than two values, or one that is not finite.
+    Parameters
+    ----------
+    values : array
+        `[n, ...]`; the first axis is resampled with replacement.
+    statistic : callable, optional
+        `[n, ...]` to a number or array. None is the mean over the first axis, made of all resamples at once.
+    level : float
+    resamples : int
+    seed : int
+
+    Returns
+    -------
+    low, high
+        Numbers or arrays, as the statistic is.
+
+    Raises
+    ------
+    InputError
+        For fewer than two values, or one that is not finite.
     """
     values = np.asarray(values, dtype=float)
     n = len(values) if values.ndim else 0
@@ -55,24 +72,4 @@ def bootstrap_interval(
 
 def _tail(n: int, level: float) -> float:
     """The share of resamples of n values below the interval, and above it."""
-    return NormalDist().cdf(-math.sqrt(n / (n - 1)) * _student_quantile(level, n - 1))
-
-
-def _student_quantile(level: float, freedom: int) -> float:
-    """The t that |Student's t| stays below with probability `level`."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_within(middle, freedom) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _student_within(angle: float, freedom: int) -> float:
-    """P(|t| < sqrt(freedom) * tan(angle)) for Student's t (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
-    for k in range(2 + odd, freedom + 1, 2):
-        total += term
-        term *= cosine * cosine * (k - 1) / k
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)))

@@ -94,15 +94,10 @@ def _by_length(summary: Mapping, rows: list[Mapping]) -> Table:
         between = f" ({percent(low, 2)}..{percent(high, 2)})" if low is not None and point["error"] else ""
         return percent(point["error"], 2) + between
 
-    def dense_steps(point: Mapping) -> str:
-        first, last = point["dense_steps"]
-        return f"{first} + {last}" if first or last else NOTHING
-
     columns = [
         Column(("length", "[s]"), [f"{row['seconds']:g}" for row, _, _ in shown]),
         Column(("choice", ""), [name for _, name, _ in shown], left=True),
         Column(("sparse", "groups"), [str(len(point["methods"])) for _, _, point in shown]),
-        Column(("dense steps", "first + last"), [dense_steps(point) for _, _, point in shown]),
         Column((f"step time [{unit}]", "predicted"), [time(point["step_seconds"]) for _, _, point in shown]),
         Column(("speed-up", "vs dense"), [times(point["speedup"]) for _, _, point in shown]),
         Column(("UNet error [%]", "(from joint runs)"), [error(point) for _, _, point in shown]),

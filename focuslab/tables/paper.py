@@ -7,7 +7,7 @@ say, is read off the tool that it names (github.com/haoheliu/audioldm_eval). Nee
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.runs.method_spec import split_label
+from focuslab.runs.method_spec import PAPER_FRACTION, MethodSpec
 
 MODEL = "cvssp/audioldm2"
 """The checkpoint audioldm2-full in the layout of diffusers."""
@@ -59,12 +59,13 @@ def paper_value(seconds: float, label: str, metric: str) -> float | None:
 
 
 def _rows(label: str) -> Mapping[float, Sequence[float | None]] | None:
-    name, given = split_label(label)
+    method = MethodSpec.parse(label)
+    name, given = method.name, method.parameters
     # Which way keys are drawn and with which seed is how a method is carried out, not which one it is.
     does = {key: value for key, value in given.items() if key not in ("seed", "sampling")}
     if name == "cross-frequency" and does.keys() == {"cross_fraction"}:
         return _CROSS_FREQUENCY.get(does["cross_fraction"])
-    if name == "litefocus" and does == {"cross_fraction": 0.1}:
+    if name == "litefocus" and does == {"cross_fraction": PAPER_FRACTION}:
         does = {}
     return {"dense": _DENSE, "litefocus": _LITEFOCUS, "tome": _TOME, "same-frequency": _SAME_FREQUENCY}.get(
         "" if does else name

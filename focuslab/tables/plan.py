@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from focuslab.runs.method_spec import brief, join_label
+from focuslab.runs.method_spec import MethodSpec
 from focuslab.runs.plan import PlanEntry, PlanSpec, block_of
 from focuslab.tables.text import Column, Table
 
@@ -36,7 +36,7 @@ def range_of(entry: PlanEntry) -> str:
 
 def method_of_site(given: Mapping[str, Any]) -> str:
     """What runs at a site of a plan, in a few words."""
-    return brief(join_label(given["method"], {k: v for k, v in given.items() if k != "method"}))
+    return MethodSpec.of_site(given).brief
 
 
 def _what(entry: PlanEntry) -> str:

@@ -10,7 +10,7 @@ from focuslab.analysis.maps import strongest_site
 from focuslab.errors import InputError
 from focuslab.hooks.recorder import STATISTICS
 from focuslab.io.files import check_place
-from focuslab.io.prompts import CHOICE_PROMPTS, PROOF_PROMPTS
+from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.generate import check_free, generate, what_makes
 from focuslab.measure.profile import profile
@@ -23,9 +23,10 @@ from focuslab.report.html.write import write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs import Progress
 from focuslab.runs.directory import ARRAYS, read_json
-from focuslab.search.candidates import with_paper
 from focuslab.search.experiments import middles
-from focuslab.workflows.recommend import RECORDS, Recommendation, profiled, recommend
+from focuslab.search.tried import with_paper
+from focuslab.workflows.recommend import Recommendation, recommend
+from focuslab.workflows.records import RECORDS, profiled
 
 SECONDS = (10.0, 20.0)
 STEPS = 8
@@ -51,13 +52,11 @@ class Stage:
 
 
 class Demonstration:
-    """Capture, profile, recommend, prove, listen, report: `stages`, to be run one after the other.
+    """Capture, profile, recommend, validate, listen, report: `stages`, to be run one after the other.
 
-    seconds: lengths of audio. steps: denoising steps of what is measured; listening_steps: of the sounds to listen to.
-    out: the directory for all of it. What was stopped, or done before, is gone on with by the same demonstration; force
-    replaces another one.
-
-    Raises `InputError` before anything is run or written for a wrong argument or a pipeline without mel latents.
+    steps, listening_steps: denoising steps of what is measured, and of the clips to listen to. out: the directory for
+    all of it; the same demonstration resumes what was stopped, and `force` replaces another one. Raises `InputError`
+    before anything is run or written, for a wrong argument or a pipeline without mel latents.
     """
 
     def __init__(
@@ -90,10 +89,10 @@ class Demonstration:
         lengths = " and ".join(f"{s:g}" for s in self.seconds)
         longest = f"{max(self.seconds):g} s"
         return [
-            Stage("capture", f"where attention looks while {lengths} s of sound are made", self._capture),
+            Stage("capture", f"where attention looks while {lengths} s of audio are made", self._capture),
             Stage("profile", f"where the time goes at {lengths} s, dense against sparse", self._time),
             Stage("recommend", "what to make sparse at each length: what saves much and costs little", self._recommend),
-            Stage("prove", "that plan on a prompt and a seed that the choice has not seen", self._prove),
+            Stage("validate", "that plan on a prompt and a seed that the choice has not seen", self._validate),
             Stage("generate", f"{longest} of sound, dense and with the plan, from the same noise", self._generate),
             Stage("report", "all of it on one page", self._report),
         ]
@@ -158,31 +157,31 @@ class Demonstration:
         made = self._recommended(False, progress)
         return _words(story.of_choice(made.selection.summary))
 
-    def _prove(self, progress: Progress) -> str:
+    def _validate(self, progress: Progress) -> str:
         made = self._recommended(True, progress)
         self._plan = made.plan
         # A stopped pass would resume from these latents, and this one is complete.
         for latents in (self.out / RECORDS / "sensitivity" / ARRAYS).glob("*.safetensors"):
             latents.unlink()
-        if made.proof is None:
-            return "the plan is dense at all lengths: there is nothing to prove"
-        return "; ".join([_words(story.of_proof(made.proof.summary)), *made.missed])
+        if made.validation is None:
+            return "the plan is dense at all lengths: there is nothing to validate"
+        return "; ".join([_words(story.of_proof(made.validation.summary)), *made.missed])
 
-    def _recommended(self, prove: bool, progress: Progress) -> Recommendation:
+    def _recommended(self, validate: bool, progress: Progress) -> Recommendation:
         return recommend(
             self.pipe,
             self.seconds,
             prompts=CHOICE_PROMPTS[:1],
-            proof_prompts=PROOF_PROMPTS[:1],
+            validation_prompts=VALIDATION_PROMPTS[:1],
             methods=METHODS,
             steps=self.steps,
             seed=self.seed,
             attention=self._attention,
             profile=self._profile,
-            prove=prove,
+            validate=validate,
             out=self.out / "plan.json",
-            # The choice that is proved is the one that was just made.
-            force=self.force and not prove,
+            # The choice that is validated is the one that was just made.
+            force=self.force and not validate,
             progress=progress,
         )
 
@@ -195,15 +194,15 @@ class Demonstration:
                 progress(i + done / total, len(sounds), f"{name}: {text}")
 
             self._sound(self.out / "sounds" / f"{name}.wav", seconds, method, part)
-        return f"{' and '.join(sounds)} of “{PROOF_PROMPTS[0]}” are in {self.out / 'sounds'}"
+        return f"{' and '.join(sounds)} of “{VALIDATION_PROMPTS[0]}” are in {self.out / 'sounds'}"
 
     def _sound(self, path: Path, seconds: float, method: Plan | None, progress: Progress) -> None:
         given = {"method": method, "steps": self.listening_steps, "seed": self.seed + 1}
-        wanted = json.loads(json.dumps(what_makes(self.pipe, PROOF_PROMPTS[0], seconds, **given)))
+        wanted = json.loads(json.dumps(what_makes(self.pipe, VALIDATION_PROMPTS[0], seconds, **given)))
         if path.is_file() and _settings_of(path).items() >= wanted.items():
             return
         check_free(path, self.force)
-        generate(self.pipe, PROOF_PROMPTS[0], seconds, **given, progress=progress).write(path, force=self.force)
+        generate(self.pipe, VALIDATION_PROMPTS[0], seconds, **given, progress=progress).write(path, force=self.force)
 
     def _report(self, progress: Progress) -> str:
         progress(0, 1, "drawing")

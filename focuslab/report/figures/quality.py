@@ -30,7 +30,7 @@ from focuslab.report.figures.style import (
     shade,
     style,
 )
-from focuslab.runs.method_spec import brief, split_label
+from focuslab.runs.method_spec import MethodSpec, brief
 from focuslab.tables.attention_rows import at_length, lengths_of
 from focuslab.tables.quality_rows import (
     SPEEDUP,
@@ -180,7 +180,7 @@ def write_quality_figures(
 def looks_of(methods: Sequence[str]) -> dict[str, Look]:
     """The look of each method, points told apart: those with parameters go from dark to light in the hue of their name,
     in their order, and no two have a marker in common as long as there are others."""
-    names = {method: split_label(method)[0] for method in methods}
+    names = {method: MethodSpec.parse(method).name for method in methods}
     looks = {method: method_look(method) for method in methods}
     for name in dict.fromkeys(names.values()):
         variants = [method for method in methods if names[method] == name and method != name]

@@ -1,4 +1,4 @@
-"""focuslab.measure.sensitivity: a pass over groups and candidates, and a run that goes on at any error."""
+"""focuslab.measure.sensitivity: a pass over groups and candidates, and a run that is resumed at any error."""
 
 import json
 
@@ -6,11 +6,14 @@ import pytest
 
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.output_error import Probe
-from focuslab.measure.sensitivity import measure_sensitivity, method_at
+from focuslab.measure.sensitivity import measure_sensitivity
+from focuslab.measure.sensitivity_pass import method_at
 from focuslab.models.identity import unet_layout
 from focuslab.results import SensitivityRun
 from focuslab.runs.directory import RECORDS
-from focuslab.search.experiments import Group, joint_choices
+from focuslab.runs.method_spec import PAPER, MethodSpec
+from focuslab.search.experiments import Group, joint_ablations
+from focuslab.search.tried import OWN_ROW, litefocus
 from tests.quick import remember_dry_runs
 from tests.schedulers import with_scheduler
 
@@ -20,14 +23,14 @@ GROUPS = (("down_blocks.1", 12), ("up_blocks.2", 8), ("mid_block", 4))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trials():
-    """Two methods at three blocks, at one step: what is tried by default is in test_trials."""
+def few_experiments():
+    """Two methods at three blocks, at one step: what is tried by default is in test_search_experiments."""
     patch = pytest.MonkeyPatch()
-    labels = ("litefocus", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
+    methods = (PAPER, litefocus(0.1))
 
-    def groups_of(blocks, _share, per_site, _methods):
+    def groups_of(blocks, _share, _methods):
         names = dict.fromkeys(name for name, _ in GROUPS)
-        return [Group(name, tuple(site for site, b in blocks.items() if b == name), labels) for name in names]
+        return [Group(name, tuple(site for site, b in blocks.items() if b == name), methods) for name in names]
 
     patch.setattr("focuslab.measure.sensitivity.groups_of", groups_of)
     patch.setattr(
@@ -82,7 +85,7 @@ def test_it_is_loaded_from_its_directory_with_means_and_their_cost(run):
 
 def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
     with_scheduler(pipe, "HeunDiscreteScheduler", monkeypatch)
-    monkeypatch.setattr("focuslab.measure.sensitivity.joint_choices", lambda groups, more: [])
+    monkeypatch.setattr("focuslab.search.experiments.joint_ablations", lambda groups, more: [])
     monkeypatch.setattr("focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[0, 1, 3]])
     run = measure_sensitivity(pipe, "rain", (0.64,), steps=4)
     timesteps = pipe.scheduler.timesteps.tolist()
@@ -91,9 +94,7 @@ def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
 
 
 @pytest.mark.parametrize("after", [1, 5])
-def test_stopped_at_any_error_it_goes_on_with_the_next_and_comes_to_the_same(
-    run, session_pipe, tmp_path, monkeypatch, after
-):
+def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_path, monkeypatch, after):
     measured, error = [], Probe.error
 
     def stopping(self, methods):
@@ -109,7 +110,7 @@ def test_stopped_at_any_error_it_goes_on_with_the_next_and_comes_to_the_same(
     assert stopped.count(b"\n") == after + 1
     assert SensitivityRun.load(tmp_path).info.ended is None
     monkeypatch.setattr(Probe, "error", error)
-    monkeypatch.setattr("focuslab.measure.sensitivity.latents_at", no_more_than_one(monkeypatch))
+    monkeypatch.setattr("focuslab.measure.sensitivity_pass.latents_at", no_more_than_one(monkeypatch))
     shares = []
     finished = measure_sensitivity(
         session_pipe,
@@ -138,7 +139,7 @@ def no_more_than_one(monkeypatch):
     return once
 
 
-def test_more_joint_choices_are_measured_later_and_only_those_asked_for_are_returned(run, session_pipe):
+def test_more_joint_ablations_are_measured_later(run, session_pipe):
     before = (run.directory / RECORDS).read_bytes()
     more = {SECONDS: [{"mid_block": "litefocus", "up_blocks.2": "litefocus"}]}
     extended = measure_sensitivity(session_pipe, ["rain", "wind"], **GIVEN, joint=more, out=run.directory)
@@ -162,9 +163,9 @@ def test_running_out_of_memory_says_where_and_keeps_the_records(session_pipe, mo
 
 
 def test_choices_drawn_for_groups_stay_within_their_candidates(session_pipe):
-    groups = [Group("a", ("a.0",), ("litefocus",)), Group("b", ("b.0",), ("same-frequency", "litefocus"))]
-    assert all(set(choice) <= {"a", "b"} for choice in joint_choices(groups))
-    assert method_at("tome:ratio=0.25", ("a.0",)).sites == ("a.0",)
+    groups = [Group("a", ("a.0",), (PAPER,)), Group("b", ("b.0",), (OWN_ROW, PAPER))]
+    assert all(set(choice) <= {"a", "b"} for choice in joint_ablations(groups))
+    assert method_at(MethodSpec.parse("tome:ratio=0.25"), ("a.0",)).sites == ("a.0",)
 
 
 WRONG = {

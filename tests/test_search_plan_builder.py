@@ -1,3 +1,5 @@
+"""focuslab.search.plan_builder and .summary: a plan for every length, and all there is to say of it."""
+
 import json
 
 import numpy as np
@@ -5,9 +7,11 @@ import pytest
 
 from focuslab.errors import InputError
 from focuslab.methods import Plan
-from focuslab.search.error_model import Combination, fit_combination
-from focuslab.search.options import dense_seconds_of, options_of
-from focuslab.search.pareto import WORTH, Point, choose_at_lengths, frontier
+from focuslab.search.budget import Budget
+from focuslab.search.choose import WORTH
+from focuslab.search.cost_model import CostModel
+from focuslab.search.error_model import ErrorModel
+from focuslab.search.frontier import frontier
 from focuslab.search.plan_builder import boundaries, crossover, crossover_in_words, made_from, plan_of
 from focuslab.search.summary import DRAWN, choice_evidence, choice_summary
 from tests.choice_records import (
@@ -17,12 +21,16 @@ from tests.choice_records import (
     METHODS,
     PAPER,
     SITES,
+    candidate,
+    choose_each,
+    labels,
     make_capture,
+    make_frontiers,
     make_info,
     make_joint,
     make_profile,
     make_sensitivity,
-    option,
+    predict,
     site_names,
 )
 
@@ -39,19 +47,15 @@ LONG = "litefocus:cross_fraction=0.02:cross_weight=unbiased"
 def frontiers_of(saved: dict[float, float], error: float = 0.1) -> dict:
     """One group with one option, which saves so much of 10 s at each length."""
     return {
-        seconds: frontier([option("a", LONG, value, error), option("b", "tome", 0.5, 5.0)], 10.0, Combination())
+        seconds: frontier([candidate("a", LONG, value, error), candidate("b", "tome", 0.5, 5.0)], 10.0, ErrorModel())
         for seconds, value in saved.items()
     }
 
 
-def choices(frontiers, **budget):
-    return choose_at_lengths(frontiers, **budget)
-
-
 def test_a_plan_has_an_entry_for_each_length_and_none_is_measured_twice():
     frontiers = frontiers_of({10.0: 3.0, 20.0: 4.0, 80.0: 5.0})
-    points = {10.0: frontiers[10.0].predict({"a": LONG}), 20.0: frontiers[20.0].predict({"a": LONG, "b": "tome"})}
-    points[80.0] = frontiers[80.0].predict({"b": "tome"})
+    points = {10.0: predict(frontiers[10.0], {"a": LONG}), 20.0: predict(frontiers[20.0], {"a": LONG, "b": "tome"})}
+    points[80.0] = predict(frontiers[80.0], {"b": "tome"})
     plan = plan_of(points, frontiers, model="made-up", unet=UNET, evidence={"why": 1})
     assert [(e.min_seconds, e.max_seconds) for e in plan.entries] == [
         (0, 10.0),
@@ -69,37 +73,31 @@ def test_a_plan_has_an_entry_for_each_length_and_none_is_measured_twice():
         {"b.site": {"method": "tome"}},
     ]
     assert plan.evidence == {"why": 1} and plan.model == "made-up"
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json())), "here") == plan
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json())), "here") == Plan.of(plan)
 
 
 def test_entries_that_do_the_same_are_one():
     frontiers = frontiers_of({10.0: 0.0, 20.0: 4.0, 40.0: 4.0, 80.0: 5.0})
-    plan = plan_of(choices(frontiers, min_speedup=1.2), frontiers, model="made-up", unet=UNET)
+    plan = plan_of(choose_each(frontiers, min_speedup=1.2), frontiers, model="made-up", unet=UNET)
     assert len(plan.entries) == 2 and plan.entries[1].max_seconds is None
 
 
 def test_below_the_shortest_measured_length_the_plan_is_dense():
     frontiers = frontiers_of({20.0: 4.0})
-    plan = plan_of(choices(frontiers, max_error=1), frontiers, model="made-up", unet=UNET)
+    plan = plan_of(choose_each(frontiers, max_error=1), frontiers, model="made-up", unet=UNET)
     assert [(e.min_seconds, e.max_seconds, bool(e.sites)) for e in plan.entries] == [
         (0, 20.0, False),
         (20.0, None, True),
     ]
-    assert crossover_in_words(choices(frontiers, max_error=1), frontiers).startswith("Sparse pays at every measured")
-
-
-def test_dense_steps_reach_the_plan():
-    frontiers = frontiers_of({10.0: 3.0})
-    point = frontiers[10.0].predict({"a": LONG})
-    points = {10.0: Point(point.step_seconds, point.speedup, point.error, point.choice, (7, 0))}
-    plan = plan_of(points, frontiers, model="made-up", unet=UNET)
-    assert plan.entries[1].dense_steps == {"first": 7, "last": 0} and plan.entries[0].dense_steps is None
+    assert crossover_in_words(choose_each(frontiers, max_error=1), frontiers).startswith(
+        "Sparse pays at every measured"
+    )
 
 
 def test_sparse_begins_where_its_choice_begins_to_pay():
     # 10 / (10 + 1) = 0.909 times as fast at 10 s and 1.25 times at 20 s: it crosses in between.
     frontiers = frontiers_of({10.0: -1.0, 20.0: 2.0, 40.0: 4.0})
-    points = choices(frontiers, max_error=1)
+    points = choose_each(frontiers, max_error=1)
     share = (WORTH - 10 / 11) / (1.25 - 10 / 11)
     assert crossover(points, frontiers) == pytest.approx(10 * 2**share, abs=0.05)
     assert list(boundaries(points, frontiers).values()) == [10.0, 20.0, 40.0]
@@ -111,7 +109,7 @@ def test_sparse_begins_where_its_choice_begins_to_pay():
 
 def test_sparse_ends_where_its_choice_ceases_to_pay():
     frontiers = frontiers_of({10.0: 2.0, 20.0: -1.0})
-    points = choices(frontiers, max_error=1)
+    points = choose_each(frontiers, max_error=1)
     share = (WORTH - 10 / 11) / (1.25 - 10 / 11)
     assert list(boundaries(points, frontiers)) == [10.0, pytest.approx(10 * 2 ** (1 - share), abs=0.05)]
     assert crossover(points, frontiers) is None
@@ -120,24 +118,24 @@ def test_sparse_ends_where_its_choice_ceases_to_pay():
 
 def test_where_the_error_and_not_the_time_keeps_a_length_dense_it_ends_half_way():
     frontiers = frontiers_of({10.0: 4.0}, error=2.0) | frontiers_of({40.0: 4.0})
-    points = choices(frontiers, max_error=1)
+    points = choose_each(frontiers, max_error=1)
     assert [p.sparse for p in points.values()] == [False, True]
     assert list(boundaries(points, frontiers)) == [10.0, 20.0]
     words = "Sparse from 20 s on (half way between the measured 10 and 40 s); at 10 s nothing that is worth it fits"
     assert crossover_in_words(points, frontiers).startswith(words)
 
 
-def test_a_length_that_lacks_the_option_pays_as_what_was_chosen_there():
+def test_a_length_that_lacks_the_candidate_pays_as_what_was_chosen_there():
     frontiers = frontiers_of({20.0: 2.0})
-    frontiers[10.0] = frontier([option("a", "tome", -1, 0.1), option("b", "tome", 0, 5.0)], 10.0, Combination())
-    points = choices(frontiers, max_error=1)
+    frontiers[10.0] = frontier([candidate("a", "tome", -1, 0.1), candidate("b", "tome", 0, 5.0)], 10.0, ErrorModel())
+    points = choose_each(frontiers, max_error=1)
     assert crossover(points, frontiers) == pytest.approx(10 * 2 ** (0.02 / 0.25), abs=0.05)
 
 
 def test_a_boundary_lies_between_the_lengths_it_parts():
     for near in (10.05, 10.1, 10.3):
         frontiers = frontiers_of({10.0: 0.15, near: 0.3, 20.0: 4.0})
-        points = choices(frontiers, max_error=1)
+        points = choose_each(frontiers, max_error=1)
         starts = list(boundaries(points, frontiers))
         assert starts[0] == 10.0 < starts[1] <= near < starts[2] <= 20.0
     with pytest.raises(InputError, match="no measured length"):
@@ -148,17 +146,15 @@ def test_a_boundary_lies_between_the_lengths_it_parts():
 def records():
     profile, attention, passes = make_profile(), make_capture(), make_sensitivity()
     passes += [r for seconds in (20.0, 80.0) for choice in (PAPER, ALL_SITES) for r in make_joint(seconds, choice)]
-    options = options_of(profile, passes, attention)
-    combination = fit_combination(options, passes)
-    frontiers = {s: frontier(o, dense_seconds_of(profile, s)[0], combination) for s, o in options.items()}
-    return profile, attention, frontiers
+    cost = CostModel(profile)
+    return cost, attention, make_frontiers(cost, passes, attention)
 
 
 def summary_of(records, **budget):
-    profile, attention, frontiers = records
-    points = choose_at_lengths(frontiers, **budget)
-    marks = {"paper": {s: f.predict(PAPER) for s, f in frontiers.items()}}
-    return points, choice_summary(points, frontiers, marks, profile, attention, **budget)
+    cost, attention, frontiers = records
+    points = choose_each(frontiers, **budget)
+    marks = {"paper": {s: predict(f, PAPER) for s, f in frontiers.items()}}
+    return points, choice_summary(points, frontiers, marks, cost, attention, budget=Budget(**budget))
 
 
 def test_the_summary_has_what_was_chosen_beside_what_there_was(records):
@@ -168,7 +164,7 @@ def test_the_summary_has_what_was_chosen_beside_what_there_was(records):
     for row in summary["lengths"]:
         point, shown = points[row["seconds"]], row["points"]
         assert list(shown) == ["plan", "paper", "dense"]
-        assert shown["plan"]["speedup"] == point.speedup and shown["plan"]["methods"] == point.methods
+        assert shown["plan"]["speedup"] == point.speedup and shown["plan"]["methods"] == labels(point.methods)
         assert shown["dense"]["step_seconds"] == row["dense_step_seconds"] and shown["dense"]["error"] == 0
         assert shown["plan"]["error_low"] <= shown["plan"]["error"] <= shown["plan"]["error_high"]
         assert [shown["plan"]["step_seconds"], shown["plan"]["error"]] in row["frontier"]
@@ -186,15 +182,15 @@ def test_every_site_has_its_lift_and_what_one_method_saves_there(records):
     for row in last["sites"]:
         assert row["block"] == SITES[row["name"]] and row["mel_rows"] == BLOCKS[row["block"]][0]
         assert LIFTS[row["block"]] <= row["lift"] and row["saved_seconds"] is not None
-        assert row["method"] == points[80.0].methods.get(row["block"])
+        assert row["method"] == labels(points[80.0].methods).get(row["block"])
     lacking = choice_summary(points, records[2], {}, records[0])
     assert {row["lift"] for row in lacking["lengths"][0]["sites"]} == {None}
 
 
 def test_the_plan_keeps_the_evidence_but_not_what_is_drawn(records):
-    profile, attention, frontiers = records
+    _, attention, frontiers = records
     points, summary = summary_of(records, max_error=0.01)
-    sources = made_from({"profile": profile.info, "capture": attention.info, "sensitivity pass": None})
+    sources = made_from({"profile": make_info(), "capture": attention.info, "sensitivity pass": None})
     evidence = {"choice": choice_evidence(summary), "made_from": sources}
     plan = plan_of(points, frontiers, model="made-up", unet=UNET, evidence=evidence)
     kept = json.loads(json.dumps(plan.to_json()))["evidence"]
@@ -214,7 +210,9 @@ def test_reasons_in_words(records):
     _, knee = summary_of(records)
     assert reasons(knee, 80.0)["up_blocks.2"] == "saves 38 % of a step for an error of 0.45 %"
     assert reasons(knee, 80.0)["up_blocks.1"].endswith(", beyond the knee, where error buys little time")
-    assert reasons(knee, 40.0)["mid_block"] == ("no option saves time here: same-frequency would add 0.93 % to a step")
+    assert reasons(knee, 40.0)["mid_block"] == (
+        "no candidate saves time here: same-frequency would add 0.93 % to a step"
+    )
     _, small = summary_of(records, max_error=0.003)
     assert "and more than 0.30 % in all is not allowed" in reasons(small, 80.0)["up_blocks.2"]
     _, fast = summary_of(records, min_speedup=2.0)
@@ -222,33 +220,33 @@ def test_reasons_in_words(records):
     expected = f"all dense: at most {most:.2f} times as fast at this length, less than was asked for"
     assert most < 2 and reasons(fast, 20.0)["up_blocks.2"] == expected
     assert reasons(fast, 80.0)["down_blocks.2"].endswith(", and 2 times as fast is reached with less")
-    profile = make_profile((80.0,))
-    slight = frontier([option("a", LONG, 0.1, 0.1), option("b", "tome", 0.0, 5.0)], 10.0, Combination())
-    row = choice_summary({80.0: slight.predict({})}, {80.0: slight}, {}, profile)["lengths"][0]
+    cost = CostModel(make_profile((80.0,)))
+    slight = frontier([candidate("a", LONG, 0.1, 0.1), candidate("b", "tome", 0.0, 5.0)], 10.0, ErrorModel())
+    row = choice_summary({80.0: slight.dense}, {80.0: slight}, {}, cost)["lengths"][0]
     assert [group["reason"] for group in row["groups"]] == [
         "all dense: at most 1.010 times as fast at this length, which does not pay",
-        "no option saves time here: tome would add 0 % to a step",
+        "no candidate saves time here: tome would add 0 % to a step",
     ]
 
 
-def test_a_group_without_sparse_options_says_so():
-    points = frontier([option("a", "dense", 0, 0), option("b", "tome", 1.0, 0.1)], 10.0, Combination())
-    profile = make_profile((80.0,), methods=("tome",))
-    row = choice_summary({80.0: points[1]}, {80.0: points}, {}, profile)["lengths"][0]["groups"][0]
+def test_a_group_without_sparse_candidates_says_so():
+    points = frontier([candidate("a", "dense", 0, 0), candidate("b", "tome", 1.0, 0.1)], 10.0, ErrorModel())
+    cost = CostModel(make_profile((80.0,), methods=("tome",)))
+    row = choice_summary({80.0: points[1]}, {80.0: points}, {}, cost)["lengths"][0]["groups"][0]
     assert (row["method"], row["saved_seconds"], row["verdict"]) == (None, None, "dense")
     assert row["reason"] == "nothing sparse was measured here"
 
 
 def test_a_long_frontier_is_thinned_for_drawing_alone():
     rng = np.random.default_rng(0)
-    options = [
-        option(f"g{g}", f"m{m}", saved, error)
+    candidates = [
+        candidate(f"g{g}", f"m{m}", saved, error)
         for g in range(5)
         for m, (saved, error) in enumerate(np.sort(rng.random((2, 20)), axis=1).T.tolist())
     ]
-    points = frontier(options, 10.0, Combination())
+    points = frontier(candidates, 10.0, ErrorModel())
     assert len(points) > DRAWN
-    drawn = choice_summary({80.0: points[7]}, {80.0: points}, {}, make_profile((80.0,)))
+    drawn = choice_summary({80.0: points[7]}, {80.0: points}, {}, CostModel(make_profile((80.0,))))
     drawn = drawn["lengths"][0]["frontier"]
     assert len(drawn) == DRAWN
     assert drawn[0] == [points.step_seconds[0], points.errors[0]] and drawn[-1] == [

@@ -1,6 +1,6 @@
-"""Which way to run each length sounds best, from the rows of an evaluation.
+"""Which way to run each length sounds best by an evaluation.
 
-Closeness to dense is the right aim up to the training length. Beyond it dense itself gets worse, and what sounds better
+Fidelity to dense is the right aim up to the training length. Beyond it dense itself gets worse, and what sounds better
 may be further from it: then the aim is a metric that does not take dense for the truth.
 """
 
@@ -16,38 +16,31 @@ from focuslab.tables.measured import Measured, Row, measured, sure_sign
 OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"
 ORDER = ("kernel", "frechet", "kl_softmax", "kl_sigmoid", "clap")
-"""Metrics that may be the aim, the first that was measured. The kernel distance is unbiased for few sounds, and
-stands before the Frechet distance for that."""
+"""Metrics that may be the aim, the first that was measured. The kernel distance is unbiased for few clips, and stands
+before the Frechet distance for that."""
 DISTANCE = "log_mel_l1"
-"""How far a sound is from the dense one of the same seed."""
+"""How far a clip is from the dense one of the same seed."""
 
 
 @dataclass(frozen=True)
 class QualityChoice:
-    """What was chosen at one audio length.
-
-    method: label of the evaluation. metric, better: the aim, and whether "lower" or "higher" is better. quality: of the
-    chosen method; minus_dense: its paired difference to dense, None for dense itself or where it was not measured.
-    distance: of its sound to the dense sound (`DISTANCE`). speedup: over dense. equals: the other candidates that no
-    metric tells from the best. decided_by: "quality" where the best was alone, "speed" where the fastest of equals was
-    taken. worse_in: other metrics in which it is surely worse than dense.
-    """
+    """What was chosen at one audio length."""
 
     seconds: float
-    method: str
-    metric: str
-    better: str
+    method: str  # label of the evaluation
+    metric: str  # the aim
+    better: str  # "lower" or "higher"
     quality: Measured
-    minus_dense: Measured | None
-    distance: Measured | None
-    speedup: float | None
-    equals: tuple[str, ...]
-    decided_by: str
-    worse_in: tuple[str, ...]
+    minus_dense: Measured | None  # its paired difference to dense; None for dense itself
+    distance: Measured | None  # of its clips to the dense ones (`DISTANCE`)
+    speedup: float | None  # over dense
+    equals: tuple[str, ...]  # the other candidates that no metric tells from the best
+    decided_by: str  # "quality" where the best was alone, "speed" where the fastest of equals was taken
+    worse_in: tuple[str, ...]  # other metrics in which it is significantly worse than dense
 
     @property
     def beats_dense(self) -> bool | None:
-        """Whether it is surely better than dense (True), surely worse (False), or neither (None)."""
+        """Whether it is significantly better than dense (True), significantly worse (False), or neither (None)."""
         return sure_sign(self.minus_dense, self.better)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,25 +55,44 @@ def best_in_quality(
     metric: str | None = None,
     min_speedup: Mapping[float, float | None] | None = None,
 ) -> dict[float, QualityChoice]:
-    """Audio length in seconds -> what is best in quality there, by an evaluation's summary.
+    """What is best in quality at each length, by an evaluation's summary.
 
-    candidates: labels of the evaluation's methods that may be chosen; None is all. metric: the aim, one that is not
-    measured against dense; None is the first of `ORDER`. min_speedup: by length, leaves out what was measured as
-    slower. Lengths at which none is left are left out.
+    * The method of the best value is taken unless others are its equals.
+    * A method is its equal unless some metric tells the two apart. A metric does where the method is significantly
+      worse than dense and the best is not. It also does where their intervals are apart: those of the paired
+      differences to dense, or their own where no differences were measured. All metrics of `ORDER` that are not
+      measured against dense count, so that few clips do not make an equal of what another metric finds worse.
+    * Of equals the fastest is taken, and dense before others as fast.
 
-    The best value wins, if the intervals say so: a method counts as its equal unless a metric of `ORDER` that is not
-    measured against dense has it surely worse than dense and the best not, or has their intervals apart, of the paired
-    differences to dense (their own where those were not measured). So few sounds, which hardly tell methods apart in
-    one metric, do not make an equal of what another has heard as worse. Of equals the fastest is taken, and dense
-    before others as fast. Raises `InputError` for no evaluation, an unknown candidate or metric, or a metric that says
-    only how far a sound is from dense.
+    Parameters
+    ----------
+    summary : mapping
+        Of an evaluation.
+    candidates : iterable of str, optional
+        Labels of the evaluation's methods that may be chosen; all by default.
+    metric : str, optional
+        The aim, one that is not measured against dense; the first of `ORDER` by default.
+    min_speedup : mapping, optional
+        By length; what was measured as slower is left out.
+
+    Returns
+    -------
+    dict
+        By audio length in seconds, without lengths at which no candidate is left.
+
+    Raises
+    ------
+    InputError
+        For no evaluation, an unknown candidate or metric, or a metric that says only how far a clip is from dense.
     """
     check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
     rows = summary["rows"]
     metric = _aim(summary, metric)
-    better = summary["metrics"][metric]["better"]
-    candidates = sorted({row["method"] for row in rows}) if candidates is None else list(candidates)
-    _check_known(rows, candidates)
+    known = sorted({row["method"] for row in rows})
+    candidates = known if candidates is None else list(candidates)
+    unknown = next((label for label in candidates if label not in known), None)
+    if unknown is not None:
+        raise InputError(f"the evaluation has no method {unknown!r}, only {', '.join(known)}")
     heard = [row for row in rows if row["method"] in candidates and measured(row, metric)]
     if not heard:
         raise InputError(f"none of the candidates has a {metric} at any length of the evaluation: evaluate them first")
@@ -89,7 +101,7 @@ def best_in_quality(
         least = (min_speedup or {}).get(seconds) or 0
         own = [row for row in heard if row["seconds"] == seconds and (row["speedup_vs_dense"] or 0) >= least]
         if own:
-            chosen[seconds] = _choice(seconds, own, metric, better, summary)
+            chosen[seconds] = _choice(seconds, own, metric, summary)
     return chosen
 
 
@@ -116,50 +128,37 @@ def _aim(summary: Mapping[str, Any], metric: str | None) -> str:
     return metric
 
 
-def _check_known(rows: Sequence[Row], candidates: Sequence[str]) -> None:
-    known = {row["method"] for row in rows}
-    for label in candidates:
-        if label not in known:
-            raise InputError(f"the evaluation has no method {label!r}, only {', '.join(sorted(known))}")
-
-
-def _choice(seconds: float, rows: Sequence[Row], metric: str, better: str, summary: Mapping[str, Any]) -> QualityChoice:
-    sign = 1 if better == "lower" else -1
+def _choice(seconds: float, rows: Sequence[Row], metric: str, summary: Mapping[str, Any]) -> QualityChoice:
+    better = {name: about.get("better") for name, about in summary["metrics"].items()}
+    sign = 1 if better[metric] == "lower" else -1
     best = min(rows, key=lambda row: sign * measured(row, metric).value)
-    told_by = {name: summary["metrics"][name].get("better") for name in (*_fit(summary), metric)}
-    equals = [row for row in rows if row is not best and not any(_worse(row, best, *told) for told in told_by.items())]
+    telling = {name: better[name] for name in (*_fit(summary), metric)}
+    equals = [row for row in rows if row is not best and not any(_worse(row, best, *told) for told in telling.items())]
     alike = [best, *equals]
     row = max(alike, key=lambda row: (row.get("speedup_vs_dense") or 0, row["method"] == DENSE, row is best))
-    others = [name for name in summary["metrics"] if name != metric and name in ORDER]
+    others = [name for name in better if name != metric and name in ORDER]
     return QualityChoice(
         seconds=seconds,
         method=row["method"],
         metric=metric,
-        better=better,
+        better=better[metric],
         quality=measured(row, metric),
         minus_dense=measured(row, metric, "minus_dense"),
         distance=measured(row, DISTANCE),
         speedup=row.get("speedup_vs_dense"),
         equals=tuple(other["method"] for other in alike if other is not row),
         decided_by="quality" if row is best and not equals else "speed",
-        worse_in=tuple(
-            name
-            for name in others
-            if sure_sign(measured(row, name, "minus_dense"), summary["metrics"][name].get("better")) is False
-        ),
+        worse_in=tuple(name for name in others if sure_sign(measured(row, name, "minus_dense"), better[name]) is False),
     )
 
 
 def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
     """Whether a metric tells a method from the best, to its disadvantage."""
-    surely_worse = [sure_sign(_difference(each, metric), better) is False for each in (row, best)]
-    if surely_worse == [True, False]:
+    if [sure_sign(_difference(each, metric), better) is False for each in (row, best)] == [True, False]:
         return True
     # The differences to dense share its noise, and so are narrower (that of dense is nothing but 0).
-    for one, other in (
-        (_difference(row, metric), _difference(best, metric)),
-        (measured(row, metric), measured(best, metric)),
-    ):
+    for of in (_difference, measured):
+        one, other = of(row, metric), of(best, metric)
         if one is not None and other is not None and one.low is not None and other.low is not None:
             return one.low > other.high if better == "lower" else one.high < other.low
     return False

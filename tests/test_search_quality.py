@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.search.quality_objective import Measured, best_in_quality, measured, sure_sign
+from focuslab.search.quality import Measured, best_in_quality, measured, sure_sign
 from tests.evaluation_records import SPEED, VALUES, summary
 
 

@@ -1,15 +1,16 @@
 """focuslab.search.retiming: choices timed as a whole, and what is chosen once that is known."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.search.retiming import Timing, Timings, key_of, reaching, with_speed
+from focuslab.search.budget import Budget
+from focuslab.search.experiments import choice_key
+from focuslab.search.retiming import Timing, Timings, reaching, with_speed
 from focuslab.search.select import select
 from tests.choice_records import make_info, make_profile
-from tests.test_selection import LENGTHS, make_pass, of
+from tests.test_search_select import LENGTHS, make_pass, of
 
 ASKED = 1.3
 
@@ -24,6 +25,10 @@ def found(records):
     return select(*records).frontiers[80.0]
 
 
+def key_of(point):
+    return choice_key(point.methods)
+
+
 def chosen(found, asked, timed):
     return reaching(found, asked, needed=lambda timing: asked, timed=timed)
 
@@ -34,7 +39,7 @@ def test_without_timings_it_is_what_is_predicted_to_be_as_fast(found):
     assert (first.speedup, first.error) == (found[at].speedup, found[at].error) and first.speedup >= ASKED
 
 
-def test_after_one_that_fell_short_half_as_much_more_is_asked_of_the_prediction(found):
+def test_after_one_that_fell_short_half_as_much_more_is_asked(found):
     first = chosen(found, ASKED, lambda point: None)
     slow = {key_of(first): Timing(speedup=ASKED / 1.21, paper=1.0)}
     second = chosen(found, ASKED, lambda point: slow.get(key_of(point)))
@@ -81,9 +86,9 @@ def test_once_nothing_more_is_timed_only_what_was_is_chosen(found):
 
 
 def test_as_fast_as_the_paper_never_costs_more_error_than_the_paper(records):
-    first = select(*records, min_speedup="paper")
+    first = select(*records, budget=Budget(min_speedup="paper"))
     hopeless = {key_of(first.points[80.0]): Timing(speedup=1.0, paper=4.0)}
-    second = select(*records, min_speedup="paper", timings=Timings({80.0: hopeless}, (make_info(),)))
+    second = select(*records, budget=Budget(min_speedup="paper"), timings=Timings({80.0: hopeless}, (make_info(),)))
     assert second.points[80.0].methods == first.points[80.0].methods and second.points[80.0].timed
 
 
@@ -92,30 +97,26 @@ def test_what_nothing_is_predicted_to_reach_is_refused_as_without_timings(found)
         chosen(found, 1000.0, lambda point: None)
 
 
-def test_timings_are_read_from_a_profile_with_its_dense_steps(found):
-    point = replace(found[len(found) - 1], dense_steps=(5, 0))
-    medians = {"dense": 4.0, "paper": 2.0, "plan": 1.0, "bound": 0.5}
-    rows = [
-        {"seconds": 80.0, "method": name, "step_seconds_median": median, "dense_steps": 5 * (name == "plan")}
-        for name, median in medians.items()
-    ]
+def test_timings_are_read_from_a_profile(found):
+    point = found[len(found) - 1]
+    medians = {"dense": 4.0, "paper": 2.0, "plan": 1.6, "bound": 0.5}
+    rows = [{"seconds": 80.0, "method": name, "step_seconds_median": median} for name, median in medians.items()]
     run = SimpleNamespace(rows=rows, info=make_info())
-    timings = Timings({}).after(run, {80.0: point}, steps=10)
-    # 5 of 10 steps are dense: 40 over 5 * 4 + 5 * 1.
-    assert timings.of(80.0, point) == Timing(speedup=40 / 25, paper=2.0)
-    assert timings.of(80.0, replace(point, dense_steps=(0, 0))) is None and timings.of(40.0, point) is None
+    timings = Timings({}).after(run, {80.0: point})
+    assert timings.of(80.0, point) == Timing(speedup=2.5, paper=2.0)
+    assert timings.of(80.0, found[0]) is None and timings.of(40.0, point) is None
     assert timings.infos == (run.info,) and Timings({}).by_length == {}
 
 
-def test_a_plan_that_was_timed_to_be_slower_than_the_papers_choice_is_chosen_anew(records):
-    first = select(*records, min_speedup="paper")
+def test_a_plan_timed_to_be_too_slow_is_chosen_anew(records):
+    first = select(*records, budget=Budget(min_speedup="paper"))
     point = first.points[80.0]
     slower = Timings({80.0: {key_of(point): Timing(speedup=2.0, paper=2.2)}}, (make_info(),))
-    second = select(*records, min_speedup="paper", timings=slower)
+    second = select(*records, budget=Budget(min_speedup="paper"), timings=slower)
     assert second.points[80.0].speedup >= point.speedup * (2.2 / 2.0) ** 0.5 * (1 - 1e-9)
     assert not second.points[80.0].timed and second.points[20.0] == first.points[20.0]
     faster = Timings({80.0: {key_of(point): Timing(speedup=2.3, paper=2.2)}}, (make_info(),))
-    third = select(*records, min_speedup="paper", timings=faster)
+    third = select(*records, budget=Budget(min_speedup="paper"), timings=faster)
     assert key_of(third.points[80.0]) == key_of(point) and third.points[80.0].timed
     assert of(third, 80.0, "plan")["speedup"] == 2.3 and of(third, 80.0, "paper")["speedup"] == 2.2
     assert of(third, 80.0, "plan")["timed"] and not of(third, 20.0, "plan")["timed"]
@@ -125,10 +126,10 @@ def test_a_plan_that_was_timed_to_be_slower_than_the_papers_choice_is_chosen_ane
 
 
 def test_a_speed_that_is_a_number_is_held_to_the_timing_too(records):
-    first = select(*records, min_speedup=ASKED)
+    first = select(*records, budget=Budget(min_speedup=ASKED))
     point = first.points[80.0]
     timings = Timings({80.0: {key_of(point): Timing(speedup=1.2, paper=9.0)}}, (make_info(),))
-    second = select(*records, min_speedup=ASKED, timings=timings)
+    second = select(*records, budget=Budget(min_speedup=ASKED), timings=timings)
     assert second.points[80.0].speedup >= point.speedup * (ASKED / 1.2) ** 0.5 * (1 - 1e-9)
     assert second.points[20.0] == first.points[20.0]
 
@@ -136,7 +137,7 @@ def test_a_speed_that_is_a_number_is_held_to_the_timing_too(records):
 def test_timings_of_another_device_are_refused(records):
     other = make_info(device="cuda:0", machine={"accelerator": "H100"})
     with pytest.raises(InputError, match="different devices"):
-        select(*records, min_speedup=ASKED, timings=Timings({}, (other,)))
+        select(*records, budget=Budget(min_speedup=ASKED), timings=Timings({}, (other,)))
 
 
 def test_a_timed_point_is_at_the_dense_step_of_its_frontier(found):

@@ -7,10 +7,11 @@ import pytest
 
 from focuslab import generate
 from focuslab.errors import InputError
-from focuslab.measure.validation import SOUNDS, TIMED, distances, prove
+from focuslab.measure.comparison import SOUNDS, distances
+from focuslab.measure.validation import TIMED, validate
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.results import ProfileRun, ProofRun
+from focuslab.results import ProfileRun, ValidationRun
 from focuslab.runs.directory import RECORDS
 from tests.plans import everywhere, plan_of
 from tests.quick import remember_dry_runs
@@ -38,8 +39,8 @@ def plan(session_pipe):
 
 @pytest.fixture(scope="module")
 def run(session_pipe, plan, tmp_path_factory):
-    out = tmp_path_factory.mktemp("proof") / "run"
-    return prove(session_pipe, plan, **GIVEN, predictions=PREDICTIONS, keep_audio=True, out=out)
+    out = tmp_path_factory.mktemp("validation") / "run"
+    return validate(session_pipe, plan, **GIVEN, predictions=PREDICTIONS, keep_audio=True, out=out)
 
 
 def test_all_choices_are_timed_and_compared_with_dense(run):
@@ -81,17 +82,17 @@ def test_silence_has_no_distance(session_pipe):
     assert set(distances(silent, sound).values()) == set(distances(sound, silent).values()) == {None}
 
 
-def test_stopped_between_sounds_it_goes_on_with_the_next(run, session_pipe, plan, tmp_path):
+def test_stopped_between_clips_it_resumes_with_the_next(run, session_pipe, plan, tmp_path):
     def stop(_done, _total, text):
         if "prompt 1 of 2, paper: step 2" in text:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prove(session_pipe, plan, **GIVEN, out=tmp_path, progress=stop)
+        validate(session_pipe, plan, **GIVEN, out=tmp_path, progress=stop)
     stopped = (tmp_path / RECORDS).read_bytes()
-    assert ProofRun.load(tmp_path).info.ended is None
+    assert ValidationRun.load(tmp_path).info.ended is None
     shares = []
-    finished = prove(
+    finished = validate(
         session_pipe, plan, **GIVEN, out=tmp_path, progress=lambda done, total, _: shares.append(done / total)
     )
     assert (tmp_path / RECORDS).read_bytes().startswith(stopped) and stopped.count(b'"sound"') == 1
@@ -101,26 +102,30 @@ def test_stopped_between_sounds_it_goes_on_with_the_next(run, session_pipe, plan
         return [{k: v for k, v in record.items() if k != "at"} for record in records]
 
     assert numbers(finished.records) == numbers(run.records)
-    assert ProofRun.load(tmp_path).rows == json.loads(json.dumps(finished.rows)) and finished.rows[1]["missed"] == []
-    again = prove(session_pipe, plan, **GIVEN, out=tmp_path, progress=lambda *_: pytest.fail("nothing was left to do"))
+    assert (
+        ValidationRun.load(tmp_path).rows == json.loads(json.dumps(finished.rows)) and finished.rows[1]["missed"] == []
+    )
+    again = validate(
+        session_pipe, plan, **GIVEN, out=tmp_path, progress=lambda *_: pytest.fail("nothing was left to do")
+    )
     assert again.summary == finished.summary
 
 
-def test_another_plan_is_another_proof_and_wrong_arguments_write_nothing(run, pipe, plan, tmp_path):
+def test_another_plan_is_another_run_and_wrong_arguments_write_nothing(run, pipe, plan, tmp_path):
     other = plan_of({0: everywhere([next(iter(plan.unet["sites"]))])}, unet=plan.unet)
     with pytest.raises(InputError, match="holds another run"):
-        prove(pipe, other, **GIVEN, keep_audio=True, out=run.directory)
+        validate(pipe, other, **GIVEN, keep_audio=True, out=run.directory)
     for changes, message in (
         ({"prompts": []}, "no prompt"),
         ({"repeats": 0}, "repeats must be"),
         ({"seconds": (0.001,)}, "too short"),
     ):
         with pytest.raises(InputError, match=message):
-            prove(pipe, plan, **{**GIVEN, **changes}, out=tmp_path / "run")
+            validate(pipe, plan, **{**GIVEN, **changes}, out=tmp_path / "run")
     with pytest.raises(InputError, match="this plan is for another UNet"):
-        prove(pipe, plan_of({0: {}}), **GIVEN, out=tmp_path / "run")
+        validate(pipe, plan_of({0: {}}), **GIVEN, out=tmp_path / "run")
     with pytest.raises(InputError, match="give out"):
-        prove(pipe, plan, **GIVEN, keep_audio=True)
+        validate(pipe, plan, **GIVEN, keep_audio=True)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match="this proof has no tome at 0.64 s, only dense at 0.64 s"):
+    with pytest.raises(InputError, match="this validation has no tome at 0.64 s, only dense at 0.64 s"):
         run.row(SECONDS, "tome")

@@ -14,21 +14,22 @@ import focuslab.measure.profile
 from focuslab.cli import progress
 from focuslab.errors import InputError
 from focuslab.methods import Plan
-from focuslab.results import AttentionRun, ProfileRun, ProofRun
+from focuslab.results import AttentionRun, ProfileRun, ValidationRun
+from focuslab.runs.method_spec import MethodSpec
 from focuslab.workflows.demo import Demonstration
 
 LABELS = ("litefocus", "same-frequency")
 SIZE = {"seconds": (0.64,), "steps": 2, "listening_steps": 1}
 DEMO = ["demo", "-m", "random:tiny", "--device", "cpu", "--seconds", "0.64", "--steps", "2"]
 DEMO += ["--listening-steps", "1", "--out", "here"]
-NAMES = ["capture", "profile", "recommend", "prove", "generate", "report"]
+NAMES = ["capture", "profile", "recommend", "validate", "generate", "report"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small():
     patch = pytest.MonkeyPatch()
     patch.setattr("focuslab.workflows.demo.METHODS", LABELS[1:])
-    patch.setattr("focuslab.search.experiments.candidates", lambda share: LABELS)
+    patch.setattr("focuslab.search.experiments.default_methods", lambda share: tuple(map(MethodSpec.parse, LABELS)))
     patch.setattr("focuslab.workflows.demo.REPEATS", 1)
     patch.setattr("focuslab.workflows.demo.MODULE_REPEATS", 1)
     patch.setattr("focuslab.workflows.demo.profile", timed(0.5))
@@ -104,7 +105,7 @@ def test_each_stage_leaves_what_the_command_of_its_name_leaves(made):
     assert ProfileRun.load(out / "profile").row(0.64, "litefocus")["speedup_vs_dense"]
     plan = Plan.load(out / "plan.json")
     assert plan.entries[-1].sites and plan.evidence["measured"]["rows"]
-    assert ProofRun.load(out / "plan" / "proof").info.prompts == ("ocean waves",)
+    assert ValidationRun.load(out / "plan" / "proof").info.prompts == ("ocean waves",)
     assert sorted(path.name for path in (out / "records").iterdir()) == ["sensitivity"]
     assert not list((out / "records").rglob("*.safetensors"))
     dense, sparse = (json.loads((out / "sounds" / f"{name}.json").read_text()) for name in ("dense", "plan"))
@@ -120,8 +121,10 @@ def test_each_finding_is_one_line_that_says_a_number_from_its_run(made):
     assert all("\n" not in text for text in found.values())
     dense = ProfileRun.load(out / "profile").row(0.64, "dense")
     assert f"{100 * dense['kind_share']['self_attention']:.0f} % of it in self-attention" in found["profile"]
-    (row,) = [r for r in ProofRun.load(out / "plan" / "proof").rows if (r["seconds"], r["method"]) == (0.64, "plan")]
-    assert f"{row['speedup_vs_dense']:.2f} times dense" in found["prove"]
+    (row,) = [
+        r for r in ValidationRun.load(out / "plan" / "proof").rows if (r["seconds"], r["method"]) == (0.64, "plan")
+    ]
+    assert f"{row['speedup_vs_dense']:.2f} times dense" in found["validate"]
     page = html.unescape((out / "report.html").read_text())
     assert page.count("<audio") == 2 and found["capture"] in page
 
@@ -151,7 +154,7 @@ CUT = {
     "capture": "attention/records.jsonl",
     "profile": "profile/records.jsonl",
     "recommend": "records/sensitivity/records.jsonl",
-    "prove": "plan/proof/records.jsonl",
+    "validate": "plan/proof/records.jsonl",
     "generate": "sounds/plan.wav",
     "report": "report.html",
 }
@@ -185,12 +188,12 @@ def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab
     assert code == 0 and out.endswith("    a page; not on it: something\nhere/report.html\n") and cut.exists()
 
 
-def test_a_plan_that_stays_dense_has_nothing_to_prove_and_is_still_heard(made, session_pipe, tmp_path, monkeypatch):
+def test_a_plan_that_stays_dense_has_nothing_to_validate_and_is_still_heard(made, session_pipe, tmp_path, monkeypatch):
     out = shutil.copytree(made[0], tmp_path / "here", ignore=shutil.ignore_patterns("plan*", "report.html"))
     monkeypatch.setattr("focuslab.workflows.demo.profile", timed(2.0))
     monkeypatch.setattr("focuslab.workflows.demo.write_report", page_of_nothing)
     found = run(Demonstration(session_pipe, out, **SIZE))
-    assert found["prove"] == "the plan is dense at all lengths: there is nothing to prove"
+    assert found["validate"] == "the plan is dense at all lengths: there is nothing to validate"
     assert not (out / "plan" / "proof").exists() and (out / "report.html").is_file()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.stats.intervals import FEWEST, _student_quantile, bootstrap_interval
+from focuslab.stats.intervals import FEWEST, bootstrap_interval
 
 
 def coverage(n, draw, truth, statistic=None, repeats=400, level=0.95):
@@ -93,10 +93,3 @@ def test_fewer_than_two_values_are_refused(values):
 def test_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(InputError, match="NaN or infinity"):
         bootstrap_interval([1.0, bad, 2.0])
-
-
-def test_quantiles_of_students_t():
-    # Student's table, two-sided 95 %.
-    table = {1: 12.7062, 2: 4.30265, 3: 3.18245, 4: 2.77645, 9: 2.26216, 30: 2.04227, 120: 1.97993}
-    for freedom, quantile in table.items():
-        assert _student_quantile(0.95, freedom) == pytest.approx(quantile, rel=1e-5)

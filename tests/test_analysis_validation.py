@@ -2,7 +2,7 @@
 
 import pytest
 
-from focuslab.analysis.validation import TIME_TOLERANCE, proof_summary
+from focuslab.analysis.validation import TIME_TOLERANCE, validation_summary
 from focuslab.errors import InputError
 from focuslab.tables.validation import measured_of, proof_markdown, proof_table
 
@@ -39,7 +39,7 @@ def predicted(speedup=2.0, error=0.0126, low=0.011, high=0.014):
 
 def summary(predictions=None, plan=PLAN, found=None, **more):
     timings = [timing("dense", DENSE), timing("plan", plan, **more), timing("bound", 0.5), timing("bound:plan", 0.5)]
-    return proof_summary(records() if found is None else found, timings, predictions or {}, steps=20)
+    return validation_summary(records() if found is None else found, timings, predictions or {}, steps=20)
 
 
 def row(made, method="plan"):
@@ -96,7 +96,7 @@ def test_only_what_the_plan_missed_is_a_miss_of_the_plan():
     found = records() + records("paper")
     timings = [timing("dense", DENSE), timing("plan", PLAN), timing("paper", 1.5)]
     point = predicted()[80.0]["plan"]
-    made = proof_summary(found, timings, {80.0: {"plan": point, "paper": point}}, steps=20)
+    made = validation_summary(found, timings, {80.0: {"plan": point, "paper": point}}, steps=20)
     assert row(made, "paper")["missed"] and made["missed"] == []
 
 
@@ -110,7 +110,7 @@ def test_silent_sounds_are_left_out_and_counted_and_one_prompt_has_no_interval()
 
 def test_a_choice_that_has_not_been_compared_yet_has_no_row():
     timings = [timing("dense", DENSE), timing("plan", PLAN), timing("paper", 1.5)]
-    assert [r["method"] for r in proof_summary(records(), timings, {}, 20)["rows"]] == ["dense", "plan"]
+    assert [r["method"] for r in validation_summary(records(), timings, {}, 20)["rows"]] == ["dense", "plan"]
 
 
 def test_the_table_and_what_is_drawn_say_the_same():

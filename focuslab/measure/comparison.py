@@ -1,0 +1,108 @@
+"""Clips and errors of a plan's validation, choice after choice beside dense."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from focuslab.hooks.latents import LatentRecorder
+from focuslab.hooks.output_error import Probe
+from focuslab.measure.generate import Sound, generate
+from focuslab.measure.parts_loop import Item, Say
+from focuslab.methods import Attachable
+from focuslab.metrics import log_mel_l1, rms_ratio, spectral_centroid
+from focuslab.models.conditioning import encode_prompt
+from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule
+from focuslab.runs import Progress
+from focuslab.runs.directory import RunDirectory, now
+
+SOUNDS = "sounds"
+
+
+def key_of(record: Mapping[str, Any]) -> tuple[float, int, str]:
+    """What a record is of."""
+    return record["seconds"], record["prompt"], record["method"]
+
+
+class Comparison:
+    """Compares choice after choice with dense and puts each comparison on disk at once."""
+
+    def __init__(self, pipe, choices: Mapping[str, Attachable], run: RunDirectory, schedule: Schedule):
+        self.pipe = pipe
+        self.schedule = schedule
+        self.choices = choices
+        self.run = run
+        self.steps: int = run.info.parameters["steps"]
+
+    def item(self, seconds: float, prompt: int, weights: Mapping[tuple[float, str], float]) -> Item:
+        """All choices at one prompt and length. weights: FLOPs of a step by length and choice."""
+        place = {"seconds": seconds, "prompt": prompt}
+        parts = {(seconds, prompt, name): weights[seconds, name] for name in self.choices if name != "dense"}
+
+        def measure(keys: Sequence[tuple[float, int, str]], say: Say) -> None:
+            work = 0.0
+
+            def step(name: str) -> Callable[[int, int, str], None]:
+                title = f"{seconds:g} s, prompt {prompt + 1} of {len(self.run.info.prompts)}, {name}"
+                every, before, weight = max(1, self.steps // 4), work, weights[seconds, name]
+
+                def on_step(step: int, steps: int, _text: str) -> None:
+                    if step % every == 0 or step == steps:
+                        say(before + weight * step / steps, f"{title}: step {step} of {steps}")
+
+                return on_step
+
+            with LatentRecorder(self.pipe.unet, self.run.info.parameters["recorded_steps"], self.schedule) as recorder:
+                dense = self._generate(place, "dense", step("dense"))
+            work += weights[seconds, "dense"]
+            for _, _, name in keys:
+                records = self._errors(place, name, recorder.latents)
+                sound = self._generate(place, name, step(name))
+                compared = {"kind": "sound", **place, "method": name, **distances(sound, dense), "at": now()}
+                self.run.append(*records, compared)
+                work += weights[seconds, name]
+
+        return Item(f"the validation at {seconds:g} s", parts, measure, preparing=weights[seconds, "dense"])
+
+    def _errors(self, place: Mapping[str, Any], name: str, latents: Mapping[int, Tensor]) -> list[dict[str, Any]]:
+        """Of the UNet's output, at latents `[1, C, T, F]` of some steps of the dense generation."""
+        conditioning = encode_prompt(self.pipe, self.run.info.prompts[place["prompt"]])
+        self.pipe.scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
+        return [
+            {
+                "kind": "error",
+                **place,
+                "method": name,
+                "step": step,
+                "error": Probe(self.pipe, conditioning, sample, step).error(self.choices[name]),
+            }
+            for step, sample in latents.items()
+        ]
+
+    def _generate(self, place: Mapping[str, Any], name: str, progress: Progress) -> Sound:
+        sound = generate(
+            self.pipe,
+            self.run.info.prompts[place["prompt"]],
+            place["seconds"],
+            method=self.choices[name],
+            steps=self.steps,
+            seed=self.run.info.seed,
+            progress=progress,
+        )
+        if self.run.info.parameters["keep_audio"]:
+            file = f"prompt{place['prompt']}-{place['seconds']:g}s-{name.replace(' ', '-')}.wav"
+            sound.write(self.run.path / SOUNDS / file, force=True)
+        return sound
+
+
+def distances(sound: Sound, dense: Sound) -> dict[str, float | None]:
+    """How far a clip is from the dense clip of the same seed; None all over where one of them is all zeros."""
+    names = ("log_mel_l1", "rms_ratio", "centroid_ratio")
+    if not (np.any(sound.samples) and np.any(dense.samples)):
+        return dict.fromkeys(names)
+    one, other = sound.samples[None], dense.samples[None]
+    centroids = [spectral_centroid(samples, sound.sampling_rate)[0] for samples in (one, other)]
+    values = log_mel_l1(one, other)[0], rms_ratio(one, other)[0], centroids[0] / centroids[1]
+    return dict(zip(names, map(float, values), strict=True))
