@@ -107,7 +107,12 @@ IMPORTS = {name: imported(path) - {name} for name, path in MODULES.items()}
 
 NOT_IMPORTED = {"accelerate", "sentencepiece"}
 """Dependencies that diffusers and transformers import where they need them."""
-OF = {"PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+OF = {
+    "PIL": "pillow",
+    "huggingface_hub": "huggingface-hub",
+    "pydantic_core": "pydantic",
+    "typing_extensions": "typing-extensions",
+}
 """Modules whose distribution has another name."""
 
 

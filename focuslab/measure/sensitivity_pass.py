@@ -16,7 +16,8 @@ from focuslab.methods import parse_method
 from focuslab.methods.base import Attachable
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import current_schedule
-from focuslab.runs.directory import RunDirectory, read_arrays
+from focuslab.runs.arrays import read_arrays
+from focuslab.runs.directory import RunDirectory
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.search.experiments import Choice, choice_key, choice_of, to_record
 
