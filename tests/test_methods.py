@@ -75,7 +75,8 @@ def test_under_autocast_a_site_gives_the_dtype_of_dense(name):
 @pytest.mark.parametrize("time, mel_rows", [(1, 8), (63, 4), (32, 2), (125, 8), (5, 1)])
 def test_odd_grids_work_and_the_share_of_pairs_is_a_share(name, time, mel_rows):
     grid = Grid(time, mel_rows)
-    assert 0 <= METHODS[name].density(grid) <= 1.2 / mel_rows + 1
+    # The published code counts a sampled key of the own row twice.
+    assert 0 <= METHODS[name].density(grid) <= (1.1 if name == "published" else 1)
     if not isinstance(METHODS[name], TokenMerging):
         out = METHODS[name].core(*qkv(time, mel_rows), call(time, mel_rows))
         assert out.shape == (2, 2, grid.tokens, 8) and torch.isfinite(out).all()
