@@ -8,7 +8,8 @@ import torch
 from diffusers import AudioLDM2Pipeline
 from torch import nn
 
-from focuslab.models.callables import is_foreign, what_it_does
+from focuslab.methods import LiteFocus, Method
+from focuslab.models.callables import as_recorded, is_foreign, what_it_does
 from focuslab.models.components import scheduler_facts, settings_digest
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import describe
@@ -50,6 +51,25 @@ def test_the_same_function_is_the_same_again(monkeypatch):
     before = what_it_does(by_global)
     monkeypatch.setitem(by_global.__globals__, "FACTOR", 5.0)
     assert what_it_does(by_global) != before
+
+
+class Mine(Method):
+    """No dataclass: its `repr` does not show what it holds."""
+
+    def __init__(self, strength):
+        super().__init__()
+        object.__setattr__(self, "strength", strength)
+
+
+def test_a_method_of_a_user_is_recorded_with_all_it_holds():
+    assert as_recorded(LiteFocus()) == repr(LiteFocus())
+    assert as_recorded(Mine(1.0)) == as_recorded(Mine(1.0)) != as_recorded(Mine(0.1))
+
+
+def test_a_method_of_other_code_is_another_method(monkeypatch):
+    before = as_recorded(Mine(1.0))
+    monkeypatch.setattr(Mine, "__init__", lambda self, strength: None)
+    assert as_recorded(Mine(1.0)) != before
 
 
 def test_functions_of_the_libraries_are_not_foreign():

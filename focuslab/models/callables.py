@@ -33,6 +33,11 @@ def what_it_does(function: Any) -> str:
     return f"{name} {hashlib.blake2b(repr(_facts(function, _DEPTH)).encode(), digest_size=8).hexdigest()}"
 
 
+def as_recorded(method: Any) -> str:
+    """A method as a run records it: its `repr`, and for a class that is not focuslab's own what else it holds."""
+    return f"{method!r} ({what_it_does(method)})" if is_foreign(method) else repr(method)
+
+
 def _innermost(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
@@ -64,7 +69,10 @@ def _facts(value: Any, depth: int) -> Any:
         return [(repr(key), _facts(item, depth - 1)) for key, item in value.items()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return type(value).__name__, [_facts(item, depth - 1) for item in value]
-    return type(value).__qualname__, _facts(getattr(value, "__dict__", {}), depth - 1)
+    kinds = [kind for kind in type(value).__mro__ if kind.__module__.split(".")[0] not in _LIBRARIES]
+    functions = {name: x for kind in reversed(kinds) for name, x in vars(kind).items() if inspect.isfunction(x)}
+    own = [(name, _code(function.__code__)) for name, function in sorted(functions.items())]
+    return type(value).__qualname__, own, _facts(getattr(value, "__dict__", {}), depth - 1)
 
 
 def _code(code: CodeType) -> Any:
