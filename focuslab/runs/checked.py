@@ -75,7 +75,9 @@ def salvaged(content: Any, model: type[BaseModel], source: str, gaps: list[str])
         for target in fields or sorted(found, reverse=True):
             why, wrong = found[target]
             taken[target] = why
-            gaps += [] if target in told else [f"{why}; left out"]
+            gaps += (
+                [] if target in told else [f"{why}; {'the rest is ' if wrong['type'] == 'too_long' else ''}left out"]
+            )
             _take_out(content, target, wrong)
 
 

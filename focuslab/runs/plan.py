@@ -14,16 +14,22 @@ from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
 from focuslab.runs.schemas.plan import PlanContent
 
 FIDELITY, QUALITY = "fidelity", "quality"
-"""What a plan aims at, at one length: the sound of dense attention, or the best metric of quality."""
+"""What a plan aims at, at one length: the clip of dense attention, or the best metric of quality."""
 
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """What a plan does at lengths of at least `min_seconds` and below `max_seconds` (None: however long).
+    """What a plan does at lengths of at least `min_seconds` and below `max_seconds`.
 
-    sites: name of a site -> {"method": name, parameter: value, ...}, with the names of the command line and of the
-    methods' parameters; a site that is not named stays dense. dense_steps: {"first": k, "last": l}, so many denoising
-    steps at both ends of a generation stay dense at every site; None is none.
+    Attributes
+    ----------
+    min_seconds, max_seconds : float
+        None as `max_seconds` is no end.
+    sites : dict
+        Site -> {"method": name, parameter: value, ...}, with the names of the command line and of the methods'
+        parameters. A site that is not named stays dense.
+    dense_steps : dict or None
+        {"first": k, "last": l}: so many denoising steps at both ends of a generation stay dense at every site.
     """
 
     min_seconds: float
@@ -44,12 +50,24 @@ class PlanEntry:
 class PlanSpec:
     """What a plan says: which sites are sparse at which length, how, and why. `focuslab.Plan` applies it to a pipeline.
 
-    model: the name of the model it was made for. unet: what its UNet must look like to be taken (`unet_layout` in
-    `focuslab.models.identity`). entries: by length, the first from 0 s, each from where the one before ends, the last
-    without an end. evidence: where each number came from, any JSON object.
+    The entry that counts is that of the length being generated, which the latents round up to whole time steps (0.04 s
+    in AudioLDM2).
 
-    The entry is that of the length being generated, which the latents round up to whole time steps (0.04 s in
-    AudioLDM2). Raises `InputError` naming the field for anything that is no plan.
+    Attributes
+    ----------
+    model : str
+        The name of the model it was made for.
+    unet : dict
+        What the UNet of a pipeline must look like to take it (`unet_layout` in `focuslab.models.identity`).
+    entries : tuple of PlanEntry
+        By length: the first from 0 s, each from where the one before ends, the last without an end.
+    evidence : dict
+        Where each number came from.
+
+    Raises
+    ------
+    InputError
+        It is no plan; the field is named.
     """
 
     model: str

@@ -1,4 +1,20 @@
-"""A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
+"""A run directory that several processes fill at once: each appends to records of its own and reads those of all.
+
+The processes send each other nothing. They keep out of each other's way by three locks of the file system, which the
+system releases when a process ends, however it does:
+
+* **The directory** is locked by every process, shared; `--force` locks it alone, and is refused while one is at work.
+* **records/rank-N.jsonl** is locked by process N for as long as it works. A second process of the same rank is refused.
+* **records/turn.lock** is locked by one process at a time, while it finishes.
+
+A process that finds all of the work done takes its turn. It writes the table if the summary on disk is still the one
+that it found when it began: the first process to take its turn writes, and the others see a newer summary and write
+nothing. Where all was done before any process began, rank 0 writes.
+
+The writer moves all records into `records.jsonl` and empties the files of processes that have ended. A process that is
+still alive drops its own moved records when its turn comes. Whoever reads meanwhile reads the files of the processes
+first and `records.jsonl` last, so that no record is missed; one that is found twice counts once, by its key.
+"""
 
 import operator
 import os
@@ -27,16 +43,19 @@ def record_key(record: dict[str, Any]) -> tuple:
 
 
 class SharedDirectory(RunDirectory):
-    """One evaluation's directory in the hands of process `rank`; to use in a `with`.
+    """One evaluation's directory as process `rank` has it; to use in a `with`.
 
-    The processes may be of any number, on any machines that share the file system, and their number may change when a
-    run is resumed. So what it was made on is no part of a run's identity here.
+    There may be any number of processes, on any machines that share the file system, and their number may change when
+    a run is resumed. So the machine is no part of a run's identity here.
 
-    The directory holds every clip once, and a call may ask for other captions of the same list, lengths, methods and
-    seeds than the calls before: what is there already is not made again. `info` describes all that was ever asked for;
-    on disk it is that of before until the new call is finished. While processes are at work each appends to
-    `records/rank-N.jsonl`; a finished run has `records.jsonl` alone. Raises `InputError` as `RunDirectory` does, and
-    where another process is at work as the same rank.
+    The directory holds every clip once. A call may ask for other captions of the same list, lengths, methods and seeds
+    than the calls before: clips that are there are not made again. `info` describes all that was ever asked for; on
+    disk it stays as it was until the new call is finished.
+
+    Raises
+    ------
+    InputError
+        As `RunDirectory` does, and where another process is at work as the same rank.
     """
 
     SHARED = True
@@ -74,8 +93,10 @@ class SharedDirectory(RunDirectory):
 
     @contextmanager
     def turn(self, found_done: bool) -> Iterator[bool]:
-        """Hold up the others; whether the summary is this process's to write. Of several that find all of the work done
-        one writes it: the first, or rank 0 where the work was done (`found_done`) and the summary there before."""
+        """Take this process's turn to finish, and say whether the summary is its to write.
+
+        found_done: whether all of the work was done before this process began.
+        """
         turn = self.path / RANKS / TURN
         lock = acquire(turn, wait=True)
         try:
