@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.checks import plain
+from focuslab.errors import InputError
 from focuslab.io.files import already_there, check_place, failed, write_together
 from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
@@ -120,7 +121,10 @@ class PlanSpec:
         content = {name: value for name, value in content.items() if name != "schema"}
         checked(content, PlanContent, source)
         entries = tuple(PlanEntry(**entry) for entry in content["entries"])
-        return cls(content["model"], content["unet"], entries, content.get("evidence", {}))
+        try:
+            return cls(content["model"], content["unet"], entries, content.get("evidence", {}))
+        except InputError as error:  # a subclass knows the methods too
+            raise InputError(f"{source}: {error}") from None
 
     def at_every_step(self) -> "PlanSpec":
         """The same plan without dense steps: what it does in all the other steps."""

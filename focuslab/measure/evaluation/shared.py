@@ -16,7 +16,6 @@ still alive drops its own moved records when its turn comes. Whoever reads meanw
 first and `records.jsonl` last, so that no record is missed; one that is found twice counts once, by its key.
 """
 
-import operator
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.io.files import open_regular, read_bytes, sweep, write_atomically
+from focuslab.measure.evaluation.growing import agree, joined, one_begins_the_other
 from focuslab.measure.evaluation.locks import acquire, release
 from focuslab.runs import RunInfo
 from focuslab.runs.directory import RECORDS, SUMMARY, RunDirectory
@@ -63,10 +63,10 @@ class SharedDirectory(RunDirectory):
     def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
         super().__init__(path, info, force=force)
         self._asked = info
-        joined = _joined_info(self.info, info)
-        self.grows = joined.identity() != self.info.identity()
+        whole = joined(self.info, info)
+        self.grows = whole.identity() != self.info.identity()
         if self.grows:
-            self.info = replace(joined, ended=None)
+            self.info = replace(whole, ended=None)
         self._rank = rank
         self._own = self.path / RANKS / f"rank-{rank}.jsonl"
         self._held = acquire(self._own, wait=False)
@@ -194,8 +194,8 @@ class SharedDirectory(RunDirectory):
 
     def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
         if key == "prompts":
-            return _one_begins_the_other(found, asked)
-        return _agree(found, asked) if key == "parameters" else found == asked
+            return one_begins_the_other(found, asked)
+        return agree(found, asked) if key == "parameters" else found == asked
 
     def _recover_records(self) -> list[dict[str, Any]]:
         return []
@@ -211,51 +211,3 @@ class SharedDirectory(RunDirectory):
         ):
             for file in self.path.glob(pattern):
                 file.unlink()
-
-
-def _agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether clips that both parameters ask for are the same, whichever they are."""
-    may_differ = {
-        "seconds": lambda *_: True,
-        "seeds": lambda *_: True,
-        "methods": _methods_agree,
-        "reference": _same_recordings,
-    }
-    return found.keys() == asked.keys() and all(
-        may_differ.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
-    )
-
-
-def _methods_agree(found: dict[str, str], asked: dict[str, str]) -> bool:
-    return all(found[label] == asked[label] for label in found.keys() & asked.keys())
-
-
-def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
-    if found is None or asked is None:
-        return found == asked
-    # What is left out of the directory makes no number.
-    rest = [{**recordings, "paired": None, "unreadable": None} for recordings in (found, asked)]
-    return rest[0] == rest[1] and _one_begins_the_other(found.get("paired") or [], asked["paired"])
-
-
-def _one_begins_the_other(one: list, other: list) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
-
-
-def _joined_info(found: RunInfo, asked: RunInfo) -> RunInfo:
-    """How a run of all that both ask for is made."""
-    old, new = found.parameters, asked.parameters
-    joined = {name: _joined(old[name], new[name]) for name in ("seconds", "seeds")}
-    methods = {**old["methods"], **new["methods"]}
-    joined["methods"] = {label: methods[label] for label in _joined(list(old["methods"]), list(new["methods"]))}
-    # They name a recording, or none, for each caption.
-    larger = max((found, asked), key=lambda info: len(info.prompts))
-    joined["reference"] = larger.parameters["reference"]
-    return replace(found, prompts=larger.prompts, parameters={**old, **joined})
-
-
-def _joined(found: list, asked: list) -> list:
-    """All of both, in the order of the one that holds the other."""
-    first, then = (asked, found) if set(found) < set(asked) else (found, asked)
-    return [*first, *(value for value in then if value not in first)]
