@@ -30,8 +30,19 @@ OneRun = TypeVar("OneRun", bound="Run")
 
 @dataclass(frozen=True)
 class Run:
-    """What a command measured: `info` says how, `summary` is the content of summary.json (see the design), and
-    `records` are the measurements behind it. `directory` is None if kept in memory. A subclass names its `SCHEMA`."""
+    """What a command measured. A subclass names its `SCHEMA`.
+
+    Attributes
+    ----------
+    info : RunInfo
+        How it was made.
+    summary : dict
+        The content of summary.json.
+    records : tuple of dict
+        The measurements behind the summary. Empty where a finished run is kept without them.
+    directory : Path or None
+        None if it is kept in memory.
+    """
 
     SCHEMA: ClassVar[str]
 
@@ -42,9 +53,24 @@ class Run:
 
     @classmethod
     def load(cls: type[OneRun], directory: str | Path) -> OneRun:
-        """From a run directory, finished or stopped. Raises `InputError` naming a file that is not as focuslab wrote
-        it."""
-        return cls(*_load(Path(directory), cls.SCHEMA), Path(directory))
+        """From a run directory, finished or stopped.
+
+        Raises
+        ------
+        InputError
+            A file is missing, or not as focuslab wrote it; it is named with the field.
+        """
+        folder = Folder(directory)
+        info = load_info(folder)
+        summary = load_summary(folder, info.command, [cls.SCHEMA])
+        # A finished run may be kept without its raw records: the summary has all that tables and figures show.
+        records = () if info.ended and not folder.has(RECORDS) else load_records(folder)
+        return cls(info, summary, tuple(records), directory=Path(directory), **cls._more(folder))
+
+    @classmethod
+    def _more(cls, folder: Folder) -> dict[str, Any]:
+        """What a subclass reads beside the records."""
+        return {}
 
 
 class RowsRun(Run, Tabular):
@@ -93,24 +119,18 @@ class ProfileRun(RowsRun):
         return profile_tables(self.summary)
 
 
-@dataclass(frozen=True)
-class AttentionRun(Tabular):
-    """A capture: `info` says how it was made, `summary` is the content of summary.json (see the design), `records` are
-    the measurements of every call, and `arrays` the exact pieces of maps that were asked for, by name, in numpy.
-    `directory` is None if kept in memory."""
+@dataclass(frozen=True, repr=False)
+class AttentionRun(Run, Tabular):
+    """A capture; `records` are the measurements of every call, and `arrays` the parts of attention maps that were asked
+    for, by name, in numpy."""
 
-    info: RunInfo
-    summary: dict[str, Any]
-    records: tuple[dict[str, Any], ...] = field(repr=False, default=())
+    SCHEMA = ATTENTION_SCHEMA
+
     arrays: dict[str, Any] = field(repr=False, default_factory=dict)
-    directory: Path | None = None
 
     @classmethod
-    def load(cls, directory: str | Path) -> "AttentionRun":
-        """A capture from its run directory, finished or stopped. Raises `InputError` naming a file that is not as
-        `focuslab.capture_attention` wrote it."""
-        directory = Path(directory)
-        return cls(*_load(directory, ATTENTION_SCHEMA), read_arrays(directory), directory)
+    def _more(cls, folder: Folder) -> dict[str, Any]:
+        return {"arrays": read_arrays(folder)}
 
     def __repr__(self) -> str:
         if not self.summary["blocks"]:
@@ -167,13 +187,3 @@ class ValidationRun(RowsRun):
 
     def _tables(self) -> list:
         return [table_of_proof(self.summary)]
-
-
-def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:
-    folder = Folder(directory)
-    info = load_info(folder)
-    summary = load_summary(folder, info.command, [schema])
-    if info.ended and not folder.has(RECORDS):
-        # A finished run may be kept without its raw records: the summary has all that tables and figures show.
-        return info, summary, ()
-    return info, summary, tuple(load_records(folder))

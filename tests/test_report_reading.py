@@ -21,7 +21,7 @@ from focuslab.report.html.write import render, write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs.checked import checked, salvaged
 from focuslab.runs.folder import Folder, clean_text, cleaned
-from focuslab.runs.schemas.fields import Amount, ByNumber, Count, Record, Value
+from focuslab.runs.schemas.types import Amount, ByNumber, Count, Record, Value
 from tests import report_runs
 
 SECRET = "what only the owner may read"

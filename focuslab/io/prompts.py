@@ -27,5 +27,5 @@ def check_prompts(prompts: Sequence[str] | str) -> list[str]:
         raise InputError("no prompt given: expected one or more, each a text")
     if len(set(prompts)) < len(prompts):
         again = next(prompt for i, prompt in enumerate(prompts) if prompt in prompts[:i])
-        raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same sound")
+        raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same clip")
     return prompts

@@ -119,9 +119,8 @@ def capture_attention(
         capture = Capture(pipe, conditioning, request, pieces, run, schedule)
         loop = Loop(pipe, run, lambda: attention_summary(run.info, run.records), "leave out this length", progress)
         loop.measure(items, complete, capture.measure)
-        return AttentionRun(
-            run.info, loop.summarise(), tuple(run.records), read_arrays(run.path), run.path if out else None
-        )
+        kept_in = run.path if out else None
+        return AttentionRun(run.info, loop.summarise(), tuple(run.records), kept_in, read_arrays(run.path))
 
 
 def _expect(

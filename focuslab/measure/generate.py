@@ -1,4 +1,4 @@
-"""One sound from one prompt, by any method, reproducibly."""
+"""One clip from one prompt, by any method, reproducibly."""
 
 import itertools
 import os
@@ -28,7 +28,17 @@ from focuslab.runs.environment import versions
 
 @dataclass(frozen=True)
 class Sound:
-    """samples: float32 `[n]`, full scale at 1. settings: all that made them, as written beside the file."""
+    """A generated clip.
+
+    Attributes
+    ----------
+    samples : array `[n]`, float32
+        Full scale at 1.
+    sampling_rate : int
+        In Hz.
+    settings : dict
+        All that made them, as written beside the file.
+    """
 
     samples: np.ndarray
     sampling_rate: int
@@ -53,9 +63,9 @@ class Sound:
 
 
 def check_free(path: Path, force: bool) -> None:
-    """Raise `InputError` where writing a sound to `path` would replace something or cannot be, or it is no .wav."""
+    """Raise `InputError` where writing a clip to `path` would replace something or cannot be, or it is no .wav."""
     if path.suffix.lower() != ".wav":
-        raise InputError(f"a sound is written as WAV: expected a name that ends in .wav, not {path}")
+        raise InputError(f"a clip is written as WAV: expected a name that ends in .wav, not {path}")
     for file in (path, path.with_suffix(".json")):
         check_place(file)
         if file.is_dir() or (os.path.lexists(file) and not force):
@@ -72,10 +82,33 @@ def generate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sound:
-    """Generate `seconds` of sound with `method` attached: a method, its name, or a plan (None: dense).
+    """Generate one clip.
 
-    The same seed gives the same samples on the same machine; the first noise is drawn on the CPU, so it is the same
-    everywhere. Raises `InputError` for a wrong argument and `FocuslabError` if the samples are not finite.
+    The same seed gives the same samples on the same machine. The first noise is made on the CPU, so it is the same
+    everywhere.
+
+    Parameters
+    ----------
+    pipe
+        The pipeline.
+    prompt : str
+        What to generate.
+    seconds : float
+        The length of the clip.
+    method : method, str or plan, optional
+        What is attached meanwhile. By default dense.
+    steps : int
+        Denoising steps.
+    seed : int
+        Of the first noise.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        A wrong argument.
+    FocuslabError
+        The samples are not finite.
     """
     method = Dense() if method is None else as_method(method)
     prompt = text("a prompt", prompt)
@@ -124,7 +157,7 @@ def generate(
 def what_makes(
     pipe, prompt: str, seconds: float, *, method: AnyMethod | None = None, steps: int = 200, seed: int = 0
 ) -> dict[str, Any]:
-    """All that the samples of `generate` depend on, as it stands in the settings of the sound."""
+    """All that the samples of `generate` depend on, as it stands in the settings of the clip."""
     method = Dense() if method is None else as_method(method)
     return {
         "schema": GENERATION_SCHEMA,

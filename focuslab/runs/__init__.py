@@ -43,4 +43,4 @@ __all__ = [
 ]
 
 Progress = Callable[[float, float, str], None]
-"""Called as work goes on with (done, total, what was just done); done and total in any one unit."""
+"""Called during the work with (done, total, what was just done); done and total in any one unit."""

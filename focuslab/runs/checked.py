@@ -75,7 +75,8 @@ def salvaged(content: Any, model: type[BaseModel], source: str, gaps: list[str])
         for target in fields or sorted(found, reverse=True):
             why, wrong = found[target]
             taken[target] = why
-            gaps += [] if target in told else [f"{why}; left out"]
+            left_out = "the rest is left out" if wrong["type"] == "too_long" else "left out"
+            gaps += [] if target in told else [f"{why}; {left_out}"]
             _take_out(content, target, wrong)
 
 

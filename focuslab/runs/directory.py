@@ -59,9 +59,26 @@ def place_of(out: str | os.PathLike | None) -> Iterator[Path]:
 class RunDirectory:
     """One run's directory, opened for writing: made anew, or resumed where the same run was stopped.
 
-    To use in a `with`: until its end no other process can open the same directory. Raises `InputError` where another
-    one has, where `path` is something else, or holds another run and `force` is not given. `force` removes the old
-    run's own files and nothing else.
+    To use in a `with`: until its end no other process can open the same directory.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+    info : RunInfo
+        How the run is made. A directory that holds another run is refused.
+    force : bool
+        Replace another run: remove its own files, and nothing else.
+
+    Attributes
+    ----------
+    records : list of dict
+        Those on disk.
+
+    Raises
+    ------
+    InputError
+        Another process has it open, it is something else, or it holds another run and `force` is not given.
     """
 
     SHARED = False

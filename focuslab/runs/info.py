@@ -15,8 +15,22 @@ from focuslab.runs.schemas.run import Info
 class RunInfo:
     """How a run was made. Two runs with equal `identity()` measure the same thing and may share a directory.
 
-    model: what it was loaded as, and what it holds. parameters: of the command. machine, versions: where and with
-    what. grids: site -> [T, F] by length in seconds, filled in while running. started, ended: ISO 8601, UTC.
+    Attributes
+    ----------
+    command : str
+        The command of focuslab.
+    model : dict
+        What it was loaded as, and what it holds.
+    parameters : dict
+        Of the command.
+    machine, versions : dict
+        Where it ran, and with which packages.
+    device, dtype, seed, prompts
+        As they were given.
+    grids : dict
+        Length in seconds -> site -> [T, F]; filled in while running.
+    started, ended : str or None
+        ISO 8601, UTC.
     """
 
     command: str

@@ -29,9 +29,9 @@ from focuslab.runs.records import parse_record
 from focuslab.runs.schemas.attention import Attention
 from focuslab.runs.schemas.choice import Proof, Recommendation
 from focuslab.runs.schemas.evaluation import Evaluation
-from focuslab.runs.schemas.fields import Record
 from focuslab.runs.schemas.profile import Profile
 from focuslab.runs.schemas.run import Info, Measurement
+from focuslab.runs.schemas.types import Record
 
 _SUMMARIES: dict[str, type[Record]] = {
     PROFILE_SCHEMA: Profile,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from focuslab.checks import plain
+from focuslab.errors import InputError
 from focuslab.io.files import already_there, check_place, failed, write_together
 from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
@@ -14,18 +15,24 @@ from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
 from focuslab.runs.schemas.plan import PlanContent
 
 FIDELITY, QUALITY = "fidelity", "quality"
-"""What a plan aims at, at one length: the sound of dense attention, or the best metric of quality."""
+"""What a plan aims at, at one length: the clip of dense attention, or the best metric of quality."""
 
 OnePlan = TypeVar("OnePlan", bound="PlanSpec")
 
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """What a plan does at lengths of at least `min_seconds` and below `max_seconds` (None: however long).
+    """What a plan does at lengths of at least `min_seconds` and below `max_seconds`.
 
-    sites: name of a site -> {"method": name, parameter: value, ...}, with the names of the command line and of the
-    methods' parameters; a site that is not named stays dense. dense_steps: {"first": k, "last": l}, so many denoising
-    steps at both ends of a generation stay dense at every site; None is none.
+    Attributes
+    ----------
+    min_seconds, max_seconds : float
+        None as `max_seconds` is no end.
+    sites : dict
+        Site -> {"method": name, parameter: value, ...}, with the names of the command line and of the methods'
+        parameters. A site that is not named stays dense.
+    dense_steps : dict or None
+        {"first": k, "last": l}: so many denoising steps at both ends of a generation stay dense at every site.
     """
 
     min_seconds: float
@@ -46,12 +53,24 @@ class PlanEntry:
 class PlanSpec:
     """What a plan says: which sites are sparse at which length, how, and why. `focuslab.Plan` applies it to a pipeline.
 
-    model: the name of the model it was made for. unet: what its UNet must look like to be taken (`unet_layout` in
-    `focuslab.models.identity`). entries: by length, the first from 0 s, each from where the one before ends, the last
-    without an end. evidence: where each number came from, any JSON object.
+    The entry that counts is that of the length being generated, which the latents round up to whole time steps (0.04 s
+    in AudioLDM2).
 
-    The entry is that of the length being generated, which the latents round up to whole time steps (0.04 s in
-    AudioLDM2). Raises `InputError` naming the field for anything that is no plan.
+    Attributes
+    ----------
+    model : str
+        The name of the model it was made for.
+    unet : dict
+        What the UNet of a pipeline must look like to take it (`unet_layout` in `focuslab.models.identity`).
+    entries : tuple of PlanEntry
+        By length: the first from 0 s, each from where the one before ends, the last without an end.
+    evidence : dict
+        Where each number came from.
+
+    Raises
+    ------
+    InputError
+        It is no plan; the field is named.
     """
 
     model: str
@@ -111,7 +130,10 @@ class PlanSpec:
         content = {name: value for name, value in content.items() if name != "schema"}
         checked(content, PlanContent, source)
         entries = tuple(PlanEntry(**entry) for entry in content["entries"])
-        return cls(content["model"], content["unet"], entries, content.get("evidence", {}))
+        try:
+            return cls(content["model"], content["unet"], entries, content.get("evidence", {}))
+        except InputError as error:  # a subclass knows the methods too
+            raise InputError(f"{source}: {error}") from None
 
     def at_every_step(self: OnePlan) -> OnePlan:
         """The same plan without dense steps: what it does in all the other steps."""

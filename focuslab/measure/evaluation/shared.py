@@ -1,6 +1,21 @@
-"""A run directory that several processes fill at once: each appends to records of its own and reads those of all."""
+"""A run directory that several processes fill at once: each appends to records of its own and reads those of all.
 
-import operator
+The processes send each other nothing. They keep out of each other's way by three locks of the file system, which the
+system releases when a process ends, however it does:
+
+* **The directory** is locked by every process, shared; `--force` locks it alone, and is refused while one is at work.
+* **records/rank-N.jsonl** is locked by process N for as long as it works. A second process of the same rank is refused.
+* **records/turn.lock** is locked by one process at a time, while it finishes.
+
+A process that finds all of the work done takes its turn. It writes the table if the summary on disk is still the one
+that it found when it began: the first process to take its turn writes, and the others see a newer summary and write
+nothing. Where all was done before any process began, rank 0 writes.
+
+The writer moves all records into `records.jsonl` and empties the files of processes that have ended. A process that is
+still alive drops its own moved records when its turn comes. Whoever reads meanwhile reads the files of the processes
+first and `records.jsonl` last, so that no record is missed; one that is found twice counts once, by its key.
+"""
+
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +25,7 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.io.files import open_regular, read_bytes, sweep, write_atomically
+from focuslab.measure.evaluation.growing import agree, joined, one_begins_the_other
 from focuslab.measure.evaluation.locks import acquire, release
 from focuslab.runs import RunInfo
 from focuslab.runs.directory import RECORDS, SUMMARY, RunDirectory
@@ -27,16 +43,19 @@ def record_key(record: dict[str, Any]) -> tuple:
 
 
 class SharedDirectory(RunDirectory):
-    """One evaluation's directory in the hands of process `rank`; to use in a `with`.
+    """One evaluation's directory as process `rank` has it; to use in a `with`.
 
-    The processes may be of any number, on any machines that share the file system, and their number may change when a
-    run is resumed. So what it was made on is no part of a run's identity here.
+    There may be any number of processes, on any machines that share the file system, and their number may change when
+    a run is resumed. So the machine is no part of a run's identity here.
 
-    The directory holds every clip once, and a call may ask for other captions of the same list, lengths, methods and
-    seeds than the calls before: what is there already is not made again. `info` describes all that was ever asked for;
-    on disk it is that of before until the new call is finished. While processes are at work each appends to
-    `records/rank-N.jsonl`; a finished run has `records.jsonl` alone. Raises `InputError` as `RunDirectory` does, and
-    where another process is at work as the same rank.
+    The directory holds every clip once. A call may ask for other captions of the same list, lengths, methods and seeds
+    than the calls before: clips that are there are not made again. `info` describes all that was ever asked for; on
+    disk it stays as it was until the new call is finished.
+
+    Raises
+    ------
+    InputError
+        As `RunDirectory` does, and where another process is at work as the same rank.
     """
 
     SHARED = True
@@ -44,10 +63,10 @@ class SharedDirectory(RunDirectory):
     def __init__(self, path: Path, info: RunInfo, rank: int = 0, *, force: bool = False):
         super().__init__(path, info, force=force)
         self._asked = info
-        joined = _joined_info(self.info, info)
-        self.grows = joined.identity() != self.info.identity()
+        whole = joined(self.info, info)
+        self.grows = whole.identity() != self.info.identity()
         if self.grows:
-            self.info = replace(joined, ended=None)
+            self.info = replace(whole, ended=None)
         self._rank = rank
         self._own = self.path / RANKS / f"rank-{rank}.jsonl"
         self._held = acquire(self._own, wait=False)
@@ -74,8 +93,10 @@ class SharedDirectory(RunDirectory):
 
     @contextmanager
     def turn(self, found_done: bool) -> Iterator[bool]:
-        """Hold up the others; whether the summary is this process's to write. Of several that find all of the work done
-        one writes it: the first, or rank 0 where the work was done (`found_done`) and the summary there before."""
+        """Take this process's turn to finish, and say whether the summary is its to write.
+
+        found_done: whether all of the work was done before this process began.
+        """
         turn = self.path / RANKS / TURN
         lock = acquire(turn, wait=True)
         try:
@@ -173,8 +194,8 @@ class SharedDirectory(RunDirectory):
 
     def _may_follow(self, key: str, found: Any, asked: Any) -> bool:
         if key == "prompts":
-            return _one_begins_the_other(found, asked)
-        return _agree(found, asked) if key == "parameters" else found == asked
+            return one_begins_the_other(found, asked)
+        return agree(found, asked) if key == "parameters" else found == asked
 
     def _recover_records(self) -> list[dict[str, Any]]:
         return []
@@ -190,51 +211,3 @@ class SharedDirectory(RunDirectory):
         ):
             for file in self.path.glob(pattern):
                 file.unlink()
-
-
-def _agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether clips that both parameters ask for are the same, whichever they are."""
-    may_differ = {
-        "seconds": lambda *_: True,
-        "seeds": lambda *_: True,
-        "methods": _methods_agree,
-        "reference": _same_recordings,
-    }
-    return found.keys() == asked.keys() and all(
-        may_differ.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
-    )
-
-
-def _methods_agree(found: dict[str, str], asked: dict[str, str]) -> bool:
-    return all(found[label] == asked[label] for label in found.keys() & asked.keys())
-
-
-def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
-    if found is None or asked is None:
-        return found == asked
-    # What is left out of the directory makes no number.
-    rest = [{**recordings, "paired": None, "unreadable": None} for recordings in (found, asked)]
-    return rest[0] == rest[1] and _one_begins_the_other(found.get("paired") or [], asked["paired"])
-
-
-def _one_begins_the_other(one: list, other: list) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
-
-
-def _joined_info(found: RunInfo, asked: RunInfo) -> RunInfo:
-    """How a run of all that both ask for is made."""
-    old, new = found.parameters, asked.parameters
-    joined = {name: _joined(old[name], new[name]) for name in ("seconds", "seeds")}
-    methods = {**old["methods"], **new["methods"]}
-    joined["methods"] = {label: methods[label] for label in _joined(list(old["methods"]), list(new["methods"]))}
-    # They name a recording, or none, for each caption.
-    larger = max((found, asked), key=lambda info: len(info.prompts))
-    joined["reference"] = larger.parameters["reference"]
-    return replace(found, prompts=larger.prompts, parameters={**old, **joined})
-
-
-def _joined(found: list, asked: list) -> list:
-    """All of both, in the order of the one that holds the other."""
-    first, then = (asked, found) if set(found) < set(asked) else (found, asked)
-    return [*first, *(value for value in then if value not in first)]

@@ -33,7 +33,7 @@ from focuslab.runs.folder import Folder, cleaned, or_gap
 from focuslab.runs.loading import load_info, load_records, load_summary, of_shape
 from focuslab.runs.plan import PlanSpec
 from focuslab.runs.schemas.evaluation import Generation
-from focuslab.runs.schemas.fields import LABEL, LONGEST
+from focuslab.runs.schemas.types import LABEL, LONGEST
 
 MOST_JSON = 2**30
 """Bytes of memory that all JSON of a page may take, one file after another; what comes after is a gap."""

@@ -2,171 +2,143 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from focuslab.runs.schemas.fields import (
-    Amount,
-    Count,
-    Label,
-    Length,
-    Line,
-    Name,
-    Named,
-    Path,
-    Ratio,
-    Record,
-    Seconds,
-    Value,
-    Whole,
-    WithIntervals,
-    check_once,
-)
+from focuslab.runs.schemas import types as t
 from focuslab.runs.schemas.run import MOST_ROWS, StepTimes
 
 
-class Point(Record):
+class Point(t.Record):
     """What one choice of sites and methods costs and gains."""
 
-    step_seconds: Seconds
-    error: Amount
-    speedup: Ratio
-    dense_steps: Annotated[Whole[Count], Field(min_length=2, max_length=2)] = [0, 0]
-    error_low: Amount | None = None
-    error_high: Amount | None = None
-    methods: Named[Name] = {}
+    step_seconds: t.Seconds
+    error: t.Amount
+    speedup: t.Ratio
+    dense_steps: Annotated[t.Whole[t.Count], Field(min_length=2, max_length=2)] = [0, 0]
+    error_low: t.Amount | None = None
+    error_high: t.Amount | None = None
+    methods: t.Named[t.Name] = {}
     predicted_from_flops: bool | None = None
     timed: bool | None = None
 
 
-class GroupVerdict(Record):
+class GroupVerdict(t.Record):
     """Whether a group of sites is sparse, and why."""
 
-    group: Name
+    group: t.Name
     taken: bool
-    sites: Count | None = None
-    method: Name | None = None
-    lift: Amount | None = None
-    recall: Amount | None = None
-    local_error: Amount | None = None
-    error: Amount | None = None
-    saved_seconds: Value | None = None
+    sites: t.Count | None = None
+    method: t.Name | None = None
+    lift: t.Amount | None = None
+    recall: t.Amount | None = None
+    local_error: t.Amount | None = None
+    error: t.Amount | None = None
+    saved_seconds: t.Value | None = None
     predicted: bool | None = None
-    verdict: Name | None = None
-    reason: Line | None = None
+    verdict: t.Name | None = None
+    reason: t.Line | None = None
 
 
-class ChosenSite(Record):
-    name: Path
-    block: Name
-    mel_rows: Count | None = None
-    lift: Amount | None = None
-    saved_seconds: Value | None = None
-    saved_share: Value | None = None
-    method: Name | None = None
+class ChosenSite(t.Record):
+    name: t.Path
+    block: t.Name
+    mel_rows: t.Count | None = None
+    lift: t.Amount | None = None
+    saved_seconds: t.Value | None = None
+    saved_share: t.Value | None = None
+    method: t.Name | None = None
 
 
-class Budget(Record):
-    max_error: Amount | None = None
-    min_speedup: Amount | None = None
+class Budget(t.Record):
+    max_error: t.Amount | None = None
+    min_speedup: t.Amount | None = None
 
 
-class ChoiceAtLength(Record):
-    seconds: Length
-    dense_step_seconds: Seconds
-    points: Annotated[dict[Label, Point], Field(max_length=50)]
-    frontier: Annotated[list[Annotated[Whole[Amount], Field(max_length=2)]], Field(max_length=10_000)] = []
+class ChoiceAtLength(t.Record):
+    seconds: t.Length
+    dense_step_seconds: t.Seconds
+    points: Annotated[dict[t.Label, Point], Field(max_length=50)]
+    frontier: Annotated[list[Annotated[t.Whole[t.Amount], Field(max_length=2)]], Field(max_length=10_000)] = []
     groups: Annotated[list[GroupVerdict], Field(max_length=1_000)] = []
     budget: Budget | None = None
-    gain_method: Name | None = None
+    gain_method: t.Name | None = None
     sites: Annotated[list[ChosenSite], Field(max_length=10_000)] = []
 
 
-class Combination(Record):
+class Combination(t.Record):
     """The rule that puts the errors of groups together."""
 
-    exponent: Amount
-    misfit: Amount | None = None
-    low: Amount | None = None
-    high: Amount | None = None
-    runs: Count | None = None
+    exponent: t.Amount
+    misfit: t.Amount | None = None
+    low: t.Amount | None = None
+    high: t.Amount | None = None
+    runs: t.Count | None = None
 
 
-class Choice(Record):
-    lengths: Annotated[list[ChoiceAtLength], Field(min_length=1, max_length=200)]
-    crossover: Line
-    crossover_seconds: Length | None = None
+class Choice(t.Record):
+    lengths: Annotated[list[ChoiceAtLength], t.each_once("seconds"), Field(min_length=1, max_length=200)]
+    crossover: t.Line
+    crossover_seconds: t.Length | None = None
     budget: Budget
     combination: Combination
 
-    @field_validator("lengths")
-    @classmethod
-    def _once(cls, lengths: list[ChoiceAtLength]) -> list[ChoiceAtLength]:
-        check_once(lengths, "seconds")
-        return lengths
 
-
-class ProofRow(StepTimes, WithIntervals):
-    step_seconds_median: Seconds
-    dense_steps: Count | None = None
-    prompts: Count | None = None
-    n: Count | None = None
-    sounds: Count | None = None
-    silent: Count | None = None
-    error: Amount | None = None
-    error_low: Amount | None = None
-    error_high: Amount | None = None
-    log_mel_l1: Amount | None = None
-    log_mel_l1_low: Amount | None = None
-    log_mel_l1_high: Amount | None = None
-    rms_ratio: Amount | None = None
-    rms_ratio_low: Amount | None = None
-    rms_ratio_high: Amount | None = None
-    centroid_ratio: Amount | None = None
-    centroid_ratio_low: Amount | None = None
-    centroid_ratio_high: Amount | None = None
+class ProofRow(StepTimes, t.WithIntervals):
+    step_seconds_median: t.Seconds
+    dense_steps: t.Count | None = None
+    prompts: t.Count | None = None
+    n: t.Count | None = None
+    sounds: t.Count | None = None
+    silent: t.Count | None = None
+    error: t.Amount | None = None
+    error_low: t.Amount | None = None
+    error_high: t.Amount | None = None
+    log_mel_l1: t.Amount | None = None
+    log_mel_l1_low: t.Amount | None = None
+    log_mel_l1_high: t.Amount | None = None
+    rms_ratio: t.Amount | None = None
+    rms_ratio_low: t.Amount | None = None
+    rms_ratio_high: t.Amount | None = None
+    centroid_ratio: t.Amount | None = None
+    centroid_ratio_low: t.Amount | None = None
+    centroid_ratio_high: t.Amount | None = None
     predicted: Point | None = None
-    time_off: Value | None = None
-    error_off: Value | None = None
-    missed: Annotated[list[Line], Field(max_length=20)] = []
+    time_off: t.Value | None = None
+    error_off: t.Value | None = None
+    missed: Annotated[list[t.Line], Field(max_length=20)] = []
 
 
-class Proof(Record):
-    rows: Annotated[list[ProofRow], Field(max_length=MOST_ROWS)]
-    steps: Count | None = None
-    missed: Annotated[list[Line], Field(max_length=200)] = []
-
-    @field_validator("rows")
-    @classmethod
-    def _once(cls, rows: list[ProofRow]) -> list[ProofRow]:
-        check_once(rows, "seconds", "method")
-        return rows
+class Proof(t.Record):
+    rows: Annotated[list[ProofRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
+    steps: t.Count | None = None
+    missed: Annotated[list[t.Line], Field(max_length=200)] = []
 
 
-class Measured(WithIntervals):
-    value: Value
-    low: Value | None = None
-    high: Value | None = None
+class Measured(t.WithIntervals):
+    value: t.Value
+    low: t.Value | None = None
+    high: t.Value | None = None
 
 
-class BestInQuality(Record):
-    seconds: Length
-    method: Name
-    metric: Name
-    better: Name
+class BestInQuality(t.Record):
+    seconds: t.Length
+    method: t.Name
+    metric: t.Name
+    better: t.Name
     quality: Measured
-    decided_by: Name
+    decided_by: t.Name
     minus_dense: Measured | None = None
     distance: Measured | None = None
-    speedup: Ratio | None = None
-    equals: Annotated[list[Name], Field(max_length=1_000)] = []
-    worse_in: Annotated[list[Name], Field(max_length=100)] = []
+    speedup: t.Ratio | None = None
+    equals: Annotated[list[t.Name], Field(max_length=1_000)] = []
+    worse_in: Annotated[list[t.Name], Field(max_length=100)] = []
 
 
-class Quality(Record):
+class Quality(t.Record):
     """What a plan with the objective of quality holds beside its choice."""
 
-    quality: Annotated[dict[Label, BestInQuality], Field(max_length=200)] = {}
-    objective: Annotated[dict[Label, Name], Field(max_length=200)] = {}
+    quality: Annotated[dict[t.Label, BestInQuality], Field(max_length=200)] = {}
+    objective: Annotated[dict[t.Label, t.Name], Field(max_length=200)] = {}
 
 
 class Recommendation(Quality):

@@ -2,43 +2,26 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from focuslab.runs.schemas.fields import (
-    Amount,
-    Count,
-    Label,
-    Length,
-    Line,
-    Name,
-    Named,
-    Path,
-    Ratio,
-    Record,
-    Seconds,
-    Seed,
-    Text,
-    Value,
-    WithIntervals,
-    check_once,
-)
+from focuslab.runs.schemas import types as t
 from focuslab.runs.schemas.run import MOST_ROWS, Model, Skipped, StepTimes
 
 
-class Estimated(WithIntervals):
-    value: Value | None = None
-    low: Value | None = None
-    high: Value | None = None
-    n: Count | None = None
+class Estimated(t.WithIntervals):
+    value: t.Value | None = None
+    low: t.Value | None = None
+    high: t.Value | None = None
+    n: t.Count | None = None
 
 
-class MetricOf(Record):
+class MetricOf(t.Record):
     """What has to stand beside a number of a metric."""
 
-    embedder: Name | None = None
-    checkpoint: Line | None = None
-    protocol: Text | None = None
-    reference: Name | None = None
+    embedder: t.Name | None = None
+    checkpoint: t.Line | None = None
+    protocol: t.Text | None = None
+    reference: t.Name | None = None
 
 
 class Metric(Estimated, MetricOf):
@@ -46,69 +29,63 @@ class Metric(Estimated, MetricOf):
 
 
 class MetricTitle(MetricOf):
-    title: Line | None = None
-    unit: Label | None = None
-    better: Name | None = None
+    title: t.Line | None = None
+    unit: t.Label | None = None
+    better: t.Name | None = None
 
 
-class EvaluationRow(StepTimes, WithIntervals):
-    metrics: Annotated[dict[Label, Metric], Field(max_length=100)]
-    n: Count | None = None
-    excluded: Named[Count] = {}
-    speedup_low: Ratio | None = None
-    speedup_high: Ratio | None = None
-    generation_seconds: Amount | None = None
-    scoring_seconds: Amount | None = None
+class EvaluationRow(StepTimes, t.WithIntervals):
+    metrics: Annotated[dict[t.Label, Metric], Field(max_length=100)]
+    n: t.Count | None = None
+    excluded: t.Named[t.Count] = {}
+    speedup_low: t.Ratio | None = None
+    speedup_high: t.Ratio | None = None
+    generation_seconds: t.Amount | None = None
+    scoring_seconds: t.Amount | None = None
 
 
-class Evaluation(Record):
-    rows: Annotated[list[EvaluationRow], Field(max_length=MOST_ROWS)]
-    metrics: Annotated[dict[Label, MetricTitle], Field(max_length=100)] = {}
+class Evaluation(t.Record):
+    rows: Annotated[list[EvaluationRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
+    metrics: Annotated[dict[t.Label, MetricTitle], Field(max_length=100)] = {}
     reference: Any = None
-    items: Named[Count] = {}
+    items: t.Named[t.Count] = {}
     scorer_is_own: bool | None = None
-    scoring_over_generating: Amount | None = None
-    footnotes: Annotated[list[Text], Field(max_length=200)] = []
+    scoring_over_generating: t.Amount | None = None
+    footnotes: Annotated[list[t.Text], Field(max_length=200)] = []
     skipped: list[Skipped] = []
 
-    @field_validator("rows")
-    @classmethod
-    def _once(cls, rows: list[EvaluationRow]) -> list[EvaluationRow]:
-        check_once(rows, "seconds", "method")
-        return rows
 
-
-class Generation(Record):
+class Generation(t.Record):
     """The settings beside one generated clip."""
 
     model: Model
-    prompt: Text
-    seconds: Length
-    seed: Seed
+    prompt: t.Text
+    seconds: t.Length
+    seed: t.Seed
     method: Annotated[str, Field(min_length=1, max_length=10_000)]
-    steps: Count | None = None
-    guidance_scale: Value | None = None
-    sites: list[Line] = []
+    steps: t.Count | None = None
+    guidance_scale: t.Value | None = None
+    sites: list[t.Line] = []
     plan: Any = None
-    sampling_rate: Count | None = None
-    wall_seconds: Seconds | None = None
-    device: Label | None = None
-    dtype: Label | None = None
+    sampling_rate: t.Count | None = None
+    wall_seconds: t.Seconds | None = None
+    device: t.Label | None = None
+    dtype: t.Label | None = None
     machine: Any = None
-    versions: Named[Label] = {}
-    made: Label | None = None
+    versions: t.Named[t.Label] = {}
+    made: t.Label | None = None
 
 
-class Item(Record):
+class Item(t.Record):
     """The record of a clip of an evaluation that is kept as a file."""
 
-    kind: Name
-    prompt: Count
-    seconds: Length
-    method: Name
-    seed: Seed
-    status: Name
-    audio: Path
-    step_seconds: Seconds | None = None
-    denoising_seconds: Seconds | None = None
-    values: Annotated[dict[Label, Value], Field(max_length=100)] = {}
+    kind: t.Name
+    prompt: t.Count
+    seconds: t.Length
+    method: t.Name
+    seed: t.Seed
+    status: t.Name
+    audio: t.Path
+    step_seconds: t.Seconds | None = None
+    denoising_seconds: t.Seconds | None = None
+    values: Annotated[dict[t.Label, t.Value], Field(max_length=100)] = {}

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from focuslab.checks import is_number
 from focuslab.errors import did_you_mean
-from focuslab.runs.schemas.fields import number, wrong_fields
+from focuslab.runs.schemas import types as t
 
 
 def _scalar(value: Any) -> Any:
@@ -17,8 +17,8 @@ def _scalar(value: Any) -> Any:
     raise PydanticCustomError("expected", "text, a number or a boolean")
 
 
-Positive = Annotated[int, number(1, 2**53, int)]
-Steps = Annotated[int, number(0, 2**53, int)]
+Positive = Annotated[int, t.number(1, 2**53, int)]
+Steps = Annotated[int, t.number(0, 2**53, int)]
 Scalar = Annotated[str | bool | float, PlainValidator(_scalar)]
 SiteName = Annotated[str, Field(pattern=r"^[\w.]+$")]
 
@@ -36,7 +36,7 @@ class SiteShape(Exact):
 class Layout(Exact):
     """What a UNet must look like to take the plan."""
 
-    frame_seconds: Annotated[float, number(1e-9, 1e9)]
+    frame_seconds: Annotated[float, t.number(1e-9, 1e9)]
     frames_per_latent: Positive
     latent_mel_rows: Positive
     sites: Annotated[dict[SiteName, SiteShape], Field(min_length=1)]
@@ -57,15 +57,15 @@ class DenseSteps(Exact):
 
 
 class Entry(Exact):
-    min_seconds: Annotated[float, number(0)]
-    max_seconds: Annotated[float, number(0)] | None
+    min_seconds: Annotated[float, t.number(0)]
+    max_seconds: Annotated[float, t.number(0)] | None
     sites: dict[str, SiteMethod]
     dense_steps: DenseSteps | None = None
 
     @model_validator(mode="after")
     def _ends_after_its_begin(self):
         if self.max_seconds is not None and self.max_seconds <= self.min_seconds:
-            raise wrong_fields("a number above min_seconds, or null for no end", {"max_seconds": self.max_seconds})
+            raise t.wrong_fields("a number above min_seconds, or null for no end", {"max_seconds": self.max_seconds})
         return self
 
 
@@ -79,14 +79,14 @@ class PlanContent(Exact):
     def _every_length_has_one_entry(self):
         first, last = self.entries[0], self.entries[-1]
         if first.min_seconds != 0:
-            raise wrong_fields("0 in the first entry", {("entries", 0, "min_seconds"): first.min_seconds})
+            raise t.wrong_fields("0 in the first entry", {("entries", 0, "min_seconds"): first.min_seconds})
         for i, (one, after) in enumerate(pairwise(self.entries), start=1):
             if one.max_seconds != after.min_seconds:
                 expected = "the max_seconds of the entry before, which only in the last one may be null"
-                raise wrong_fields(expected, {("entries", i, "min_seconds"): after.min_seconds})
+                raise t.wrong_fields(expected, {("entries", i, "min_seconds"): after.min_seconds})
         if last.max_seconds is not None:
             expected = "null in the last entry, so that every length has one"
-            raise wrong_fields(expected, {("entries", len(self.entries) - 1, "max_seconds"): last.max_seconds})
+            raise t.wrong_fields(expected, {("entries", len(self.entries) - 1, "max_seconds"): last.max_seconds})
         return self
 
     @model_validator(mode="after")
@@ -95,5 +95,5 @@ class PlanContent(Exact):
         for i, entry in enumerate(self.entries):
             for site in entry.sites.keys() - known.keys():
                 expected = f"one of the {len(known)} sites in unet.sites{did_you_mean(site, known)}"
-                raise wrong_fields(expected, {("entries", i, "sites", site): site})
+                raise t.wrong_fields(expected, {("entries", i, "sites", site): site})
         return self

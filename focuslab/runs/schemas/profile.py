@@ -2,90 +2,70 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from focuslab.runs.schemas.fields import (
-    Amount,
-    Count,
-    Length,
-    Name,
-    Named,
-    Path,
-    Ratio,
-    Record,
-    Seconds,
-    Share,
-    Text,
-    Whole,
-    check_once,
-)
+from focuslab.runs.schemas import types as t
 from focuslab.runs.schemas.run import MOST_ROWS, Skipped, StepTimes
 
 
-class Stage(Record):
-    seconds: Length
-    stage: Name
-    stage_seconds_median: Seconds | None = None
-    note: Text | None = None
+class Stage(t.Record):
+    seconds: t.Length
+    stage: t.Name
+    stage_seconds_median: t.Seconds | None = None
+    note: t.Text | None = None
 
 
-class Module(Record):
-    name: Path
-    kind: Name
-    calls: Count | None = None
-    inclusive_seconds: Amount | None = None
-    exclusive_seconds: Amount | None = None
-    flops: Amount | None = None
+class Module(t.Record):
+    name: t.Path
+    kind: t.Name
+    calls: t.Count | None = None
+    inclusive_seconds: t.Amount | None = None
+    exclusive_seconds: t.Amount | None = None
+    flops: t.Amount | None = None
 
 
 class ProfileRow(StepTimes):
-    step_seconds_median: Seconds
-    sites: Count | None = None
-    step_seconds: list[Seconds] = []
-    peak_bytes: Amount | None = None
-    held_bytes: Amount | None = None
-    predicted_peak_bytes: Amount | None = None
-    flops_per_step: Amount | None = None
-    kept_pairs: Share | None = None
-    bound_seconds: Seconds | None = None
-    ideal_seconds: Seconds | None = None
-    share_of_ideal: Ratio | None = None
-    generation_seconds_projected: Seconds | None = None
-    kind_share: Named[Share] = {}
-    kind_flop_share: Named[Share] = {}
+    step_seconds_median: t.Seconds
+    sites: t.Count | None = None
+    step_seconds: list[t.Seconds] = []
+    peak_bytes: t.Amount | None = None
+    held_bytes: t.Amount | None = None
+    predicted_peak_bytes: t.Amount | None = None
+    flops_per_step: t.Amount | None = None
+    kept_pairs: t.Share | None = None
+    bound_seconds: t.Seconds | None = None
+    ideal_seconds: t.Seconds | None = None
+    share_of_ideal: t.Ratio | None = None
+    generation_seconds_projected: t.Seconds | None = None
+    kind_share: t.Named[t.Share] = {}
+    kind_flop_share: t.Named[t.Share] = {}
     modules: Annotated[list[Module], Field(exclude_if=lambda modules: not modules)] = []
     """Only older versions wrote them here."""
 
 
-class Profile(Record):
-    rows: Annotated[list[ProfileRow], Field(max_length=MOST_ROWS)]
+class Profile(t.Record):
+    rows: Annotated[list[ProfileRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
     stages: list[Stage] = []
     skipped: list[Skipped] = []
     shares_of_eager: bool | None = None
-    instrumented_over_plain: Ratio | None = None
-    projected_steps: Count | None = None
-
-    @field_validator("rows")
-    @classmethod
-    def _once(cls, rows: list[ProfileRow]) -> list[ProfileRow]:
-        check_once(rows, "seconds", "method")
-        return rows
+    instrumented_over_plain: t.Ratio | None = None
+    projected_steps: t.Count | None = None
 
 
-class ModuleColumns(Record):
-    calls: Whole[Amount | None] = []
-    inclusive_seconds: Whole[Amount | None] = []
-    exclusive_seconds: Whole[Amount | None] = []
+class ModuleColumns(t.Record):
+    calls: t.Whole[t.Amount | None] = []
+    inclusive_seconds: t.Whole[t.Amount | None] = []
+    exclusive_seconds: t.Whole[t.Amount | None] = []
 
 
-class ModuleTimes(Record):
+class ModuleTimes(t.Record):
     """A record "units" of a profile, which names its modules, or "modules", which has their times."""
 
-    kind: Name
-    seconds: Length | None = None
-    method: Name | None = None
-    repeat: Count | None = None
-    names: Whole[Path] = []
-    kinds: Whole[Name] = []
-    step_seconds: Whole[Seconds] = []
+    kind: t.Name
+    seconds: t.Length | None = None
+    method: t.Name | None = None
+    repeat: t.Count | None = None
+    names: t.Whole[t.Path] = []
+    kinds: t.Whole[t.Name] = []
+    step_seconds: t.Whole[t.Seconds] = []
     modules: ModuleColumns | None = None

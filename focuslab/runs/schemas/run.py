@@ -5,68 +5,53 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 from typing_extensions import Required, TypedDict
 
-from focuslab.runs.schemas.fields import (
-    Amount,
-    Count,
-    Label,
-    Length,
-    Line,
-    Name,
-    Named,
-    Path,
-    Ratio,
-    Record,
-    Seconds,
-    Seed,
-    Text,
-    Whole,
-)
+from focuslab.runs.schemas import types as t
 
 MOST_ROWS = 5_000
 
 
-class Model(Record):
-    name: Path
-    unet_parameters: Count | None = None
-    unet_fingerprint: Line | None = None
-    weights: Named[Label] = {}
+class Model(t.Record):
+    name: t.Path
+    unet_parameters: t.Count | None = None
+    unet_fingerprint: t.Line | None = None
+    weights: t.Named[t.Label] = {}
 
 
-class Info(Record):
+class Info(t.Record):
     """run.json, of every kind of run."""
 
-    command: Name
+    command: t.Name
     model: Model
-    parameters: Named[Any]
-    machine: Named[Any]
-    versions: Named[Label]
-    device: Label
-    dtype: Label
-    seed: Seed | None = None
-    prompts: Annotated[list[Text], Field(max_length=1_000_000)]
-    grids: Named[Any] = {}
-    started: Label | None = None
-    ended: Label | None = None
+    parameters: t.Named[Any]
+    machine: t.Named[Any]
+    versions: t.Named[t.Label]
+    device: t.Label
+    dtype: t.Label
+    seed: t.Seed | None = None
+    prompts: Annotated[list[t.Text], Field(max_length=1_000_000)]
+    grids: t.Named[Any] = {}
+    started: t.Label | None = None
+    ended: t.Label | None = None
 
 
-class Skipped(Record):
+class Skipped(t.Record):
     """A length, or a method at a length, that did not fit into memory."""
 
-    seconds: Length
-    method: Name | None = None
-    needed_bytes: Amount
-    free_bytes: Amount
+    seconds: t.Length
+    method: t.Name | None = None
+    needed_bytes: t.Amount
+    free_bytes: t.Amount
 
 
-class StepTimes(Record):
+class StepTimes(t.Record):
     """What rows of timed steps have in common."""
 
-    seconds: Length
-    method: Name
-    step_seconds_median: Seconds | None = None
-    step_seconds_p10: Seconds | None = None
-    step_seconds_p90: Seconds | None = None
-    speedup_vs_dense: Ratio | None = None
+    seconds: t.Length
+    method: t.Name
+    step_seconds_median: t.Seconds | None = None
+    step_seconds_p10: t.Seconds | None = None
+    step_seconds_p90: t.Seconds | None = None
+    speedup_vs_dense: t.Ratio | None = None
 
 
 class Measurement(TypedDict, total=False):
@@ -74,8 +59,8 @@ class Measurement(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="allow", strict=True)
 
-    kind: Required[Name]
-    seconds: Length | None
-    method: Name | None
-    repeat: Count | None
-    step_seconds: Whole[Seconds] | Seconds
+    kind: Required[t.Name]
+    seconds: t.Length | None
+    method: t.Name | None
+    repeat: t.Count | None
+    step_seconds: t.Whole[t.Seconds] | t.Seconds

@@ -1,6 +1,5 @@
 """What the fields of typed records may hold: numbers that can be drawn, texts of bounded length, lists and objects."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WrapValidator, model_validator
@@ -106,12 +105,13 @@ def wrong_fields(expected: str, values: dict[str | tuple[str | int, ...], Any]) 
     return ValidationError.from_exception_data("record", details)
 
 
-def check_once(rows: Iterable[Record], *key: str) -> None:
-    """Raise where two rows have the same key: nobody can tell which of them is right."""
-    seen = set()
-    for row in rows:
-        found = tuple(getattr(row, name) for name in key)
-        if found in seen:
-            what = f"one row for each {' and '.join(key)}, and there are several of {found}"
-            raise PydanticCustomError("expected", "{expected}", {"expected": what})
-        seen.add(found)
+def each_once(*key: str) -> AfterValidator:
+    """A check that no two rows have the same key: nobody could tell which of them is right."""
+
+    def check(rows: list[Any]) -> list[Any]:
+        seen = [tuple(getattr(row, name) for name in key) for row in rows]
+        if len(set(seen)) < len(seen):
+            raise PydanticCustomError("expected", f"one row for each {' and '.join(key)}")
+        return rows
+
+    return AfterValidator(check)
