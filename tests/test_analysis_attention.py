@@ -194,7 +194,7 @@ def test_intervals_are_over_prompts_and_cover_the_truth():
     assert summary["interval"]["over"] == "prompts" and summary["interval"]["note"] is None
 
 
-def test_heads_and_steps_of_one_prompt_do_not_narrow_the_interval():
+def test_heads_and_steps_of_one_prompt_narrow_no_interval():
     few = make_info(prompts=6, capture_steps=(0,))
     many = make_info(prompts=6, capture_steps=tuple(range(10)))
     widths = [
@@ -204,7 +204,7 @@ def test_heads_and_steps_of_one_prompt_do_not_narrow_the_interval():
     assert widths[0] == pytest.approx(widths[1], rel=1e-4) and widths[0] > 0.1
 
 
-def test_with_one_prompt_there_is_no_interval_and_it_says_so():
+def test_one_prompt_has_no_interval_and_says_so():
     info = make_info(prompts=1)
     summary = attention_summary(info, make_records(info))
     block = row(summary, "down_blocks.1")
@@ -222,7 +222,7 @@ def test_few_prompts_are_said_to_cover_less():
 
 
 @pytest.mark.parametrize("missing", ["mass", "entropy", "rows", "lag", "recall", "output_error"])
-def test_what_was_not_recorded_is_none_and_the_rest_is_there(missing):
+def test_what_was_not_recorded_is_none(missing):
     info = make_info(prompts=2)
     summary = attention_summary(info, make_records(info, without=(missing,)))
     block = row(summary, "down_blocks.1")
@@ -247,7 +247,7 @@ def test_only_what_was_recorded_to_its_end_counts(info, records, summary):
     assert nothing["capture_over_plain"] is None and nothing["peak_bytes"] is None
 
 
-def test_a_prompt_missing_at_one_length_is_left_out_of_growth(info, records):
+def test_a_prompt_missing_at_one_length_has_no_growth(info, records):
     without_first = [r for r in records if not (r["prompt"] == 0 and r["seconds"] == 10.0)]
     found = row(attention_summary(info, without_first), "down_blocks.1", 40.0)
     whole = row(attention_summary(info, records), "down_blocks.1", 40.0)
@@ -256,7 +256,7 @@ def test_a_prompt_missing_at_one_length_is_left_out_of_growth(info, records):
     assert found["training_entropy"] != whole["training_entropy"]
 
 
-def test_the_cost_of_recording_is_of_the_steps_of_the_same_run():
+def test_recording_costs_are_of_steps_of_the_same_run():
     info = make_info(prompts=2, seconds=(10.0, 20.0), steps=20)
     records = [r for r in make_records(info) if r["kind"] == "attention"]
     records += [make_pass(info, p, 10.0, plain=1.0, recorded=1.5) for p in (0, 1)]
@@ -268,7 +268,7 @@ def test_the_cost_of_recording_is_of_the_steps_of_the_same_run():
     assert summary["peak_bytes"] == 1001 and summary["cost"][0]["plain_peak_bytes"] == 1000
 
 
-def test_without_a_plain_step_or_a_peak_there_is_no_cost():
+def test_without_a_plain_step_there_is_no_cost():
     info = make_info(prompts=1)
     records = make_records(info)
     records[-1] |= {"plain_step_seconds": [], "peak_bytes": None, "plain_peak_bytes": None}

@@ -59,7 +59,7 @@ def test_medians_percentiles_and_raw_values_are_of_all_plain_steps():
     assert dense["step_seconds_p90"] == pytest.approx(np.percentile([10, 11, 12], 90))
 
 
-def test_ideal_is_the_bound_and_the_kept_share_of_the_rest():
+def test_the_ideal_is_bound_and_density_of_the_rest():
     litefocus = rows()["litefocus"]
     assert litefocus["speedup_vs_dense"] == pytest.approx(11 / 6)
     assert litefocus["bound_seconds"] == 4.0
@@ -104,7 +104,7 @@ def test_several_instrumented_runs_are_one_mean():
     assert dense["kind_share"]["self_attention"] == pytest.approx(18 / 31.5)
 
 
-def test_the_cost_of_the_instrument_is_of_medians_where_it_was_repeated_most():
+def test_the_instrument_costs_what_its_most_repeated_medians_say():
     assert profile_summary(RECORDS)["instrumented_over_plain"] == pytest.approx(5.25 / 11)
     more = [
         expected(10.0, "dense"),
@@ -179,7 +179,7 @@ def test_what_was_held_stands_beside_the_peak():
     assert rows()["dense"]["held_bytes"] is None
 
 
-def test_the_dense_steps_of_a_plan_count_in_the_projected_generation():
+def test_dense_steps_of_a_plan_count_in_the_projection():
     planned = {**expected(80.0, "plan", sparse=True, kept=0.25), "dense_steps": 50}
     records = [*RECORDS, planned, steps(80.0, "plan", 0, 6.0)]
     row = rows(records)["plan"]

@@ -60,7 +60,7 @@ def test_numbers_are_means_over_prompts_with_their_intervals():
     assert plan["predicted"] is None and plan["missed"] == [] and made["missed"] == []
 
 
-def test_steps_that_stay_dense_count_in_the_speed_of_a_generation():
+def test_dense_steps_count_in_the_speed_of_a_generation():
     assert row(summary(dense_steps=5))["speedup_vs_dense"] == pytest.approx(20 * 2 / (5 * 2 + 15 * 1))
 
 
@@ -75,7 +75,7 @@ def test_a_prediction_that_holds_is_not_missed():
 
 
 @pytest.mark.parametrize("share, missed", [(0.95, False), (1.05, False), (1.15, True), (0.85, True)])
-def test_a_step_that_is_off_by_more_than_a_tenth_is_missed(share, missed):
+def test_a_step_off_by_more_than_a_tenth_is_missed(share, missed):
     made = summary(predicted(speedup=2 * share))
     assert bool(made["missed"]) is missed and (abs(row(made)["time_off"]) > TIME_TOLERANCE) is missed
     if missed:
@@ -85,14 +85,14 @@ def test_a_step_that_is_off_by_more_than_a_tenth_is_missed(share, missed):
 @pytest.mark.parametrize(
     "interval, missed", [((0.011, 0.014), False), ((0.001, 0.002), True), ((0.05, 0.06), True), ((None, None), False)]
 )
-def test_an_error_whose_interval_is_apart_from_the_predicted_one_is_missed(interval, missed):
+def test_an_error_apart_from_the_predicted_interval_is_missed(interval, missed):
     made = summary(predicted(low=interval[0], high=interval[1]))
     assert bool(made["missed"]) is missed
     if missed:
         assert "at 80 s the UNet's error is 1.3 %" in made["missed"][0] and "was predicted" in made["missed"][0]
 
 
-def test_only_what_the_plan_missed_is_a_miss_of_the_plan():
+def test_only_misses_of_the_plan_are_its_misses():
     found = records() + records("paper")
     timings = [timing("dense", DENSE), timing("plan", PLAN), timing("paper", 1.5)]
     point = predicted()[80.0]["plan"]
@@ -100,7 +100,7 @@ def test_only_what_the_plan_missed_is_a_miss_of_the_plan():
     assert row(made, "paper")["missed"] and made["missed"] == []
 
 
-def test_silent_sounds_are_left_out_and_counted_and_one_prompt_has_no_interval():
+def test_silent_clips_are_left_out_and_counted():
     plan = row(summary(found=records(errors=(0.01,), sounds=((None, None, None), (0.5, 1.0, 1.0)))))
     assert (plan["sounds"], plan["silent"], plan["log_mel_l1"]) == (1, 1, 0.5)
     assert plan["error_low"] is None and plan["log_mel_l1_low"] is None
@@ -108,7 +108,7 @@ def test_silent_sounds_are_left_out_and_counted_and_one_prompt_has_no_interval()
     assert "1 sounds were left out" in proof_table(summary(found=records(sounds=((None, None, None),))))
 
 
-def test_a_choice_that_has_not_been_compared_yet_has_no_row():
+def test_a_choice_not_yet_compared_has_no_row():
     timings = [timing("dense", DENSE), timing("plan", PLAN), timing("paper", 1.5)]
     assert [r["method"] for r in validation_summary(records(), timings, {}, 20)["rows"]] == ["dense", "plan"]
 

@@ -81,7 +81,7 @@ def test_what_is_missing_is_made_and_kept_beside_the_plan(made):
     assert set(points["paper"]["methods"]) == {"down_blocks.1", "up_blocks.2"}
 
 
-def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_pipe):
+def test_the_same_call_measures_nothing_anew(made, session_pipe):
     before = made.path.read_bytes()
     again = recommend(
         session_pipe,
@@ -96,7 +96,7 @@ def test_the_same_call_finds_all_of_it_and_comes_to_the_same_plan(made, session_
     assert again.path.read_bytes() == before
 
 
-def test_a_length_that_does_not_fit_is_left_out_and_named():
+def test_a_length_that_does_not_fit_is_named():
     def run(*skipped):
         records = [
             {"kind": "skipped", "seconds": s, "method": m, "needed_bytes": 9e9, "free_bytes": 1e9} for s, m in skipped
@@ -111,9 +111,7 @@ def test_a_length_that_does_not_fit_is_left_out_and_named():
 
 
 @pytest.mark.parametrize("min_speedup, rounds", [("paper", 1), (1.2, TIMED_CHOICES)])
-def test_a_choice_of_a_speed_is_timed_as_a_whole_before_it_is_published(
-    fast, session_pipe, tmp_path, min_speedup, rounds
-):
+def test_a_choice_of_a_speed_is_timed_as_a_whole(fast, session_pipe, tmp_path, min_speedup, rounds):
     # By these records LiteFocus is twice as fast; by the clock here, by which choices are timed, nothing is.
     kinds = {"--profile": ProfileRun, "--attention": AttentionRun, "--sensitivity": SensitivityRun}
     given = {kind[2:]: load.load(fast[fast.index(kind) + 1]) for kind, load in kinds.items()}
@@ -136,7 +134,7 @@ def test_a_choice_of_a_speed_is_timed_as_a_whole_before_it_is_published(
     assert again.path.read_bytes() == before
 
 
-def test_from_records_alone_it_takes_no_torch_and_draws_and_prints(fast, tmp_path):
+def test_from_records_alone_it_takes_no_torch(fast, tmp_path):
     program = (
         "import sys\nfrom focuslab.cli import main\n"
         f"try: main({[*COMMAND, *fast, '--no-proof', '--out', 'best.json']!r})\n"
@@ -169,7 +167,7 @@ def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypa
     assert "measured" in (tmp_path / "plan" / "figures" / "frontier.svg").read_text()
 
 
-def test_ctrl_c_in_the_pass_says_so_and_the_same_command_resumes(focuslab, made, tmp_path, monkeypatch):
+def test_after_ctrl_c_in_the_pass_the_same_command_resumes(focuslab, made, tmp_path, monkeypatch):
     shutil.copytree(made.path.parent / "records", tmp_path / "records")
     (tmp_path / "records" / "sensitivity" / "records.jsonl").unlink()
     calls, error = [], Probe.error
@@ -200,7 +198,7 @@ def test_another_budget_is_another_plan_beside_the_same_records(focuslab, fast, 
     assert plans["plan-max-error-0.5.json"].evidence["asked_for"] == {"max_error": 0.5, "min_speedup": None}
 
 
-def test_an_evaluation_goes_into_the_plan_and_nothing_is_measured_for_it(focuslab, fast, session_pipe, tmp_path):
+def test_an_evaluation_goes_into_the_plan(focuslab, fast, session_pipe, tmp_path):
     sounds = {"seconds": (0.64,), "steps": 2, "metrics": ("clap",), "share": Share()}
     evaluate(session_pipe, ["rain", "a dog", "wind"], **sounds, out=tmp_path / "sounds")
     attention = fast.index("--attention")

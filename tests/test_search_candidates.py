@@ -134,7 +134,7 @@ def test_a_method_at_some_sites_counts_for_groups_within_them():
         candidates_at(profile, records)
 
 
-def test_recall_error_and_lift_of_the_capture_are_means_over_the_sites():
+def test_captured_numbers_are_means_over_the_sites():
     capture = make_capture()
     candidates = by_choice(candidates_at(make_profile(), make_sensitivity(), capture), 40.0)
     rows = [row for row in capture.summary["sites"] if row["block"] == "up_blocks.2" and row["seconds"] == 40.0]
@@ -159,13 +159,13 @@ def test_local_error_is_of_the_weight_that_the_capture_had():
     assert candidates["mid_block", SAME_FREQUENCY].local_error == pytest.approx(0.3)
 
 
-def test_without_a_capture_of_that_length_lift_and_recall_are_not_known():
+def test_without_a_capture_lift_and_recall_are_not_known():
     candidates = candidates_at(make_profile(), make_sensitivity(), make_capture(seconds=(10.0,)))
     assert all(c.lift is not None for c in candidates[10.0])
     assert all(c.lift is None and (c.recall is None or not c.sparse) for c in candidates[80.0])
 
 
-def test_a_length_that_was_not_measured_is_filled_in_from_flops_and_says_so():
+def test_a_length_not_measured_is_predicted_from_flops():
     profile, records = make_profile((10.0, 40.0)), make_sensitivity((10.0, 40.0, 80.0))
     assert sorted(candidates_at(profile, records)) == [10.0, 40.0]
     flops = {80.0: make_flops(80.0)}
@@ -180,7 +180,7 @@ def test_a_length_that_was_not_measured_is_filled_in_from_flops_and_says_so():
     assert CostModel(profile, flops).dense_step(40.0) == (profile.row(40.0, "dense")["step_seconds_median"], False)
 
 
-def test_a_method_that_was_measured_at_another_length_is_filled_in_beside_measured_dense():
+def test_a_method_measured_at_another_length_is_predicted():
     profile = make_profile((10.0, 80.0))
     kept = [r for r in profile.rows if not (r["seconds"] == 80.0 and r["method"] == f"{TOME}:sites=*")]
     profile = replace(profile, summary={**profile.summary, "rows": kept})
@@ -189,7 +189,7 @@ def test_a_method_that_was_measured_at_another_length_is_filled_in_beside_measur
     assert candidates["mid_block", TOME].saved_seconds == pytest.approx(true_saving("mid_block", TOME, 80.0), rel=1e-3)
 
 
-def test_a_method_has_the_times_of_one_that_takes_as_long():
+def test_a_method_has_the_times_of_its_stand_in():
     weighted = "litefocus:cross_fraction=0.02:cross_weight=18.8"
     profile, flops = make_profile((10.0, 20.0)), {80.0: make_flops(80.0)}
     records = [{**r, "method": weighted} for r in make_sensitivity((20.0, 80.0), methods=(WEIGHTED,))]
@@ -232,7 +232,7 @@ def test_savings_by_site():
         ({"dtype": "bfloat16"}, "dtype float32, the capture with bfloat16"),
     ],
 )
-def test_records_of_different_models_devices_or_dtypes_are_refused_in_one_line(changes, words):
+def test_records_of_different_models_are_refused(changes, words):
     with pytest.raises(InputError, match=words) as refusal:
         check_comparable({"profile": make_info(), "capture": make_info(**changes)})
     assert "cannot be put together; make both with one" in str(refusal.value) and "\n" not in str(refusal.value)
@@ -245,14 +245,14 @@ def test_models_with_equal_unets_are_told_apart_by_what_differs():
         check_comparable({"profile": make_info(model=model), "capture": make_info(model=other)})
 
 
-def test_records_that_do_not_hold_what_made_them_are_put_together_with_none_that_do():
+def test_records_that_lack_what_made_them_are_refused():
     knowing = make_info(model={**make_info().model, "weights": {"unet": "1234"}})
     with pytest.raises(InputError, match="the profile was written by .*which did not record what made it"):
         check_comparable({"model given": knowing, "profile": make_info(), "capture": None})
     check_comparable({"profile": make_info(), "capture": make_info()})
 
 
-def test_one_model_under_two_names_and_one_kind_of_device_are_the_same():
+def test_one_model_under_two_names_is_the_same():
     other = make_info(model={**make_info().model, "name": "/elsewhere", "revision": "abc"})
     check_comparable({"profile": make_info(), "capture": None, "sensitivity pass": other})
     check_comparable({"profile": make_info(device="cuda:0"), "capture": make_info(device="cuda")})

@@ -63,7 +63,7 @@ def test_without_joint_ablations_errors_are_independent(candidates):
         assert found.rmse is found.interval(0.1) is None
 
 
-def test_sites_and_the_order_of_parameters_do_not_make_another_method(candidates):
+def test_sites_and_order_of_parameters_make_no_other_method(candidates):
     label = "litefocus:cross_weight=unbiased:cross_fraction=0.02:sites=*"
     choice = {"up_blocks.2": "litefocus:cross_fraction=0.02:cross_weight=unbiased", "mid_block": "tome"}
     joint = make_joint(80.0, choice)

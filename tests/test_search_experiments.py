@@ -90,7 +90,7 @@ def test_joint_ablations_are_of_several_known_candidates():
     assert choices.count(more[0]) == 1 and choices == joint_ablations(groups, more)
 
 
-def test_the_nearest_estimate_is_of_the_same_name_if_there_is_one():
+def test_the_nearest_estimate_is_of_the_same_name():
     assert estimated_share(litefocus(0.04)) == estimated_share(pooled(25)) == 0.04
     assert estimated_share(PAPER) is estimated_share(MethodSpec("tome")) is None
     assert estimated_share(MethodSpec("same-frequency")) is None
@@ -108,7 +108,7 @@ def test_recorded_steps_are_different_steps_of_the_generation(steps, prompts, se
         assert own and own == sorted(set(own)) and 0 <= own[0] and own[-1] < steps
 
 
-def test_long_sounds_have_few_steps_each_that_together_cover_the_generation():
+def test_few_steps_of_long_clips_cover_the_generation():
     assert recorded_steps(20, 3, 20.0) == [[2, 7, 12, 17]] * 3
     assert recorded_steps(20, 4, 40.0) == [[1, 11], [3, 13], [6, 16], [8, 18]]
     assert recorded_steps(20, 4, 80.0) == [[2], [7], [12], [17]]

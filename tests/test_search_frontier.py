@@ -118,7 +118,7 @@ def test_a_golden_table():
     assert choose(points, min_speedup=1) == points[0]
 
 
-def test_of_equal_choices_the_one_with_fewer_sparse_groups_and_then_the_first_counts():
+def test_of_equal_choices_fewer_sparse_groups_count():
     two = [candidate("a", "m", 1.0, 0.25), candidate("b", "m", 1.0, 0.25)]
     one = candidate("c", "m", 2.0, 0.5)
     assert labels(choose(frontier([*two, one], 10.0, ADDED), min_speedup=1.25).methods) == {"c": "m"}

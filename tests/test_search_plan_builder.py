@@ -52,7 +52,7 @@ def frontiers_of(saved: dict[float, float], error: float = 0.1) -> dict:
     }
 
 
-def test_a_plan_has_an_entry_for_each_length_and_none_is_measured_twice():
+def test_a_plan_has_an_entry_for_each_length():
     frontiers = frontiers_of({10.0: 3.0, 20.0: 4.0, 80.0: 5.0})
     points = {10.0: predict(frontiers[10.0], {"a": LONG}), 20.0: predict(frontiers[20.0], {"a": LONG, "b": "tome"})}
     points[80.0] = predict(frontiers[80.0], {"b": "tome"})
@@ -116,7 +116,7 @@ def test_sparse_ends_where_its_choice_ceases_to_pay():
     assert "no length from which on sparse pays" in crossover_in_words(points, frontiers)
 
 
-def test_where_the_error_and_not_the_time_keeps_a_length_dense_it_ends_half_way():
+def test_a_length_dense_for_its_error_ends_half_way():
     frontiers = frontiers_of({10.0: 4.0}, error=2.0) | frontiers_of({40.0: 4.0})
     points = choose_each(frontiers, max_error=1)
     assert [p.sparse for p in points.values()] == [False, True]
@@ -125,7 +125,7 @@ def test_where_the_error_and_not_the_time_keeps_a_length_dense_it_ends_half_way(
     assert crossover_in_words(points, frontiers).startswith(words)
 
 
-def test_a_length_that_lacks_the_candidate_pays_as_what_was_chosen_there():
+def test_a_length_lacking_the_candidate_pays_as_its_own_choice():
     frontiers = frontiers_of({20.0: 2.0})
     frontiers[10.0] = frontier([candidate("a", "tome", -1, 0.1), candidate("b", "tome", 0, 5.0)], 10.0, ErrorModel())
     points = choose_each(frontiers, max_error=1)
@@ -174,7 +174,7 @@ def test_the_summary_has_what_was_chosen_beside_what_there_was(records):
     assert summary["crossover_seconds"] is not None and summary["crossover"].startswith("Sparse pays from")
 
 
-def test_every_site_has_its_lift_and_what_one_method_saves_there(records):
+def test_every_site_has_its_lift_and_saving(records):
     points, summary = summary_of(records, max_error=0.01)
     last = summary["lengths"][-1]
     assert [row["name"] for row in last["sites"]] == list(SITES)

@@ -3,8 +3,9 @@
 import pytest
 
 from focuslab.errors import InputError
+from focuslab.methods import parse_method
 from focuslab.results import EvaluationRun
-from focuslab.search.quality_plan import check_objective, with_quality
+from focuslab.search.quality_plan import EVERYWHERE, check_objective, with_quality
 from focuslab.search.select import select
 from tests.choice_records import SITES, make_info, make_pass, make_profile
 from tests.evaluation_records import SPEED, VALUES, summary
@@ -50,7 +51,7 @@ def test_quality_is_the_aim_beyond_the_training_length_alone(selection):
     assert plan.evidence["made_from"] == selection.plan.evidence["made_from"]
 
 
-def test_closeness_stays_the_aim_where_it_is_asked_for_and_quality_is_noted(selection):
+def test_fidelity_stays_the_aim_where_it_is_asked_for(selection):
     plan = made(selection, evaluation(), "fidelity")
     assert plan.entries == selection.plan.entries
     assert set(plan.evidence["objective"].values()) == {"fidelity"} and list(plan.evidence["quality"])
@@ -79,18 +80,18 @@ def test_where_dense_is_best_the_plan_is_dense(selection):
     assert plan.evidence["quality"]["80"]["method"] == "dense"
 
 
-def test_a_plan_that_was_evaluated_is_not_what_a_plan_is_made_of(selection):
+def test_a_plan_is_not_made_of_another_plan(selection):
     plan = made(selection, evaluation(("plan:mine.json", "litefocus")), "quality")
     assert plan.evidence["quality"]["80"]["method"] == "litefocus"
 
 
-def test_a_budget_of_speed_leaves_out_what_was_measured_as_slower(selection):
+def test_a_budget_of_speed_leaves_out_slower_methods(selection):
     plan = made(selection, evaluation(), "quality", min_speedup={10.0: None, 20.0: 1.4, 80.0: 1.6})
     assert plan.evidence["objective"] == {"10": "fidelity", "20": "quality", "80": "fidelity"}
     assert runs(plan, 80.0) == runs(selection.plan, 80.0)
 
 
-def test_an_evaluation_that_cannot_choose_is_refused_before_anything_is_measured():
+def test_an_evaluation_that_cannot_choose_is_refused():
     check_objective(evaluation(), "quality", LENGTHS, TRAINED)
     check_objective(evaluation(lengths=(10.0,)), "fidelity", LENGTHS, TRAINED)
     for lengths in ((10.0,), (10.0, 40.0)):
@@ -99,3 +100,8 @@ def test_an_evaluation_that_cannot_choose_is_refused_before_anything_is_measured
     to_dense = {name: {"reference": "dense"} for name in VALUES["dense"]}
     with pytest.raises(InputError, match="no metric of quality but distances to dense"):
         check_objective(evaluation(**to_dense), "fidelity", LENGTHS, TRAINED)
+
+
+@pytest.mark.parametrize("name", ["litefocus", "same-frequency", "cross-frequency", "pooled", "tome", *EVERYWHERE])
+def test_a_method_without_sites_is_where_it_is_by_itself(name):
+    assert (parse_method(name).sites == "*") is (name in EVERYWHERE)

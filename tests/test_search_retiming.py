@@ -33,13 +33,13 @@ def chosen(found, asked, timed):
     return reaching(found, asked, needed=lambda timing: asked, timed=timed)
 
 
-def test_without_timings_it_is_what_is_predicted_to_be_as_fast(found):
+def test_without_timings_the_prediction_counts(found):
     first = chosen(found, ASKED, lambda point: None)
     at = int((found.dense_seconds / found.step_seconds >= ASKED).argmax())
     assert (first.speedup, first.error) == (found[at].speedup, found[at].error) and first.speedup >= ASKED
 
 
-def test_after_one_that_fell_short_half_as_much_more_is_asked(found):
+def test_half_of_what_fell_short_is_asked_on_top(found):
     first = chosen(found, ASKED, lambda point: None)
     slow = {key_of(first): Timing(speedup=ASKED / 1.21, paper=1.0)}
     second = chosen(found, ASKED, lambda point: slow.get(key_of(point)))
@@ -55,7 +55,7 @@ def test_one_that_was_timed_to_be_fast_enough_stays(found):
 
 
 @pytest.mark.parametrize("lack", [1.02, 1 + 1e-13])
-def test_where_all_fall_short_it_is_the_one_that_lacks_least(found, lack):
+def test_where_all_fall_short_the_least_lack_counts(found, lack):
     seen = []
 
     def timed(point):
@@ -85,14 +85,14 @@ def test_once_nothing_more_is_timed_only_what_was_is_chosen(found):
     assert reaching(found, ASKED, needed=given["needed"], timed=lambda point: None, closed=True) == first
 
 
-def test_as_fast_as_the_paper_never_costs_more_error_than_the_paper(records):
+def test_as_fast_as_the_paper_costs_no_more_error(records):
     first = select(*records, budget=Budget(min_speedup="paper"))
     hopeless = {key_of(first.points[80.0]): Timing(speedup=1.0, paper=4.0)}
     second = select(*records, budget=Budget(min_speedup="paper"), timings=Timings({80.0: hopeless}, (make_info(),)))
     assert second.points[80.0].methods == first.points[80.0].methods and second.points[80.0].timed
 
 
-def test_what_nothing_is_predicted_to_reach_is_refused_as_without_timings(found):
+def test_what_nothing_is_predicted_to_reach_is_refused(found):
     with pytest.raises(InputError, match="no choice is 1000 times as fast as dense"):
         chosen(found, 1000.0, lambda point: None)
 
@@ -125,7 +125,7 @@ def test_a_plan_timed_to_be_too_slow_is_chosen_anew(records):
     assert set(third.plan.evidence["made_from"]) == {"profile", "sensitivity pass", "timing 1"}
 
 
-def test_a_speed_that_is_a_number_is_held_to_the_timing_too(records):
+def test_a_speed_in_numbers_is_held_to_the_timing(records):
     first = select(*records, budget=Budget(min_speedup=ASKED))
     point = first.points[80.0]
     timings = Timings({80.0: {key_of(point): Timing(speedup=1.2, paper=9.0)}}, (make_info(),))
@@ -140,6 +140,6 @@ def test_timings_of_another_device_are_refused(records):
         select(*records, budget=Budget(min_speedup=ASKED), timings=Timings({}, (other,)))
 
 
-def test_a_timed_point_is_at_the_dense_step_of_its_frontier(found):
+def test_a_timed_point_is_at_the_frontiers_dense_step(found):
     point = with_speed(found[0], found.dense_seconds, 2.0)
     assert point.step_seconds == found.dense_seconds / 2 and point.timed and point.error == found[0].error

@@ -50,7 +50,7 @@ def test_the_paper_stands_beside_the_plan_at_its_own_sites():
         assert of(selection, seconds, "dense")["speedup"] == 1
 
 
-def test_a_budget_may_be_that_of_the_paper_at_each_length():
+def test_a_budget_may_be_that_of_the_paper():
     profile, measured = make_profile(LENGTHS), make_pass()
     close = select(profile, measured, budget=Budget(min_speedup="paper"))
     fast = select(profile, measured, budget=Budget(max_error="paper"))
@@ -66,7 +66,7 @@ def test_a_budget_may_be_that_of_the_paper_at_each_length():
     assert close.plan.evidence["asked_for"] == {"max_error": None, "min_speedup": "paper"}
 
 
-def test_where_the_papers_choice_does_not_pay_dense_is_as_fast_as_it():
+def test_dense_is_as_fast_where_the_paper_does_not_pay():
     # At a tenth of a second every sparse method of these records is slower than dense.
     selection = select(make_profile((0.1,)), make_pass((0.1,)), budget=Budget(min_speedup="paper"))
     assert of(selection, 0.1, "paper")["speedup"] < 1
@@ -133,7 +133,7 @@ def test_a_length_that_was_not_profiled_is_predicted_from_flops():
         ({"max_error": 1e-9}, r"no sparse choice has an error of at most 1e-09: the nearest that exists has"),
     ],
 )
-def test_a_budget_that_is_none_or_that_nothing_meets_is_one_line(budget, message):
+def test_a_wrong_budget_is_one_line(budget, message):
     with pytest.raises(InputError, match=message) as caught:
         select(make_profile(LENGTHS), make_pass(), budget=Budget(**budget))
     assert "\n" not in str(caught.value)
@@ -172,7 +172,7 @@ def test_a_plan_from_records_is_not_replaced_unasked(tmp_path):
     assert Plan.load(out).evidence["asked_for"]["max_error"] == 0.01
 
 
-def test_the_name_of_a_plan_and_what_lies_there_are_checked(tmp_path):
+def test_the_place_of_a_plan_is_checked(tmp_path):
     with pytest.raises(InputError, match=r"expected a name that ends in \.json, not plan\.txt"):
         check_plan_path("plan.txt", force=False)
     mine = tmp_path / "plan.json"

@@ -24,7 +24,7 @@ def test_they_cover_a_mean_as_often_as_they_say(n):
     assert 0.90 <= coverage(n, lambda rng, n: rng.normal(3, 2, n), 3) <= 0.985
 
 
-def test_they_cover_less_at_a_lower_level_and_nearly_enough_of_skewed_values():
+def test_they_cover_less_at_a_lower_level():
     assert 0.73 <= coverage(12, lambda rng, n: rng.normal(size=n), 0, level=0.8) <= 0.87
     assert 0.87 <= coverage(20, lambda rng, n: rng.exponential(size=n), 1) <= 0.98
 
@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_interval():
     st.floats(0.01, 100),
 )
 @settings(max_examples=60, deadline=None)
-def test_they_lie_within_the_values_and_move_and_grow_with_them(values, shift, size):
+def test_they_move_and_grow_with_the_values(values, shift, size):
     values = np.array(values)
     slack = 1e-9 * (1 + np.abs(values).max() + abs(shift)) * max(1, size)
     low, high = bootstrap_interval(values, resamples=200)

@@ -116,7 +116,7 @@ def test_each_stage_leaves_what_the_command_of_its_name_leaves(made):
     assert all(0 <= share <= 1 for share in shares) and shares.count(1.0) >= len(NAMES) - 1
 
 
-def test_each_finding_is_one_line_that_says_a_number_from_its_run(made):
+def test_each_finding_says_a_number_from_its_run(made):
     out, found, _ = made
     assert all("\n" not in text for text in found.values())
     dense = ProfileRun.load(out / "profile").row(0.64, "dense")
@@ -139,7 +139,7 @@ def test_the_same_demo_measures_nothing_anew(made, session_pipe, monkeypatch):
     assert {path: content for path, content in records(out).items() if before[path] != content} == {}
 
 
-def test_the_command_says_what_each_stage_does_and_found_and_ends_with_the_page(made, focuslab, tmp_path):
+def test_the_command_says_what_each_stage_does_and_found(made, focuslab, tmp_path):
     shutil.copytree(made[0], tmp_path / "here")
     code, out, err = focuslab(*DEMO)
     lines = out.splitlines()
@@ -166,7 +166,7 @@ def page_of_nothing(_paths, out):
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab, tmp_path, monkeypatch, name):
+def test_after_ctrl_c_in_any_stage_the_command_resumes(made, focuslab, tmp_path, monkeypatch, name):
     shutil.copytree(made[0], tmp_path / "here")
     cut = tmp_path / "here" / CUT[name]
     content = cut.read_bytes()
@@ -188,7 +188,7 @@ def test_ctrl_c_in_any_stage_says_so_and_the_same_command_goes_on(made, focuslab
     assert code == 0 and out.endswith("    a page; not on it: something\nhere/report.html\n") and cut.exists()
 
 
-def test_a_plan_that_stays_dense_has_nothing_to_validate_and_is_still_heard(made, session_pipe, tmp_path, monkeypatch):
+def test_a_dense_plan_has_nothing_to_validate(made, session_pipe, tmp_path, monkeypatch):
     out = shutil.copytree(made[0], tmp_path / "here", ignore=shutil.ignore_patterns("plan*", "report.html"))
     monkeypatch.setattr("focuslab.workflows.demo.profile", timed(2.0))
     monkeypatch.setattr("focuslab.workflows.demo.write_report", page_of_nothing)

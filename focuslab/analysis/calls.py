@@ -1,7 +1,7 @@
 """The records of a capture as arrays: what every call of a site measured, side by side."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,19 +69,9 @@ def calls_of(site: Mapping[str, Any], records: Sequence[Record]) -> Calls:
 
 def together(parts: Sequence[Calls]) -> Calls:
     """The calls of several sites with the same grid, their heads one after the other."""
-    first = parts[0]
-    names = [name for name in first.values if all(name in part.values for part in parts)]
-    return Calls(
-        first.seconds,
-        first.time,
-        first.mel_rows,
-        first.prompts,
-        first.steps,
-        first.timesteps,
-        first.halves,
-        tuple(head for part in parts for head in part.heads),
-        {name: np.concatenate([part.values[name] for part in parts], axis=3) for name in names},
-    )
+    names = [name for name in parts[0].values if all(name in part.values for part in parts)]
+    values = {name: np.concatenate([part.values[name] for part in parts], axis=3) for name in names}
+    return replace(parts[0], heads=tuple(head for part in parts for head in part.heads), values=values)
 
 
 def _values(record: Record) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from focuslab.runs import SENSITIVITY_SCHEMA, SKIPPED, skipped_rows
-from focuslab.stats.intervals import bootstrap_interval
+from focuslab.stats.intervals import mean_with_interval
 
 
 def sensitivity_summary(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -53,6 +53,5 @@ def mean_error(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for record in records:
         by_prompt[record["prompt"]].append(record["error"])
     means = [float(np.mean(errors)) for errors in by_prompt.values()]
-    low, high = bootstrap_interval(means) if len(means) > 1 else (None, None)
     count = sum(map(len, by_prompt.values()))
-    return {"error": float(np.mean(means)), "error_low": low, "error_high": high, "prompts": len(means), "n": count}
+    return {**mean_with_interval("error", means), "prompts": len(means), "n": count}

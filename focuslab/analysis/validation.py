@@ -4,11 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from focuslab.analysis.sensitivity import mean_error
 from focuslab.runs import PROOF_SCHEMA
-from focuslab.stats.intervals import bootstrap_interval
+from focuslab.stats.intervals import mean_with_interval
 
 TIME_TOLERANCE = 0.1
 """A step whose time, as a share of the dense one, is further off than this share of it misses its prediction."""
@@ -58,16 +56,14 @@ def validation_summary(
     dense = {row["seconds"]: row["step_seconds_median"] for row in timings if row["method"] == "dense"}
     rows = []
     for timing in timings:
-        seconds, method = timing["seconds"], timing["method"]
-        key = seconds, method
+        key = seconds, method = timing["seconds"], timing["method"]
         if method.startswith("bound") or (method != "dense" and key not in errors):
             continue
+        times = ("step_seconds_median", "step_seconds_p10", "step_seconds_p90")
         row = {
             "seconds": seconds,
             "method": method,
-            "step_seconds_median": timing["step_seconds_median"],
-            "step_seconds_p10": timing["step_seconds_p10"],
-            "step_seconds_p90": timing["step_seconds_p90"],
+            **{name: timing[name] for name in times},
             "dense_steps": timing.get("dense_steps", 0),
             "speedup_vs_dense": generation_speedup(timing, dense.get(seconds), steps),
             **(mean_error(errors[key]) if method != "dense" else _NO_ERROR),
@@ -75,8 +71,7 @@ def validation_summary(
         }
         predicted = predictions.get(seconds, {}).get(method)
         rows.append({**row, "predicted": dict(predicted) if predicted else None, **_off(row, predicted)})
-    plan = [row for row in rows if row["method"] == "plan"]
-    missed = [f"at {row['seconds']:g} s {words}" for row in plan for words in row["missed"]]
+    missed = [f"at {row['seconds']:g} s {words}" for row in rows if row["method"] == "plan" for words in row["missed"]]
     return {"schema": PROOF_SCHEMA, "steps": steps, "rows": rows, "missed": missed}
 
 
@@ -94,13 +89,11 @@ def generation_speedup(timing: Record, dense: float | None, steps: int) -> float
     return dense / (share * dense + (1 - share) * timing["step_seconds_median"])
 
 
-def _distances(sounds: Sequence[Record]) -> dict[str, Any]:
-    heard = [sound for sound in sounds if sound["log_mel_l1"] is not None]
-    found: dict[str, Any] = {"sounds": len(heard), "silent": len(sounds) - len(heard)}
+def _distances(clips: Sequence[Record]) -> dict[str, Any]:
+    audible = [clip for clip in clips if clip["log_mel_l1"] is not None]
+    found: dict[str, Any] = {"sounds": len(audible), "silent": len(clips) - len(audible)}
     for name in DISTANCES:
-        values = [sound[name] for sound in heard]
-        low, high = bootstrap_interval(values) if len(values) > 1 else (None, None)
-        found |= {name: float(np.mean(values)) if values else None, f"{name}_low": low, f"{name}_high": high}
+        found |= mean_with_interval(name, [clip[name] for clip in audible])
     return found
 
 

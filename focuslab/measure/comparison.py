@@ -1,6 +1,7 @@
 """Clips and errors of a plan's validation, choice after choice beside dense."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from focuslab.hooks.latents import LatentRecorder
 from focuslab.hooks.output_error import Probe
 from focuslab.measure.generate import Sound, generate
-from focuslab.measure.parts_loop import Item, Say
+from focuslab.measure.loop import Report
 from focuslab.methods import Attachable
 from focuslab.metrics import log_mel_l1, rms_ratio, spectral_centroid
 from focuslab.models.conditioning import encode_prompt
@@ -26,8 +27,33 @@ def key_of(record: Mapping[str, Any]) -> tuple[float, int, str]:
     return record["seconds"], record["prompt"], record["method"]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """One prompt at one length: dense, and every other choice beside it. weights: FLOPs of a step by choice."""
+
+    seconds: float
+    prompt: int
+    weights: Mapping[str, float]
+
+    @property
+    def key(self) -> tuple[float, int]:
+        return self.seconds, self.prompt
+
+    @property
+    def title(self) -> str:
+        return f"the validation at {self.seconds:g} s"
+
+    @property
+    def weight(self) -> float:
+        return sum(self.weights.values())
+
+    @property
+    def comparisons(self) -> set[tuple[float, int, str]]:
+        return {(*self.key, name) for name in self.weights if name != "dense"}
+
+
 class Comparison:
-    """Compares choice after choice with dense and puts each comparison on disk at once."""
+    """Compares choice after choice with dense and puts each comparison on disk at once, without those there already."""
 
     def __init__(self, pipe, choices: Mapping[str, Attachable], run: RunDirectory, schedule: Schedule):
         self.pipe = pipe
@@ -35,36 +61,33 @@ class Comparison:
         self.choices = choices
         self.run = run
         self.steps: int = run.info.parameters["steps"]
+        self.done = {key_of(record) for record in run.records if record["kind"] == "sound"}
 
-    def item(self, seconds: float, prompt: int, weights: Mapping[tuple[float, str], float]) -> Item:
-        """All choices at one prompt and length. weights: FLOPs of a step by length and choice."""
-        place = {"seconds": seconds, "prompt": prompt}
-        parts = {(seconds, prompt, name): weights[seconds, name] for name in self.choices if name != "dense"}
+    def measure(self, pair: Pair, report: Report) -> None:
+        place = {"seconds": pair.seconds, "prompt": pair.prompt}
+        left = [name for name in self.choices if name != "dense" and (*pair.key, name) not in self.done]
+        done = pair.weight - sum(pair.weights[name] for name in ("dense", *left))
 
-        def measure(keys: Sequence[tuple[float, int, str]], say: Say) -> None:
-            work = 0.0
+        def generated(name: str) -> Sound:
+            nonlocal done
+            every, before = max(1, self.steps // 4), done
+            where = f"{pair.seconds:g} s, prompt {pair.prompt + 1} of {len(self.run.info.prompts)}, {name}"
 
-            def step(name: str) -> Callable[[int, int, str], None]:
-                title = f"{seconds:g} s, prompt {prompt + 1} of {len(self.run.info.prompts)}, {name}"
-                every, before, weight = max(1, self.steps // 4), work, weights[seconds, name]
+            def on_step(step: int, steps: int, _text: str) -> None:
+                if step % every == 0 or step == steps:
+                    share = (before + pair.weights[name] * step / steps) / pair.weight
+                    report(share, f"{where}: step {step} of {steps}")
 
-                def on_step(step: int, steps: int, _text: str) -> None:
-                    if step % every == 0 or step == steps:
-                        say(before + weight * step / steps, f"{title}: step {step} of {steps}")
+            clip = self._generate(place, name, on_step)
+            done += pair.weights[name]
+            return clip
 
-                return on_step
-
-            with LatentRecorder(self.pipe.unet, self.run.info.parameters["recorded_steps"], self.schedule) as recorder:
-                dense = self._generate(place, "dense", step("dense"))
-            work += weights[seconds, "dense"]
-            for _, _, name in keys:
-                records = self._errors(place, name, recorder.latents)
-                sound = self._generate(place, name, step(name))
-                compared = {"kind": "sound", **place, "method": name, **distances(sound, dense), "at": now()}
-                self.run.append(*records, compared)
-                work += weights[seconds, name]
-
-        return Item(f"the validation at {seconds:g} s", parts, measure, preparing=weights[seconds, "dense"])
+        with LatentRecorder(self.pipe.unet, self.run.info.parameters["recorded_steps"], self.schedule) as recorder:
+            dense = generated("dense")
+        for name in left:
+            records = self._errors(place, name, recorder.latents)
+            found = distances(generated(name), dense)
+            self.run.append(*records, {"kind": "sound", **place, "method": name, **found, "at": now()})
 
     def _errors(self, place: Mapping[str, Any], name: str, latents: Mapping[int, Tensor]) -> list[dict[str, Any]]:
         """Of the UNet's output, at latents `[1, C, T, F]` of some steps of the dense generation."""

@@ -13,8 +13,9 @@ from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.memory import LeftOut, check_fits
 from focuslab.hooks.meta_cost import dry_run, meta_unet
 from focuslab.io.prompts import check_prompts
-from focuslab.measure.parts_loop import measure_all
-from focuslab.measure.sensitivity_pass import SensitivityPass, key_of
+from focuslab.measure.config import make_config, settle
+from focuslab.measure.loop import Loop
+from focuslab.measure.sensitivity_pass import Latents, SensitivityPass, key_of
 from focuslab.methods import Bound, parse_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
@@ -46,18 +47,11 @@ class SensitivityConfig:
     # Labels, without sites, of what is tried beside the paper's method where attention costs much.
     methods: Sequence[str] | None = None
 
-    def checked(self, pipe) -> "SensitivityConfig":
-        """The same in Python's types. Raises `InputError` for what cannot be measured with this pipeline."""
-        check_mel_latents(pipe)
-        steps = check_count("steps", self.steps)
-        schedule_of(pipe, steps)
-        return SensitivityConfig(
-            check_prompts(self.prompts),
-            check_lengths(pipe, self.seconds),
-            steps,
-            check_seed(self.seed),
-            None if self.methods is None else list(parse_methods(self.methods)),
-        )
+    def __post_init__(self):
+        settle(self, prompts=check_prompts(self.prompts), steps=check_count("steps", self.steps))
+        settle(self, seed=check_seed(self.seed))
+        if self.methods is not None:
+            settle(self, methods=list(parse_methods(self.methods)))
 
 
 @torch.no_grad()
@@ -108,17 +102,20 @@ def measure_sensitivity(
     FocuslabError
         Where an output is not finite.
     """
-    config = SensitivityConfig(prompts, seconds, **options).checked(pipe)
+    check_mel_latents(pipe)
+    config = make_config(SensitivityConfig, {"prompts": prompts, "seconds": seconds, **options})
+    lengths = check_lengths(pipe, config.seconds)
+    schedule_of(pipe, config.steps)
     conditioning = [encode_prompt(pipe, prompt) for prompt in config.prompts]
-    expected, skipped = _expect(pipe, conditioning[0], config.seconds)
+    expected, skipped = _expect(pipe, conditioning[0], lengths)
     blocks = {site.name: site.block for site in find_sites(pipe)}
     groups = {s: groups_of(blocks, e.flop_share, config.methods) for s, e in expected.items()}
-    recorded = {s: recorded_steps(config.steps, len(config.prompts), s) for s in config.seconds}
+    recorded = {s: recorded_steps(config.steps, len(config.prompts), s) for s in lengths}
     info = run_info(
         pipe,
         "sensitivity",
         {
-            "seconds": config.seconds,
+            "seconds": lengths,
             "steps": config.steps,
             "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
             "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
@@ -136,22 +133,17 @@ def measure_sensitivity(
         run.keep(lambda record: record["kind"] != SKIPPED)
         run.append(*skipped)
         run.note(grids={f"{s:g}": e.grids for s, e in expected.items()})
-        sensitivity = SensitivityPass(pipe, conditioning, run)
-        items = []
-        for s in config.seconds:
-            if s in {record["seconds"] for record in skipped}:
-                continue
-            choices = experiments_of(groups[s], map(parse_choice, (joint or {}).get(s, ())))
-            sites = {group.name: group.sites for group in groups[s]}
-            places = [
-                {"seconds": s, "prompt": prompt, "step": step}
-                for prompt, steps in enumerate(recorded[s])
-                for step in steps
-            ]
-            items += [sensitivity.item(place, sites, choices, expected[s].flops) for place in places]
-        done = {key_of(record) for record in run.records if record["kind"] in ("sensitivity", "joint")}
-        measure_all(pipe, run, items, done, lambda: sensitivity_summary(run.records), progress)
-        asked_for = {key for item in items for key in item.parts}
+        places = []
+        for s in lengths:
+            if s not in {record["seconds"] for record in skipped}:
+                choices = experiments_of(groups[s], map(parse_choice, (joint or {}).get(s, ())))
+                at = [(prompt, step) for prompt, steps in enumerate(recorded[s]) for step in steps]
+                places += [Latents(s, *place, groups[s], choices, expected[s].flops) for place in at]
+        work = SensitivityPass(pipe, conditioning, run)
+        done = {place.key for place in places if place.experiments.keys() <= work.done}
+        loop = Loop(pipe, run, lambda: sensitivity_summary(run.records), "leave out this length", progress)
+        loop.measure(places, done, work.measure)
+        asked_for = {key for place in places for key in place.experiments}
         records = tuple(r for r in run.records if r["kind"] in ("trajectory", SKIPPED) or key_of(r) in asked_for)
         return SensitivityRun(run.info, sensitivity_summary(records), records, run.path if out else None)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from focuslab.checks import switch
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
 from focuslab.io.prompts import check_prompts
-from focuslab.measure.comparison import Comparison, key_of
-from focuslab.measure.parts_loop import measure_all
+from focuslab.measure.comparison import Comparison, Pair, key_of
+from focuslab.measure.config import make_config, settle
+from focuslab.measure.loop import Loop
 from focuslab.measure.profile import profile
 from focuslab.methods import Attachable, Dense, LiteFocus, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
@@ -46,17 +47,12 @@ class ValidationConfig:
     repeats: int = 5  # interleaved timings of each choice
     seed: int = 1  # another than that which the plan was chosen with
     keep_audio: bool = False  # write every clip, with its settings beside it, to sounds/ in the run directory
+    predictions: Predictions = field(default_factory=dict)  # "points" of a choice summary, to compare with
 
-    def checked(self, pipe) -> "ValidationConfig":
-        """The same in Python's types. Raises `InputError` for what cannot be measured with this pipeline."""
-        return ValidationConfig(
-            check_prompts(self.prompts),
-            check_lengths(pipe, self.seconds),
-            check_count("steps", self.steps),
-            check_count("repeats", self.repeats),
-            check_seed(self.seed),
-            switch("keep_audio", self.keep_audio),
-        )
+    def __post_init__(self):
+        counts = {name: check_count(name, getattr(self, name)) for name in ("steps", "repeats")}
+        settle(self, prompts=check_prompts(self.prompts), seed=check_seed(self.seed), **counts)
+        settle(self, keep_audio=switch("keep_audio", self.keep_audio))
 
 
 @torch.no_grad()
@@ -66,7 +62,6 @@ def validate(
     prompts: Iterable[str] | str,
     seconds: Iterable[float] | float,
     *,
-    predictions: Predictions | None = None,
     out: str | os.PathLike | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -84,8 +79,6 @@ def validate(
     plan : Plan
     prompts, seconds
         See `ValidationConfig`.
-    predictions : mapping, optional
-        "points" of the choice summary by length, to compare with.
     out : path, optional
         A run directory. The same run is resumed at the first clip that is missing. None keeps the records in memory.
     force : bool
@@ -103,18 +96,19 @@ def validate(
     InputError
         Before anything is run or written, for a wrong argument or a plan for another UNet.
     """
-    config = ValidationConfig(prompts, seconds, **options).checked(pipe)
+    config = make_config(ValidationConfig, {"prompts": prompts, "seconds": seconds, **options})
+    lengths = check_lengths(pipe, config.seconds)
     schedule = schedule_of(pipe, config.steps)
     if config.keep_audio and out is None:
         raise InputError("clips are files: give out, the directory to write them to")
     choices = {"dense": OTHERS["dense"], "plan": as_method(plan), **OTHERS}
     for choice in choices.values():
-        choice.sites_at(pipe, config.seconds[0])
+        choice.sites_at(pipe, lengths[0])
     info = run_info(
         pipe,
         "proof",
         {
-            "seconds": config.seconds,
+            "seconds": lengths,
             "plan": plan.fingerprint,
             "steps": config.steps,
             "recorded_steps": middles(config.steps, RECORDED_STEPS),
@@ -131,7 +125,7 @@ def validate(
     with place_of(out) as place, RunDirectory(place, info, force=force) as run:
         timings = profile(
             pipe,
-            config.seconds,
+            lengths,
             choices,
             prompt=config.prompts[0],
             repeats=config.repeats,
@@ -143,21 +137,27 @@ def validate(
         )
         weights = {(row["seconds"], row["method"]): row["flops_per_step"] for row in timings.rows}
         # Where one of the choices did not fit into memory there is nothing to compare.
-        compared = [s for s in config.seconds if all((s, name) in weights for name in choices)]
+        compared = [s for s in lengths if all((s, name) in weights for name in choices)]
         rows = [row for row in timings.rows if row["seconds"] in compared and row["method"] in choices]
         timed = [_with_dense_share(row, pipe, choices, schedule) for row in rows]
 
         def summarise() -> dict[str, Any]:
-            found = validation_summary(run.records, timed, predictions or {}, config.steps)
+            found = validation_summary(run.records, timed, config.predictions, config.steps)
             return {**found, "skipped": timings.summary["skipped"]}
 
-        done = {key_of(record) for record in run.records if record["kind"] == "sound"}
+        work = Comparison(pipe, choices, run, schedule)
         # What belongs to a comparison that was cut off is measured anew, whole.
-        run.keep(lambda record: key_of(record) in done)
-        comparison = Comparison(pipe, choices, run, schedule)
-        items = [comparison.item(s, p, weights) for s in compared for p in range(len(config.prompts))]
+        run.keep(lambda record: key_of(record) in work.done)
+        pairs = [
+            Pair(s, prompt, {name: weights[s, name] for name in choices})
+            for s in compared
+            for prompt in range(len(config.prompts))
+        ]
+        done = {pair.key for pair in pairs if pair.comparisons <= work.done}
         with eagerly(pipe.unet, "a plan's errors and clips are made"):
-            measure_all(pipe, run, items, done, summarise, part(TIMING_SHARE, 1))
+            Loop(pipe, run, summarise, "leave out this length", part(TIMING_SHARE, 1)).measure(
+                pairs, done, work.measure
+            )
         return ValidationRun(run.info, summarise(), tuple(run.records), run.path if out else None)
 
 

@@ -64,26 +64,10 @@ def best_in_quality(
       measured against dense count, so that few clips do not make an equal of what another metric finds worse.
     * Of equals the fastest is taken, and dense before others as fast.
 
-    Parameters
-    ----------
-    summary : mapping
-        Of an evaluation.
-    candidates : iterable of str, optional
-        Labels of the evaluation's methods that may be chosen; all by default.
-    metric : str, optional
-        The aim, one that is not measured against dense; the first of `ORDER` by default.
-    min_speedup : mapping, optional
-        By length; what was measured as slower is left out.
-
-    Returns
-    -------
-    dict
-        By audio length in seconds, without lengths at which no candidate is left.
-
-    Raises
-    ------
-    InputError
-        For no evaluation, an unknown candidate or metric, or a metric that says only how far a clip is from dense.
+    candidates: labels of the evaluation's methods that may be chosen; all by default. metric: the aim, one that is not
+    measured against dense; the first of `ORDER` by default. min_speedup: by length; what was measured as slower is left
+    out, and so are lengths at which nothing is left. Raises `InputError` for no evaluation, an unknown candidate or
+    metric, or a metric that says only how far a clip is from dense.
     """
     check_summary(summary, EVALUATION_SCHEMA, "an evaluation")
     rows = summary["rows"]

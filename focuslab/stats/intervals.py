@@ -1,7 +1,7 @@
 """Bootstrap confidence intervals over prompts, clips or whatever else was drawn independently."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,12 @@ def bootstrap_interval(
     tail = 100 * _tail(n, level)
     low, high = np.percentile(results, [tail, 100 - tail], axis=0)
     return (low, high) if results.ndim > 1 else (float(low), float(high))
+
+
+def mean_with_interval(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    """{name, name_low, name_high}: the mean of values and its interval; None for what too few values do not give."""
+    low, high = bootstrap_interval(values) if len(values) > 1 else (None, None)
+    return {name: float(np.mean(values)) if len(values) else None, f"{name}_low": low, f"{name}_high": high}
 
 
 def _tail(n: int, level: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 from focuslab.checks import several, switch, text
 from focuslab.errors import InputError
 from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
+from focuslab.measure.config import settle
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.latents import check_mel_latents
@@ -40,35 +41,28 @@ class RecommendConfig:
     sensitivity: SensitivityRun | None = field(default=None, repr=False)
     evaluation: EvaluationRun | None = field(default=None, repr=False)
 
-    def checked(self, pipe) -> "RecommendConfig":
-        """The same in Python's types. Raises `InputError` for what cannot be chosen for this pipeline."""
-        check_mel_latents(pipe)
-        methods = self.methods
-        if methods is not None:
-            methods = [text("the name of a method", label) for label in several(methods)]
-            _check_methods(methods)
-        found = replace(
-            self,
-            seconds=check_lengths(pipe, self.seconds),
-            **vars(self.budget),
-            prompts=check_prompts(self.prompts),
-            validation_prompts=check_prompts(self.validation_prompts),
-            methods=methods,
-            steps=check_count("steps", self.steps),
-            seed=check_seed(self.seed),
-            validate=switch("validate", self.validate),
-            keep_audio=switch("keep_audio", self.keep_audio),
-        )
-        if both := [prompt for prompt in found.prompts if prompt in found.validation_prompts]:
+    def __post_init__(self):
+        settle(self, prompts=check_prompts(self.prompts), validation_prompts=check_prompts(self.validation_prompts))
+        settle(self, **vars(self.budget), steps=check_count("steps", self.steps), seed=check_seed(self.seed))
+        settle(self, **{name: switch(name, getattr(self, name)) for name in ("validate", "keep_audio")})
+        if self.methods is not None:
+            settle(self, methods=[text("the name of a method", label) for label in several(self.methods)])
+            _check_methods(self.methods)
+        if both := [prompt for prompt in self.prompts if prompt in self.validation_prompts]:
             raise InputError(
                 f"the prompt {both[0]!r} is to choose and to validate: a validation needs prompts that are new to it"
             )
         check_choice("objective", self.objective, OBJECTIVES)
         if self.objective == QUALITY and self.evaluation is None:
             raise InputError("the objective quality needs an evaluation: give the directory of focuslab evaluate")
+
+    def at(self, pipe) -> "RecommendConfig":
+        """With the lengths of this pipeline. Raises `InputError` for what cannot be chosen for it."""
+        check_mel_latents(pipe)
+        lengths = check_lengths(pipe, self.seconds)
         if self.evaluation is not None:
-            check_objective(self.evaluation, self.objective, found.seconds, training_seconds(pipe))
-        return found
+            check_objective(self.evaluation, self.objective, lengths, training_seconds(pipe))
+        return replace(self, seconds=lengths)
 
     @property
     def budget(self) -> Budget:

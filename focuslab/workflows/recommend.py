@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from focuslab.measure.config import make_config
 from focuslab.measure.profile import profile
 from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
@@ -25,7 +26,7 @@ from focuslab.search.quality_plan import with_quality
 from focuslab.search.retiming import Timings
 from focuslab.search.select import Selection, select
 from focuslab.workflows.config import RecommendConfig
-from focuslab.workflows.records import RECORDS, Parts, Records, made, measured_lengths
+from focuslab.workflows.records import RECORDS, Parts, Records, measured_lengths
 
 VALIDATION, TIMINGS = "proof", "timings"
 """The directories within a plan's: its validation, and the runs in which its choice was timed as a whole."""
@@ -96,7 +97,7 @@ def recommend(
         Before anything is run or written, for a wrong argument or records of another model, device or dtype; after the
         measurements, for a budget that nothing meets.
     """
-    config = RecommendConfig(seconds=seconds, **options).checked(pipe)
+    config = make_config(RecommendConfig, {"seconds": seconds, **options}).at(pipe)
     path = check_plan_path(out, force)
     info = run_info(pipe, "recommend", config.parameters(), seed=config.seed, prompts=config.prompts)
     check_comparable({"model given": info, **{name: run.info for name, run in config.given.items()}})
@@ -114,7 +115,6 @@ class _Work:
         self.config = config
         self.path = path
         self.force = force
-        self.parts = parts
         self.records = Records(pipe, config, path.parent / RECORDS, force, parts)
         self.flops: Flops | None = None
         self.timings = Timings({})
@@ -187,27 +187,24 @@ class _Work:
             untimed = [at for at, point in self.selection.points.items() if point.sparse and not point.timed]
             if not untimed:
                 return
-            timing = made(
-                True,
+            timing = self.records.made(
+                "re-timing",
                 profile,
-                self.pipe,
                 untimed,
                 {"dense": OTHERS["dense"], "paper": OTHERS["paper"], "plan": self.selection.plan},
                 prompt=self.config.prompts[0],
                 repeats=TIMED_REPEATS,
-                seed=self.config.seed,
                 only_steps=True,
                 out=out / f"{count}",
-                progress=self.parts.part("re-timing"),
+                force=True,
             )
             self.timings = replace(self.timings.after(timing, self.selection.points), closed=count == TIMED_CHOICES)
             self.selection = self._select()
 
     def _validate(self, plan: Plan, out: Path) -> ValidationRun:
-        return made(
-            True,
+        return self.records.made(
+            "validation",
             validate,
-            self.pipe,
             plan,
             self.config.validation_prompts,
             self.lengths,
@@ -216,7 +213,7 @@ class _Work:
             seed=self.config.seed + 1,
             keep_audio=self.config.keep_audio,
             out=out,
-            progress=self.parts.part("validation"),
+            force=True,
         )
 
 

@@ -15,7 +15,7 @@ from focuslab.methods import parse_method
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
 from focuslab.runs import Progress, skipped_in_words, skipped_rows
-from focuslab.runs.method_spec import DENSE, PAPER, MethodSpec
+from focuslab.runs.method_spec import DENSE, PAPER, UNBIASED, MethodSpec
 from focuslab.search.cost_model import CostModel, Flops
 from focuslab.search.experiments import Choice, middles
 from focuslab.search.tried import timed_as
@@ -60,16 +60,6 @@ class Parts:
         return progress
 
 
-def made(force: bool, make: Callable[..., Run], *arguments, **options) -> Run:
-    """What `make` finds or makes; where another run is in its directory and `force` is given, made anew."""
-    try:
-        return make(*arguments, **options)
-    except AnotherRun:
-        if not force:
-            raise
-        return make(*arguments, **options, force=True)
-
-
 def profiled(methods: Sequence[MethodSpec]) -> list[str]:
     """Labels of what a profile must have for a choice among these: dense, the paper's choice, and each at all sites."""
     return [str(DENSE), str(PAPER), *(str(m.at(["*"])) for m in dict.fromkeys(map(timed_as, methods)))]
@@ -101,51 +91,52 @@ class Records:
         self.force = force
         self.parts = parts
 
+    def made(self, part: str, make: Callable[..., Run], *arguments, force: bool | None = None, **options) -> Run:
+        """What `make` finds or measures; where another run is in its directory and `force` is given, measured anew."""
+        options = {"seed": self.config.seed, "progress": self.parts.part(part), **options}
+        try:
+            return make(self.pipe, *arguments, **options)
+        except AnotherRun:
+            if not (self.force if force is None else force):
+                raise
+            return make(self.pipe, *arguments, **options, force=True)
+
     def capture(self) -> AttentionRun:
-        return made(
-            self.force,
+        return self.made(
+            "capture",
             capture_attention,
-            self.pipe,
             self.config.prompts[:CAPTURED_PROMPTS],
             self.config.seconds,
             steps=CAPTURE_STEPS,
             capture_steps=middles(CAPTURE_STEPS, CAPTURED_STEPS),
-            seed=self.config.seed,
             cross_fractions=CAPTURED_FRACTIONS,
-            cross_weight="unbiased",
+            cross_weight=UNBIASED,
             statistics=("mass", "recall", "output_error"),
             out=self.directory / "capture",
-            progress=self.parts.part("capture"),
         )
 
     def profile(self) -> ProfileRun:
-        return made(
-            self.force,
+        return self.made(
+            "profile",
             take_profile,
-            self.pipe,
             self.config.seconds,
-            {label: parse_method(label) for label in profiled(self.config.tried)},
+            profiled(self.config.tried),
             prompt=self.config.prompts[0],
             repeats=REPEATS,
             module_repeats=MODULE_REPEATS,
-            seed=self.config.seed,
             out=self.directory / "profile",
-            progress=self.parts.part("profile"),
         )
 
     def sensitivity(self, joint: Mapping[float, Sequence[Choice]], part: str) -> SensitivityRun:
-        return made(
-            self.force,
+        return self.made(
+            part,
             measure_sensitivity,
-            self.pipe,
             self.config.prompts,
             self.config.seconds,
             steps=self.config.steps,
-            seed=self.config.seed,
             methods=self.config.methods,
             joint=joint,
             out=self.directory / "sensitivity",
-            progress=self.parts.part(part),
         )
 
     def flops(self, profile: ProfileRun) -> Flops:
