@@ -31,7 +31,7 @@ from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.profile import profile_markdown
-from focuslab.tables.text import promises
+from focuslab.tables.text import targets
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def bars_markdown(rows: dict, shortest: focuslab.ProfileRun) -> str:
         ("focuslab --help, seconds", 0.4, help_seconds()),
     ]
     growth = ratio(step, (80, "dense"), (40, "dense"))
-    return f"{promises(at_least, at_most)}\n\nDense grows by {growth:.2f} from 40 to 80 s in the same runs.\n"
+    return f"{targets(at_least, at_most)}\n\nDense grows by {growth:.2f} from 40 to 80 s in the same runs.\n"
 
 
 def additivity(row: dict) -> float:

@@ -27,7 +27,7 @@ from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
 from focuslab.tables.attention_rows import at_length, attention_rows
 from focuslab.tables.profile import attention_markdown
-from focuslab.tables.text import promises
+from focuslab.tables.text import targets
 
 PROMPTS = (
     "falling rain",
@@ -219,7 +219,7 @@ def bars_markdown(costs: dict[str, dict], default_bytes: int, differences: dict[
         f"{PROJECTED_STEPS} steps are projected from a step with every statistic, which takes {over['all']:.2f} times "
         "a plain one. Differences: float32, scores up to 50."
     )
-    return f"{promises((), at_most)}\n\n{note}\n"
+    return f"{targets((), at_most)}\n\n{note}\n"
 
 
 def brute_force_difference(time: int = 64, mel_rows: int = 8, largest_score: float = 50.0) -> dict[str, float]:

@@ -29,8 +29,8 @@ from focuslab.search.experiments import Group, choice_key, joint_choices
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
 from focuslab.tables.choice import choice_markdown
-from focuslab.tables.text import promises
-from focuslab.tables.validation import measured_of, proof_markdown
+from focuslab.tables.text import targets
+from focuslab.tables.validation import measured_of, validation_markdown
 from focuslab.workflows.recommend import PROOF, RECORDS, Recommendation, recommend
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
@@ -107,7 +107,7 @@ def write_plan(made: Recommendation, how: str) -> None:
     write_site_map(made.selection.summary, made.directory, how)
     tables = [choice_markdown(made.selection.summary)]
     if made.proof:
-        tables += [proof_markdown(made.proof.summary), *(f"**Missed** {words}" for words in made.missed)]
+        tables += [validation_markdown(made.proof.summary), *(f"**Missed** {words}" for words in made.missed)]
     write_atomically(made.directory / "table.md", "\n\n".join([how, *tables, ""]).encode())
 
 
@@ -180,7 +180,7 @@ def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, flo
                 at_most.append((what, 0.1, abs(row["time_off"])))
     at_most += [(f"sensitivity pass at {s:g} s, seconds", 600, spent) for s, spent in sorted(passes.items())]
     at_most.append(("the choice itself from records, seconds", 5, choice))
-    return promises(at_least, at_most)
+    return targets(at_least, at_most)
 
 
 def speed(row: Mapping) -> float:

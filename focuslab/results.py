@@ -23,7 +23,7 @@ from focuslab.tables.frames import frame
 from focuslab.tables.profile import attention_table, attention_tables, profile_table, profile_tables
 from focuslab.tables.quality import quality_table, quality_tables
 from focuslab.tables.tabular import Tabular
-from focuslab.tables.validation import proof_table, table_of_proof
+from focuslab.tables.validation import validation_table, table_of_validation
 
 OneRun = TypeVar("OneRun", bound="Run")
 
@@ -169,10 +169,10 @@ class ProofRun(RowsRun):
     SCHEMA, KIND = PROOF_SCHEMA, "proof"
 
     def __repr__(self) -> str:
-        return proof_table(self.summary)
+        return validation_table(self.summary)
 
     def _tables(self) -> list:
-        return [table_of_proof(self.summary)]
+        return [table_of_validation(self.summary)]
 
 
 def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:

@@ -142,7 +142,7 @@ def test_from_records_alone_it_takes_no_torch_and_draws_and_prints(fast, tmp_pat
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Proof" not in done.stdout
+    assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Validation" not in done.stdout
     figures = {path.name for path in (tmp_path / "best" / "figures").iterdir()}
     assert figures == {"frontier.svg", "site_map.svg"}
     plan = Plan.load(tmp_path / "best.json")
@@ -154,7 +154,9 @@ def test_a_plan_is_proved_on_other_prompts_and_what_it_missed_is_said_in_red(foc
     code, out, err = focuslab(*COMMAND, *fast, "--out", "plan.json", "--quiet")
     # By the clock here LiteFocus is no faster than dense.
     assert (
-        code == 1 and "Proof, on prompts and seeds that the choice has not seen" in out and out.endswith("plan.json\n")
+        code == 1
+        and "Validation, on prompts and seeds that the choice has not seen" in out
+        and out.endswith("plan.json\n")
     )
     (line,) = err.splitlines()
     assert "\x1b[31m" in line and "is written, but its proof missed what was predicted: at 0.64 s" in line

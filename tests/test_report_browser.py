@@ -207,7 +207,7 @@ def test_a_script_that_got_in_would_not_run(opened):
     assert "Content Security Policy" in " ".join(entry["message"] for entry in driver.get_log("browser"))
 
 
-def test_sounds_can_be_played_one_at_a_time(opened):
+def test_clips_can_be_played_one_at_a_time(opened):
     driver = opened()
     seconds = driver.execute_async_script(
         "const done = arguments[0], all = [...document.querySelectorAll('audio')];"

@@ -114,7 +114,7 @@ def test_the_frontier_and_the_marks_are_where_they_were_predicted(row):
         low, high = ax.get_xlim()
         assert low < point["step_seconds"] < high and 0 <= 100 * point["error"] < ax.get_ylim()[1]
         shapes.add(mark.get_marker())
-    assert len(shapes) == len(row["points"])  # told apart without colour
+    assert len(shapes) == len(row["points"])  # distinguished without colour
     texts = [text.get_text() for text in ax.texts]
     plan = row["points"]["plan"]
     assert texts[0] == f"plan {plan['speedup']:.2f}{TIMES}, {100 * plan['error']:.2f} %" and len(texts) == 3

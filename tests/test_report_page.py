@@ -169,9 +169,9 @@ def test_two_models_stand_side_by_side_and_each_sentence_says_whose_it_is(hostil
 def test_what_was_not_given_is_said(hostile):
     _, page, _ = hostile
     said = " ".join(page.sections[-1].gaps)
-    for word in ("No capture was given", "No plan was given", "Neither a proof"):
+    for word in ("No capture was given", "No plan was given", "Neither a validation"):
         assert word in said
-    assert "No profile" not in said and "No sounds" not in said
+    assert "No profile" not in said and "No clips" not in said
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path):
@@ -293,15 +293,15 @@ def test_one_length_of_a_table_is_not_shown_beside_the_table(tmp_path):
     assert [run.folder.root for run in find([tmp_path]).runs] == [table, other]
 
 
-def test_the_first_words_name_the_sure_differences_alone():
+def test_the_first_words_name_significant_differences_alone():
     assert of_evaluation(summary()).words == (
         "Of 2 methods against dense at 40 s in Frechet, KL, CLAP score: "
-        "litefocus surely better in Frechet (-1, -1.2 to -0.85) and KL (-0.1, -0.15 to -0.052) "
+        "litefocus significantly better in Frechet (-1, -1.2 to -0.85) and KL (-0.1, -0.15 to -0.052) "
         "and CLAP score (+2 % points, +1.5 to +2.5); "
-        "tome surely worse in Frechet (+2, +1.8 to +2.2) and KL (+0.4, +0.34 to +0.46) "
-        "and CLAP score (-5 % points, -5.3 to -4.7); no other difference is sure."
+        "tome significantly worse in Frechet (+2, +1.8 to +2.2) and KL (+0.4, +0.34 to +0.46) "
+        "and CLAP score (-5 % points, -5.3 to -4.7); no other difference is significant."
     )
-    assert of_evaluation(summary(width=100.0)).words.endswith("CLAP score: no difference is sure.")
+    assert of_evaluation(summary(width=100.0)).words.endswith("CLAP score: no difference is significant.")
     unpaired = {name: {"clap": values["clap"]} for name, values in VALUES.items() if name != "dense"}
     assert of_evaluation(summary(values=unpaired)) is None
 
@@ -314,12 +314,12 @@ def test_the_first_words_say_where_it_was_the_evaluation_that_chose(tmp_path):
     assert "At 80 s the plan is predicted to be " in of_choice(summary["choice"], summary).words
     summary["objective"]["80"] = "quality"
     assert (
-        "At 80 s the plan runs litefocus, which the evaluation found best; the closest choice is predicted to be "
+        "At 80 s the plan runs litefocus, which the evaluation found best; the choice for fidelity is predicted to be "
         in (of_choice(summary["choice"], summary).words)
     )
 
 
-def test_only_as_many_methods_are_drawn_as_can_be_told_apart_and_the_others_are_named(tmp_path):
+def test_the_fastest_methods_are_drawn_and_the_others_named(tmp_path):
     summary = report_runs.profile_summary((10.0,))
     dense, sparse, _ = summary["rows"]
     summary["rows"] = [dense] + [
@@ -349,7 +349,7 @@ def decoded(clip) -> soundfile.SoundFile:
     return soundfile.SoundFile(BytesIO(base64.b64decode(content)))
 
 
-def test_sounds_are_whole_where_they_fit_and_stand_dense_first(made):
+def test_clips_are_whole_where_they_fit_and_stand_dense_first(made):
     _, page, _ = made
     (group,) = page.sections[4].groups
     assert [[clip.method for clip in c.clips] for c in group.comparisons] == [["dense", "LiteFocus"]] * 2 + [
@@ -363,7 +363,7 @@ def test_sounds_are_whole_where_they_fit_and_stand_dense_first(made):
     assert group.lead == ""
 
 
-def test_sounds_are_cut_to_the_same_length_so_that_the_page_stays_small(tmp_path):
+def test_clips_are_cut_so_that_the_page_stays_small(tmp_path):
     report_runs.write_sounds(tmp_path / "sounds", ("one", "two", "three", "four"), seconds=80.0)
     out, page = write_report([tmp_path], tmp_path / "page.html")
     assert out.stat().st_size <= MOST_BYTES
@@ -378,11 +378,11 @@ def test_sounds_are_cut_to_the_same_length_so_that_the_page_stays_small(tmp_path
     assert f"{length / report_runs.RATE:.1f} s" in page.sections[4].groups[0].lead
 
 
-def test_more_sounds_than_there_is_room_for_are_counted(tmp_path):
+def test_more_clips_than_there_is_room_for_are_counted(tmp_path):
     report_runs.write_sounds(tmp_path / "sounds", [f"prompt {i}" for i in range(9)], seconds=0.2)
     _, page = write_report([tmp_path], tmp_path / "page.html")
     assert len(page.sections[4].groups[0].comparisons) == 6
-    assert any(gap.startswith("3 more groups of sounds") for gap in page.sections[4].gaps)
+    assert any(gap.startswith("3 more groups of clips") for gap in page.sections[4].gaps)
 
 
 def test_an_older_page_is_replaced_and_nothing_else(tmp_path):
@@ -401,19 +401,19 @@ def test_an_older_page_is_replaced_and_nothing_else(tmp_path):
     assert sorted(path.name for path in run.iterdir()) == ["records.jsonl", "report.html", "run.json", "summary.json"]
 
 
-def test_a_proof_that_missed_is_said_in_an_alarm(made):
+def test_a_missed_prediction_is_shown_as_an_alarm(made):
     reader, page, _ = made
     assert page.sections[3].groups[0].missed
     notes = [a for _, a in reader.elements if a.get("class") == "missed"]
     assert len(notes) == 1 and notes[0]["role"] == "note"
-    assert "The proof missed its prediction" in " ".join(page.words)
+    assert "The validation missed the prediction" in " ".join(page.words)
 
 
 def test_a_plan_alone_says_what_it_does_and_how_it_was_chosen(runs, tmp_path):
     _, page = write_report([runs / "plan" / "plan.json"], tmp_path / "page.html")
     (group,) = page.sections[2].groups
     assert group.tables[0].caption == "What the plan does"
-    assert any("Proof" in table.caption for table in group.tables) and group.figures == [] and group.lead
+    assert any("Validation" in table.caption for table in group.tables) and group.figures == [] and group.lead
     assert page.words == ["The plan makes self-attention sparse at 15 s and longer: 7 of 11 sites."]
     assert page.said == "1 plan"
 
@@ -429,8 +429,8 @@ def test_the_words_on_pieces_of_maps_are_of_the_pieces_that_were_kept(kinds, tmp
     assert ("(b) Crops of the maps" in page) == ("crop" in kinds)
 
 
-def test_sounds_beyond_what_a_page_holds_are_a_gap(tmp_path, monkeypatch):
-    monkeypatch.setattr("focuslab.report.html.sounds.MOST_SAMPLES", 5 * report_runs.RATE)
+def test_clips_beyond_what_a_page_holds_are_a_gap(tmp_path, monkeypatch):
+    monkeypatch.setattr("focuslab.report.html.clips.MOST_SAMPLES", 5 * report_runs.RATE)
     report_runs.write_sounds(tmp_path, ("rain", "a siren"))
     heard = write_report([tmp_path], tmp_path / "report.html")[1]
     clips = [

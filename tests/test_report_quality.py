@@ -42,7 +42,7 @@ def test_each_cell_is_the_number_it_came_from():
     assert lite["Frechet clap"] == "6.00 (5.70..6.30)"
     assert lite["CLAP score clap [%]"] == "18.0 (17.1..18.9)"
     assert lite["KL ast"] == "1.90 (1.80..2.00)" or lite["KL ast"].startswith("1.90 (1.8")
-    assert (lite["speed-up vs dense"], lite["sounds scored"]) == ("1.50x", "96")
+    assert (lite["speed-up vs dense"], lite["clips scored"]) == ("1.50x", "96")
     assert found[4]["kernel clap"].startswith("0.310 (")
 
 
@@ -71,10 +71,10 @@ def test_what_is_measured_beside_the_dense_sound_has_a_table_of_its_own_and_foot
     assert "by tiny (the text\\_encoder of the pipeline), lower is better" in text
 
 
-def test_sounds_that_were_left_out_are_counted_in_their_row():
+def test_clips_that_were_left_out_are_counted_in_their_row():
     found = summary()
     found["rows"][1]["excluded"] = {"nan": 1, "silent": 2}
-    assert cells(quality_markdown(found))[1]["sounds scored"] == "96 (-3)"
+    assert cells(quality_markdown(found))[1]["clips scored"] == "96 (-3)"
 
 
 def test_the_papers_number_stands_beside_ours_only_where_the_protocol_is_the_same():

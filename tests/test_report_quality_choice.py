@@ -31,7 +31,7 @@ def test_each_cell_is_the_number_it_came_from():
         "its equals": ["0", "0"],
         "in the plan": ["no", "yes"],
     }
-    assert notes[0] == "kernel: lower is better." and notes[-1].startswith("Where it is not in the plan closeness")
+    assert notes[0] == "kernel: lower is better." and notes[-1].startswith("Where it is not in the plan fidelity")
     assert notes[-2].startswith("Where it is in the plan, what stands for the plan")
     assert heard_best(evidence(("fidelity", "quality")), 10.0) is None
     assert heard_best(evidence(("fidelity", "quality")), 40.0) == "litefocus"
@@ -44,7 +44,7 @@ def test_what_was_taken_for_its_speed_and_what_is_worse_elsewhere_is_said():
     assert notes[1].endswith("Of all these the fastest is taken.") and len(notes) == 3
     values = {**VALUES, "litefocus": {**VALUES["litefocus"], "clap": 0.10}}
     _, notes = columns(evidence(("quality",), lengths=(40.0,), values=values))
-    assert "At 40 s litefocus is surely worse than dense in CLAP score." in notes
+    assert "At 40 s litefocus is significantly worse than dense in CLAP score." in notes
 
 
 def test_shares_are_in_percent_and_dense_has_no_difference():

@@ -198,7 +198,7 @@ def test_what_was_not_measured_is_said(summary, write):
         "Not projected, a whole generation: litefocus at 40 s.",
         "Not measured, ideal (needs dense and bound at the same length): litefocus at 80 s.",
         "Not measured, spread of the step time: litefocus at 80 s.",
-        "Not measured, the cost of the instrument.",
+        "Not measured, the cost of the timers.",
         "prompt_encoding at 10, 20 s: not measured: absent",
     ):
         assert text.count(note) == 1, note
@@ -232,7 +232,7 @@ def test_nothing_is_said_to_be_missing_where_nothing_is(summary):
     summary["stages"] = []
     text = profile_table(summary)
     assert "ot measured" not in text and "Other stages" not in text
-    assert "A step under the instrument takes 1.004 times a plain one." in text
+    assert "A step with timers takes 1.004 times a plain one." in text
     assert missing_rows(summary["rows"]) == ""
 
 

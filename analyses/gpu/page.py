@@ -5,7 +5,7 @@ from typing import Any
 
 from focuslab.report.figures.provenance import provenance
 from focuslab.runs import RunInfo
-from focuslab.tables.text import NOTHING, Column, Table, in_markdown, promises, times
+from focuslab.tables.text import NOTHING, Column, Table, in_markdown, targets, times
 
 Record = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def _sections(by_kind: Mapping[str, list[Record]]) -> Iterable[str]:
     at_least, at_most = _targets(by_kind, profiles)
     if at_least or at_most:
         yield "## Targets"
-        yield promises(at_least, at_most)
+        yield targets(at_least, at_most)
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *notes: str) -> str:

@@ -169,7 +169,7 @@ def show(path: Path, selection, plan, proof) -> None:
     from focuslab.tables.plan import plan_tables
     from focuslab.tables.quality_choice import quality_choice
     from focuslab.tables.text import in_terminal
-    from focuslab.tables.validation import measured_of, proof_table
+    from focuslab.tables.validation import measured_of, validation_table
 
     directory = plan_directory(path)
     made = how_it_was_made(RunInfo.from_json(read_json(directory / RUN), str(directory / RUN)))
@@ -182,7 +182,7 @@ def show(path: Path, selection, plan, proof) -> None:
     if quality := quality_choice(plan.evidence):
         click.echo(f"\n{quality}")
     if proof:
-        click.echo(f"\n{proof_table(proof.summary)}")
+        click.echo(f"\n{validation_table(proof.summary)}")
     for note in selection.notes:
         click.echo(f"focuslab: {note}", err=True)
     click.echo(path)

@@ -11,7 +11,7 @@ from typing import Any
 from focuslab.errors import InputError
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
 from focuslab.runs.plan import FIDELITY, QUALITY
-from focuslab.tables.measured import Measured, Row, measured, sure_sign
+from focuslab.tables.measured import Measured, Row, measured, significant_sign
 
 OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"
@@ -48,7 +48,7 @@ class QualityChoice:
     @property
     def beats_dense(self) -> bool | None:
         """Whether it is surely better than dense (True), surely worse (False), or neither (None)."""
-        return sure_sign(self.minus_dense, self.better)
+        return significant_sign(self.minus_dense, self.better)
 
     def to_json(self) -> dict[str, Any]:
         """For a plan's evidence."""
@@ -145,14 +145,14 @@ def _choice(seconds: float, rows: Sequence[Row], metric: str, better: str, summa
         worse_in=tuple(
             name
             for name in others
-            if sure_sign(measured(row, name, "minus_dense"), summary["metrics"][name].get("better")) is False
+            if significant_sign(measured(row, name, "minus_dense"), summary["metrics"][name].get("better")) is False
         ),
     )
 
 
 def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
     """Whether a metric tells a method from the best, to its disadvantage."""
-    surely_worse = [sure_sign(_difference(each, metric), better) is False for each in (row, best)]
+    surely_worse = [significant_sign(_difference(each, metric), better) is False for each in (row, best)]
     if surely_worse == [True, False]:
         return True
     # The differences to dense share its noise, and so are narrower (that of dense is nothing but 0).

@@ -92,7 +92,7 @@ def differences(metric: str, summary: Mapping[str, Any], info: Any) -> list[str]
     made += [
         (f"it has {steps} denoising steps and not {STEPS}", steps != STEPS),
         (f"it has {captions} captions and not the {CAPTIONS} of AudioCaps", captions != CAPTIONS),
-        (f"it has {seeds} sounds a caption and not one", seeds != 1),
+        (f"it has {seeds} clips a caption and not one", seeds != 1),
         *_METRIC_DIFFERENCES[metric](about),
     ]
     return [reason for reason, differs in made if differs]

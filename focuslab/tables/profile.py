@@ -171,7 +171,7 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
     if any(is_bound(row["method"]) for row in rows):
         notes.append("bound: the time if the attention core of the chosen sites cost nothing; a reference, no method.")
     if any(row.get("ideal_seconds") is not None for row in rows):
-        notes.append("ideal: bound + kept pairs x (dense - bound); at 100 % only fewer pairs can be faster.")
+        notes.append("ideal: bound + density x (dense - bound); at 100 % only fewer pairs can be faster.")
     sparse = [r for r in rows if not is_bound(r["method"]) and (r.get("kept_pairs") or 1) < 1]
     others = [row for row in rows if row["method"] != "dense"]
     unideal = [(r["method"], r["seconds"]) for r in sparse if not r.get("ideal_seconds") or r["seconds"] not in dense]
@@ -209,9 +209,9 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
         notes.append("Step times are of the compiled UNet. Shares of time are of the same UNet running eagerly.")
     over = summary.get("instrumented_over_plain")
     if over is None:
-        notes.append("Not measured, the cost of the instrument.")
+        notes.append("Not measured, the cost of the timers.")
     else:
-        notes.append(f"A step under the instrument takes {over:.3f} times a plain one.")
+        notes.append(f"A step with timers takes {over:.3f} times a plain one.")
     return notes
 
 

@@ -64,14 +64,14 @@ def quality_csv(summary: Mapping, info: RunInfo | None = None) -> str:
 
 
 def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]:
-    """Sound against reference and captions, with the speed; paired differences to dense; sound beside dense sound."""
+    """Metrics against reference and captions, with the speed; paired differences to dense; clips beside dense clips."""
     rows = evaluation_rows(summary)
     names = metrics_of(rows)
     of_reference = [name for name in names if name in _OF_REFERENCE]
     beside_dense = [name for name in names if name not in _OF_REFERENCE]
     tables = [
         Table(
-            "Sound and speed",
+            "Quality and speed",
             [*_keys(rows), *_values(rows, of_reference, summary, info), *_speed(rows, summary, info)],
             [*_about(summary, of_reference), *_speed_notes(rows), *_paper_notes(rows, of_reference, summary, info)],
         )
@@ -83,12 +83,14 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
             Table(
                 "Difference to dense, same captions and seeds",
                 [*_keys(paired), *_paired(paired, of_reference, summary)],
-                ["In brackets the interval; + is better than dense and - worse, where that interval leaves out 0."],
+                [
+                    "+ is significantly better than dense and - significantly worse: the 95 % interval in brackets excludes 0."
+                ],
             )
         )
     if beside_dense:
         columns = [*_keys(rows), *_values(rows, beside_dense, summary, None)]
-        tables.append(Table("Beside the dense sound of the same seed", columns, _about(summary, beside_dense)))
+        tables.append(Table("Beside the dense clip of the same seed", columns, _about(summary, beside_dense)))
     tables[-1].notes.extend(_count_notes(rows))
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
     tables[-1].notes.extend(skipped_in_words(summary.get("skipped") or ()))
@@ -122,7 +124,7 @@ def _keys(rows: Sequence[Mapping]) -> list[Column]:
     return [
         Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
         Column(("method", ""), [row["method"] for row in rows], left=True),
-        Column(("sounds", "scored"), [count(row) for row in rows]),
+        Column(("clips", "scored"), [count(row) for row in rows]),
     ]
 
 
@@ -203,7 +205,7 @@ def _about(summary: Mapping, names: Iterable[str]) -> list[str]:
 def _speed_notes(rows: Sequence[Mapping]) -> list[str]:
     if all(row.get(SPEEDUP) is None for row in rows):
         return []
-    return ["Speed-up: of the denoising, over fused dense attention, from the sounds scored here."]
+    return ["Speed-up: of the denoising, over fused dense attention, from the clips scored here."]
 
 
 def _paper_notes(rows: Sequence[Mapping], names: Sequence[str], summary: Mapping, info: RunInfo | None) -> list[str]:

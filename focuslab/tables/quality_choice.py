@@ -42,21 +42,23 @@ def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:
 
 
 def _notes(rows: list[Mapping[str, Any]], taken: list[bool]) -> list[str]:
-    notes = ["Equals: what no metric tells from the best. Of all these the fastest is taken."]
+    notes = [
+        "Equals: methods that are not significantly different from the best in any metric. Of all these the fastest is taken."
+    ]
     better = BETTER.get(rows[0]["better"])
     if better:
         notes.insert(0, f"{scale_of(rows[0]['metric']).head}: {better}.")
     for row in rows:
         if row["worse_in"]:
             worse_in = ", ".join(scale_of(name).head for name in row["worse_in"])
-            notes.append(f"At {row['seconds']:g} s {brief(row['method'])} is surely worse than dense in {worse_in}.")
+            notes.append(
+                f"At {row['seconds']:g} s {brief(row['method'])} is significantly worse than dense in {worse_in}."
+            )
     if any(taken):
-        notes.append(
-            "Where it is in the plan, what stands for the plan among the choices is what closeness would take."
-        )
+        notes.append("Where it is in the plan, what stands for the plan among the choices is what fidelity would take.")
     if not all(taken):
         notes.append(
-            "Where it is not in the plan closeness to dense has chosen: always up to the training length, and beyond "
+            "Where it is not in the plan fidelity to dense has chosen: always up to the training length, and beyond "
             "it unless the objective is quality."
         )
     return notes

@@ -43,13 +43,13 @@ def in_latex(tables: Iterable[Table]) -> str:
     return "\n\n".join(map(_latex, tables))
 
 
-def promises(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
-    """A table in markdown of (what, promised, measured), and whether each promise was met."""
-    lines = ["| what | promised | measured | |", "| --- | --- | --- | --- |"]
+def targets(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
+    """A table in markdown of (what, target, measured), and whether each target was met."""
+    lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
     for sign, rows in (("at least", at_least), ("at most", at_most)):
-        for what, promised, measured in rows:
-            met = measured >= promised if sign == "at least" else measured <= promised
-            lines.append(f"| {what} | {sign} {promised:g} | {_measured(measured)} | {'met' if met else 'missed'} |")
+        for what, target, measured in rows:
+            met = measured >= target if sign == "at least" else measured <= target
+            lines.append(f"| {what} | {sign} {target:g} | {_measured(measured)} | {'met' if met else 'missed'} |")
     return "\n".join(lines)
 
 

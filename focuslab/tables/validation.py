@@ -1,4 +1,4 @@
-"""A proof as text: what was measured of each choice on held-out prompts, beside what had been predicted.
+"""A validation as text: what was measured of each choice on held-out prompts, beside what had been predicted.
 
 Needs the standard library only.
 """
@@ -11,14 +11,14 @@ from focuslab.tables.text import NOTHING, Column, Table, formatter, in_markdown,
 from focuslab.tables.verdict import counted
 
 
-def proof_table(summary: Mapping) -> str:
-    """The table of a proof for a terminal. Raises `InputError` where the summary is none of a proof."""
-    return in_terminal([table_of_proof(summary)])
+def validation_table(summary: Mapping) -> str:
+    """The table of a validation for a terminal. Raises `InputError` where the summary is none of a validation."""
+    return in_terminal([table_of_validation(summary)])
 
 
-def proof_markdown(summary: Mapping) -> str:
+def validation_markdown(summary: Mapping) -> str:
     """The same in GitHub's markdown."""
-    return in_markdown([table_of_proof(summary)])
+    return in_markdown([table_of_validation(summary)])
 
 
 def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
@@ -38,11 +38,11 @@ def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
 
 
 def _rows(summary: Mapping) -> list[Mapping]:
-    check_summary(summary, PROOF_SCHEMA, "a proof")
+    check_summary(summary, PROOF_SCHEMA, "a validation")
     return list(summary["rows"])
 
 
-def table_of_proof(summary: Mapping) -> Table:
+def table_of_validation(summary: Mapping) -> Table:
     rows = _rows(summary)
     time, unit = formatter(SECONDS, (row["step_seconds_median"] for row in rows))
 
@@ -61,14 +61,14 @@ def table_of_proof(summary: Mapping) -> Table:
         Column(("loudness", "ratio"), [_number(row["rms_ratio"]) for row in rows]),
         Column(("centroid", "ratio"), [_number(row["centroid_ratio"]) for row in rows]),
     ]
-    return Table("Proof, on prompts and seeds that the choice has not seen", columns, _notes(summary, rows))
+    return Table("Validation, on prompts and seeds that the choice has not seen", columns, _notes(summary, rows))
 
 
 def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
     prompts = max((row["prompts"] or 0 for row in rows), default=0)
     notes = [
         f"Intervals: 95 % over {counted(prompts, 'prompt')}. UNet error: relative, of the guided "
-        "output at latents of the dense generation. log-mel L1, loudness and centroid: final sound to the dense sound "
+        "output at latents of the dense generation. log-mel L1, loudness and centroid: final clip to the dense clip "
         f"of the same seed, {summary['steps']} steps."
     ]
     kept = [f"{row['method']} at {row['seconds']:g} s ({row['dense_steps']})" for row in rows if row["dense_steps"]]
@@ -76,7 +76,7 @@ def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
         notes.append(f"Steps kept dense, which count in `faster` and not in `step`: {', '.join(kept)}.")
     silent = sum(row["silent"] or 0 for row in rows)
     if silent:
-        notes.append(f"{silent} sounds were left out: they or their dense sound are all zeros.")
+        notes.append(f"{counted(silent, 'clip')} left out: all samples of the clip or of its dense clip are zero.")
     return [*notes, *skipped_in_words(summary.get("skipped") or ())]
 
 

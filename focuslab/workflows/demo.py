@@ -166,7 +166,7 @@ class Demonstration:
             latents.unlink()
         if made.proof is None:
             return "the plan is dense at all lengths: there is nothing to prove"
-        return "; ".join([_words(story.of_proof(made.proof.summary)), *made.missed])
+        return "; ".join([_words(story.of_validation(made.proof.summary)), *made.missed])
 
     def _recommended(self, prove: bool, progress: Progress) -> Recommendation:
         return recommend(

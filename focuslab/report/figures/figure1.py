@@ -342,5 +342,5 @@ def _paragraphs(summary: Mapping, rows: Sequence[Mapping], caption: str | None) 
         parts.append(f"Not measured: {missing}.")
     over = summary.get("instrumented_over_plain")
     if over is not None:
-        parts.append(f"A step under the instrument takes {over:.3f} times a plain one.")
+        parts.append(f"A step with timers takes {over:.3f} times a plain one.")
     return [" ".join(parts), *(caption or "").splitlines()]

@@ -126,8 +126,8 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
     with style():
         left_out = [row["method"] for row in rows if row not in drawn]
         said = [
-            f"{seconds:g} s of sound. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
-            "seeds. Bars are 95 % intervals; where one does not meet the line, the method surely differs from dense.",
+            f"{seconds:g} s of audio. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
+            "seeds. Bars are 95 % intervals; where one does not meet the line, the difference to dense is significant.",
             *([f"Without a speed-up: {', '.join(left_out)}."] if left_out else []),
             *map(str, summary.get("footnotes") or ()),
             *(caption or "").splitlines(),

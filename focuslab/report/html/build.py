@@ -9,9 +9,9 @@ from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.evaluations import evaluation_group
 from focuslab.report.html.made import made_of
 from focuslab.report.html.parts import Group, Made, Section
-from focuslab.report.html.plans import choice_group, plan_group, proof_group
+from focuslab.report.html.plans import choice_group, plan_group, validation_group
 from focuslab.report.html.profiles import merged, profile_group
-from focuslab.report.html.sounds import comparisons_of, sound_group
+from focuslab.report.html.clips import clip_group, comparisons_of
 from focuslab.report.html.sources import Found, Run
 
 TILES = 4
@@ -19,9 +19,9 @@ _ABSENT = {
     "time": "No profile was given, so where the time goes is not shown: focuslab profile measures it.",
     "attention": "No capture was given, so where attention looks is not shown: focuslab capture-attn records it.",
     "plan": "No plan was given, so what to make sparse is not shown: focuslab recommend chooses it.",
-    "cost": "Neither a proof of a plan nor an evaluation was given, so what sparse attention does to the sound is not "
+    "cost": "Neither a validation of a plan nor an evaluation was given, so what sparse attention does to quality is not "
     "shown: focuslab recommend and focuslab evaluate measure it.",
-    "sound": "No sounds were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
+    "sound": "No clips were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
 }
 
 
@@ -36,9 +36,9 @@ class Page:
 
 
 def build(found: Found, room: Callable[[Page], int]) -> Page:
-    """The page of all that was found. `room`: how many bytes are left for sounds on a page as it is then."""
+    """The page of all that was found. `room`: how many bytes are left for clips on a page as it is then."""
     drawer = Drawer()
-    # What a recommendation or a proof made on its way is shown as part of it.
+    # What a recommendation or a validation made on its way is shown as part of it.
     proofs = [(run, run.summary) for run in found.of("proof")]
     proofs += [
         (run, run.summary["proof"])
@@ -57,7 +57,7 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
     shown = {f"{run.folder.shown}.json" for run in found.of("recommendation")}
     plans = [plan_group(file, drawer, chosen_here=file.name in shown) for file in found.plans]
     cost = [
-        _tried(drawer, [run], lambda run=run, s=s: proof_group(run, s, _beneath(run, timings), drawer))
+        _tried(drawer, [run], lambda run=run, s=s: validation_group(run, s, _beneath(run, timings), drawer))
         for run, s in proofs
     ]
     cost += [_tried(drawer, [run], lambda run=run: evaluation_group(run, drawer)) for run in evaluations]
@@ -87,7 +87,7 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
         Section(
             "cost",
             "What it gains and what it costs",
-            "Measured on sounds: a plan's proof, and metrics against reference and captions.",
+            "Measured on clips: the validation of a plan, and metrics against reference and captions.",
             None,
             _there(cost),
         ),
@@ -104,11 +104,11 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
         "The same prompt, length and seed, dense and sparse side by side; the method is all that differs.",
     )
     sections.append(listen)
-    heard = sound_group(chosen, room(page), drawer, gaps) if chosen else None
+    heard = clip_group(chosen, room(page), drawer, gaps) if chosen else None
     if heard:
         listen.groups.append(heard)
     if left:
-        listen.gaps.append(f"{left} more groups of sounds are in the run directories and not on this page.")
+        listen.gaps.append(f"{left} more groups of clips are in the run directories and not on this page.")
     for section in sections:
         if not section.groups:
             section.gaps.append(_ABSENT[section.name])
@@ -151,7 +151,7 @@ def _tell(
         [(runs[0], lambda s=s: story.of_profile(s)) for runs, s in profiles],
         [(run, lambda run=run: story.of_capture(run.summary)) for run in captures],
         [(run, lambda run=run: story.of_choice(run.summary["choice"], run.summary)) for run in recommendations],
-        [(run, lambda s=s: story.of_proof(s)) for run, s in proofs],
+        [(run, lambda s=s: story.of_validation(s)) for run, s in proofs],
         [(run, lambda run=run: story.of_evaluation(run.summary)) for run in found.of("evaluation")],
     ]
     kinds = [[(run.model, run.folder.shown, _said_of(run, tell, drawer)) for run, tell in kind] for kind in kinds]
@@ -202,7 +202,7 @@ def _there(groups: Sequence[Group | None]) -> list[Group]:
 
 
 def _is_timing(run: Run, found: Found) -> bool:
-    """Whether a profile is what a proof was timed by, or a recommendation its choice: PROOF/time, PLAN/timings/1."""
+    """Whether a profile is what a validation was timed by, or a recommendation its choice: PROOF/time, PLAN/timings/1."""
     around = run.folder.root.parent.parent
     chosen = any(around == other.folder.root for other in found.of("recommendation"))
     return chosen or any(run.lies_in(other) for other in found.of("proof"))
@@ -230,11 +230,11 @@ def _said(found: Found) -> str:
         "attention": "capture",
         "sensitivity": "sensitivity pass",
         "recommendation": "recommendation",
-        "proof": "proof",
+        "proof": "validation",
         "evaluation": "evaluation",
     }
     counts = [(len(found.of(kind)), word) for kind, word in kinds.items()]
-    counts += [(len(found.plans), "plan"), (len(found.sounds), "sound")]
+    counts += [(len(found.plans), "plan"), (len(found.sounds), "clip")]
     parts = [
         f"{count} {word}{'' if count == 1 else 'es' if word.endswith('ss') else 's'}" for count, word in counts if count
     ]

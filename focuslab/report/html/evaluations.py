@@ -1,4 +1,4 @@
-"""What sparse attention does to the sound: what evaluations show."""
+"""What sparse attention does to quality: what evaluations show."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
                 group,
                 f"Speed against quality at {seconds:g} s",
                 lambda seconds=seconds: quality_figure(summary, seconds),
-                f"Each method's difference to dense (the dashed line) at {seconds:g} s of sound, with intervals.",
+                f"Each method's difference to dense (the dashed line) at {seconds:g} s of audio, with intervals.",
                 f"{'. '.join(_told(row) for row in here)}.",
                 wide=True,
             )

@@ -59,7 +59,7 @@ class Figure:
 
 
 class Clip(NamedTuple):
-    """A sound: what made it, as a data URI, as a picture, and what is known of it."""
+    """A clip: what made it, as a data URI, as a picture, and what is known of it."""
 
     method: str
     audio: Markup
@@ -70,7 +70,7 @@ class Clip(NamedTuple):
 
 @dataclass
 class Comparison:
-    """Sounds of the same prompt, length and seed, dense first."""
+    """Clips of the same prompt, length and seed, dense first."""
 
     prompt: str
     said: str
@@ -101,7 +101,7 @@ class Section:
 class Group:
     """What runs of one model show of a section's question, and how those runs were made.
 
-    missed: what a proof missed of its prediction. more, more_figures: what is shown at a click.
+    missed: what a validation missed of its prediction. more, more_figures: what is shown at a click.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What to make sparse, and what that gains and costs: plans, how they were chosen, and their proofs."""
+"""What to make sparse, and what that gains and costs: plans, how they were chosen, and their validations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from focuslab.runs.shapes import Fields, Wrong, conform
 from focuslab.tables.choice import choice_tables
 from focuslab.tables.plan import plan_tables
 from focuslab.tables.quality_choice import quality_choice_tables
-from focuslab.tables.validation import measured_of, table_of_proof
+from focuslab.tables.validation import measured_of, table_of_validation
 
 MAPS = 4
 """Lengths that a map of the UNet is drawn for."""
@@ -38,28 +38,28 @@ def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
     if proof is None:
         drawer.gaps.append(f"{file.name}: the plan does not say what was measured of it.")
     else:
-        drawer.tables(group, lambda: [from_text(table_of_proof({**proof, "schema": PROOF_SCHEMA}))])
+        drawer.tables(group, lambda: [from_text(table_of_validation({**proof, "schema": PROOF_SCHEMA}))])
     return group
 
 
 def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
-    """A recommendation: the choice at each length, and its proof."""
+    """A recommendation: the choice at each length, and its validation."""
     info, proof = run.info, run.summary["proof"]
     group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
     _add_choice(group, run.summary["choice"], proof, drawer)
     drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(run.summary)])
     if proof is None:
-        drawer.gaps.append(f"{run.folder.shown}: the plan was not proved on prompts that its choice had not seen.")
+        drawer.gaps.append(f"{run.folder.shown}: the plan was not validated on prompts that its choice had not seen.")
     drawer.gaps += run.summary["notes"]
     return group
 
 
-def proof_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
+def validation_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
     """What was measured of a plan beside dense, the paper's choice and all sites, beside what was predicted."""
     info = run.info
     group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
     group.missed = list(summary["missed"])
-    drawer.tables(group, lambda: [from_text(table_of_proof({**summary, "schema": PROOF_SCHEMA}))])
+    drawer.tables(group, lambda: [from_text(table_of_validation({**summary, "schema": PROOF_SCHEMA}))])
     return group
 
 

@@ -83,7 +83,7 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
             group,
             "Speed-up, and the best there could be",
             lambda: plot_speed_against_ideal(rows),
-            "Speed-up over dense against audio length: measured, the ideal of the method (bound + kept pairs x "
+            "Speed-up over dense against audio length: measured, the ideal of the method (bound + density x "
             "(dense - bound)), and the bound, where attention of the chosen sites costs nothing.",
             f"At {ideals[-1]['seconds']:g} s: {told}.",
         )
@@ -117,7 +117,7 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
 
 
 def _drawn(rows: Sequence[Mapping]) -> list[Mapping]:
-    """The rows of as many methods as can be told apart in a figure: dense, bound, and of the others the fastest."""
+    """The rows of as many methods as can be distinguished in a figure: dense, bound, and of the others the fastest."""
     methods = methods_of(rows)
     fixed = [method for method in methods if method in ("dense", "litefocus") or is_bound(method)]
     best = {m: max((r["speedup_vs_dense"] or 0 for r in rows if r["method"] == m), default=0) for m in methods}
@@ -229,7 +229,7 @@ def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> Table | None:
     own = [m["exclusive_seconds"] or 0.0 for m in shown]
     own += [sum(m["exclusive_seconds"] or 0.0 for m in rest)] * bool(rest)
     return table(
-        f"Most expensive modules: dense at {row['seconds']:g} s, time of their own in an instrumented step",
+        f"Most expensive modules: dense at {row['seconds']:g} s, time of their own in a step with timers",
         [
             words("Module", names),
             words("Kind", kinds),

@@ -14,7 +14,7 @@ from focuslab.tables.plan import range_of
 from focuslab.tables.profile import SECONDS, summary_rows
 from focuslab.tables.quality_choice import heard_best
 from focuslab.tables.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
-from focuslab.tables.quality_words import SURELY, outcome
+from focuslab.tables.quality_words import SIGNIFICANTLY, outcome
 from focuslab.tables.text import formatter
 from focuslab.tables.verdict import times
 
@@ -102,7 +102,7 @@ def of_choice(choice: Mapping, evidence: Mapping | None = None) -> Said | None:
     said = f"{choice['crossover']} At {row['seconds']:g} s "
     if heard:
         said += f"the plan runs {heard}, which the evaluation found best; "
-    said += f"{'the closest choice' if heard else 'the plan'} is predicted to be {point['speedup']:.2f} times as"
+    said += f"{'the choice for fidelity' if heard else 'the plan'} is predicted to be {point['speedup']:.2f} times as"
     said += f" fast for an error of {100 * point['error']:.2g} % in the UNet's output"
     paper = row["points"].get("paper")
     if paper:
@@ -119,7 +119,7 @@ def of_plan(plan: PlanFile) -> Said:
     return Said(f"The plan makes self-attention sparse at {parts}.", [])
 
 
-def of_proof(summary: Mapping) -> Said | None:
+def of_validation(summary: Mapping) -> Said | None:
     """What was measured of the plan at the longest length, on prompts that its choice had not seen."""
     rows = [row for row in summary["rows"] if row["method"] == "plan" and row["speedup_vs_dense"]]
     if not rows:
@@ -141,22 +141,26 @@ def of_proof(summary: Mapping) -> Said | None:
         tiles.append(Tile(f"{100 * row['error']:.2g} %", label, "cost"))
     said += f" at {row['seconds']:g} s"
     if row["log_mel_l1"] is not None:
-        said += f"; its sound is {row['log_mel_l1']:.2f} from the dense one in log-mel distance"
-    missed = " The proof missed its prediction; below it says where." if summary["missed"] else ""
+        said += f"; its audio is {row['log_mel_l1']:.2f} from the dense audio in log-mel distance"
+    missed = " The validation missed the prediction; its section says where." if summary["missed"] else ""
     return Said(f"{said}.{missed}", tiles)
 
 
 def of_evaluation(summary: Mapping) -> Said | None:
-    """At the longest length: which methods surely differ from dense in which of the main metrics."""
+    """At the longest length: which methods differ significantly from dense in which of the main metrics."""
     rows = evaluation_rows(summary)
     rows = [row for row in rows if row["seconds"] == rows[-1]["seconds"] and row["method"] != "dense"]
     metrics = [name for name in main_metrics(rows) if any(_has_interval(row, name) for row in rows)]
     if not metrics:
         return None
-    sure = [said for row in rows if (said := _sure_differences(summary, row, metrics))]
+    significant = [said for row in rows if (said := _significant_differences(summary, row, metrics))]
     heads = ", ".join(scale_of(name).head for name in metrics)
     methods = f"{len(rows)} method{'s' * (len(rows) > 1)} against dense at {rows[0]['seconds']:g} s in {heads}"
-    found = f"{'; '.join(sure)}; no other difference is sure" if sure else "no difference is sure"
+    found = (
+        f"{'; '.join(significant)}; no other difference is significant"
+        if significant
+        else "no difference is significant"
+    )
     return Said(f"Of {methods}: {found}.", [])
 
 
@@ -205,8 +209,8 @@ def _has_interval(row: Mapping, metric: str) -> bool:
     return None not in (metric_of(row, metric, "minus_dense")[key] for key in ("value", "low", "high"))
 
 
-def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
-    """ "litefocus surely worse in KL (+0.06, +0.01 to +0.11), surely better in ..."; "" where nothing is sure."""
+def _significant_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
+    """ "litefocus significantly worse in KL (+0.06, +0.01 to +0.11), significantly better in ..."; "" where nothing is significant."""
     found: dict[str, list[str]] = {}
     for metric in metrics:
         sign = outcome(row, metric, (summary["metrics"].get(metric) or {}).get("better"))
@@ -216,6 +220,6 @@ def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) ->
         value, low, high = (scale.factor * minus[key] for key in ("value", "low", "high"))
         unit = f" {scale.difference_unit}" if scale.unit else ""
         said = f"{scale.head} ({value:+.2g}{unit}, {low:+.2g} to {high:+.2g})"
-        found.setdefault(SURELY[sign], []).append(said)
-    said = ", ".join(f"{surely} in {' and '.join(parts)}" for surely, parts in found.items())
+        found.setdefault(SIGNIFICANTLY[sign], []).append(said)
+    said = ", ".join(f"{significantly} in {' and '.join(parts)}" for significantly, parts in found.items())
     return f"{brief(row['method'])} {said}" if said else ""

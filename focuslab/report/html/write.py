@@ -17,7 +17,7 @@ from focuslab.report.html.sources import find
 from focuslab.report.html.template import render_template
 
 MOST_BYTES = 8_000_000
-"""Of a page with sounds; they are cut so that they fit."""
+"""Of a page with clips; they are cut so that they fit."""
 _MARK, _HEAD = b'<meta name="generator" content="focuslab', 4096
 _ASSETS = files("focuslab.report.html") / "assets"
 

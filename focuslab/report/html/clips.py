@@ -34,9 +34,9 @@ LONGEST = 600.0
 MOST_BYTES = 2**26
 """Of a file."""
 MOST_SAMPLES = 50_000_000
-"""Of all sounds of a page: they are held at once."""
+"""Of all clips of a page: they are held at once."""
 SHORTEST = 2.0
-"""Of an excerpt in seconds; with room for less, sounds are left out."""
+"""Of an excerpt in seconds; with room for less, clips are left out."""
 COLUMNS = 480
 """Of a spectrogram."""
 _SIZE = (3.4, 1.5)
@@ -61,13 +61,13 @@ class Sound:
 Key = tuple[Any, ...]
 
 
-def comparisons_of(sounds: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[list[list[Sound]], int]:
-    """Groups of sounds that differ in the method alone, and how many more there are than are shown.
+def comparisons_of(clips: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[list[list[Sound]], int]:
+    """Groups of clips that differ in the method alone, and how many more there are than are shown.
 
     Those with a dense sound and another one come first; of several lengths and prompts, some of each.
     """
     groups: dict[Key, list[Sound]] = {}
-    for sound in sounds:
+    for sound in clips:
         s = sound.settings
         key = (s["model"]["name"], s["prompt"], s["seconds"], s["seed"], s["steps"])
         groups.setdefault(key, []).append(_generated(sound))
@@ -84,8 +84,8 @@ def comparisons_of(sounds: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[li
     return chosen, len(whole) - len(chosen)
 
 
-def sound_group(chosen: Sequence[Sequence[Sound]], budget: int, drawer: Drawer, gaps: list[str]) -> Group | None:
-    """The sounds within `budget` bytes of the page, with a spectrogram each."""
+def clip_group(chosen: Sequence[Sequence[Sound]], budget: int, drawer: Drawer, gaps: list[str]) -> Group | None:
+    """The clips within `budget` bytes of the page, with a spectrogram each."""
     read, left = [], MOST_SAMPLES
     for group in chosen:
         clips = []
@@ -97,20 +97,20 @@ def sound_group(chosen: Sequence[Sequence[Sound]], budget: int, drawer: Drawer, 
         if clips:
             read.append(clips)
     if left <= 0:
-        gaps.append(f"Some sounds were not read: a page takes at most {MOST_SAMPLES:.0e} samples of all together.")
+        gaps.append(f"Some clips were not read: a page takes at most {MOST_SAMPLES:.0e} samples of all together.")
     if not read:
         return None
     seconds, kept = _excerpt([[len(samples) / rate for _, samples, rate in clips] for clips in read], budget, read)
     if kept < len(read):
         gaps.append(
-            f"{len(read) - kept} of {len(read)} comparisons of sounds were left out: the page would be too large"
+            f"{len(read) - kept} of {len(read)} comparisons of clips were left out: the page would be too large"
         )
     group = Group("")
     for clips in read[:kept]:
         group.comparisons.append(_comparison(clips, seconds, drawer))
     if seconds is not None and kept:
         group.lead = (
-            f"Sounds of more than {seconds:.1f} s are cut to their first {seconds:.1f} s here, so that the page "
+            f"Clips of more than {seconds:.1f} s are cut to their first {seconds:.1f} s here, so that the page "
         )
         group.lead += "stays small; the whole files are in the run directories."
     return group if kept else None
