@@ -25,8 +25,8 @@ from focuslab.report.figures.figure2 import figure2
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
+from focuslab.tables.attention import attention_markdown
 from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.profile import attention_markdown
 from focuslab.tables.text import targets
 
 PROMPTS = (

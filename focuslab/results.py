@@ -19,11 +19,12 @@ from focuslab.runs.info import (
 from focuslab.runs.modules import module_rows
 from focuslab.runs.schemas import INFO, SUMMARIES
 from focuslab.runs.shapes import checked
+from focuslab.tables.attention import attention_table, attention_tables
 from focuslab.tables.frames import frame
-from focuslab.tables.profile import attention_table, attention_tables, profile_table, profile_tables
+from focuslab.tables.profile import profile_table, profile_tables
 from focuslab.tables.quality import quality_table, quality_tables
 from focuslab.tables.tabular import Tabular
-from focuslab.tables.validation import validation_table, table_of_validation
+from focuslab.tables.validation import table_of_validation, validation_table
 
 OneRun = TypeVar("OneRun", bound="Run")
 

@@ -66,7 +66,7 @@ def test_the_table_says_what_was_predicted_from_flops_or_assumed(summary):
         point |= {"error_low": None, "error_high": None, "predicted_from_flops": True, "dense_steps": [7, 0]}
     filled["lengths"][1]["groups"][0] |= {"predicted": True, "saved_seconds": 0.5, "lift": None}
     table = choice_table(filled)
-    assert "assumed, for there was no joint run" in table
+    assert "assumed: there was no joint run" in table
     assert "Time predicted from FLOPs, not measured, at 20 s." in table
     assert "~500.0" in table and "~ is predicted from FLOPs, not measured." in table and "7 + 0" in table
 

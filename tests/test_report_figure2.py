@@ -31,8 +31,8 @@ from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
 from focuslab.report.figures.recall import plot_against_fraction
 from focuslab.report.figures.rows import plot_rows
 from focuslab.report.figures.style import block_look, intensity
+from focuslab.tables.attention import attention_markdown, attention_table
 from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.profile import attention_markdown, attention_table
 from focuslab.tables.text import WIDTH
 from tests.attention_records import BLOCKS, HEADS, make_arrays, make_info, make_records
 
@@ -380,11 +380,12 @@ def test_the_table_says_what_the_figures_show(summary):
     numbers, words = text.split("In words")
     assert all(len(each) <= WIDTH for each in text.splitlines())
     found = [each.split() for each in numbers.splitlines() if re.match(r" *(10|40)  ", each)]
-    assert [cells[1] for cells in found] == 2 * list(BLOCKS)
-    first = summary["blocks"][0]
-    assert found[0][2:5] == ["125", "x", "8"] and found[0][5] == "58.7/12.5"
-    assert found[0][6] == f"{first['lift']:.2f}" and found[0][8] == f"{first['best_head_lift']:.2f}"
-    assert found[5][9] == "+1.11/+1.39" and found[0][-3:] == ["59/21", "63/19", "67/17"]
+    assert [cells[1] for cells in found] == 4 * list(BLOCKS)  # too wide for one part
+    first, lines = summary["blocks"][0], len(summary["blocks"])
+    assert found[0][2:7] == ["125", "x", "8", "58.7", "12.5"]
+    assert found[0][7] == f"{first['lift']:.2f}" and found[0][9] == f"{first['best_head_lift']:.2f}"
+    assert found[5][10:12] == ["+1.11", "+1.39"]
+    assert found[0][12:] + found[lines][2:] == ["59", "21", "63", "19", "67", "17"]
     for row in summary["blocks"]:
         assert re.search(rf"{row['seconds']:g}  {re.escape(row['name'])} +{re.escape(row['verdict'])}", words)
     assert "bootstrap over prompts (5 of them)" in numbers and "1.045 times" in numbers

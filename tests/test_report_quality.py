@@ -21,7 +21,8 @@ from focuslab.report.figures.quality import (
 from focuslab.report.figures.style import method_look
 from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown, quality_table
 from focuslab.tables.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
-from focuslab.tables.text import WIDTH, Column, Table, in_latex, in_tex
+from focuslab.tables.table import Table, numbers, words
+from focuslab.tables.text import WIDTH, in_latex, in_tex
 from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
 
@@ -39,34 +40,34 @@ def test_each_cell_is_the_number_it_came_from():
         (s, f"`{m}`") for s in ("10", "40") for m in ("dense", "litefocus", "tome")
     ]
     lite = found[1]
-    assert lite["Frechet clap"] == "6.00 (5.70..6.30)"
-    assert lite["CLAP score clap [%]"] == "18.0 (17.1..18.9)"
-    assert lite["KL ast"] == "1.90 (1.80..2.00)" or lite["KL ast"].startswith("1.90 (1.8")
+    assert lite["Frechet clap (low..high)"] == "6.00 (5.70..6.30)"
+    assert lite["CLAP score clap (low..high) [%]"] == "18.0 (17.1..18.9)"
+    assert lite["KL ast (low..high)"] == "1.90 (1.80..2.00)" or lite["KL ast (low..high)"].startswith("1.90 (1.8")
     assert (lite["speed-up vs dense"], lite["clips scored"]) == ("1.50x", "96")
-    assert found[4]["kernel clap"].startswith("0.310 (")
+    assert found[4]["kernel clap (low..high)"].startswith("0.310 (")
 
 
 def test_what_rounds_to_nothing_has_no_sign():
     found = summary()
     found["rows"][0]["metrics"]["kernel"] |= {"low": -1e-19}
-    assert cells(quality_markdown(found))[0]["kernel clap"] == "0.400 (0.000..0.420)"
+    assert cells(quality_markdown(found))[0]["kernel clap (low..high)"] == "0.400 (0.000..0.420)"
 
 
 def test_paired_differences_say_which_way_is_better_where_they_are_sure():
     found = {(c["length [s]"], c["method"]): c for c in cells(quality_markdown(summary()), 1)}
     assert set(found) == {(s, f"`{m}`") for s in ("10", "40") for m in ("litefocus", "tome")}
     lite, tome = found["10", "`litefocus`"], found["10", "`tome`"]
-    assert lite["Frechet"] == "-1.00 (-1.15..-0.85) +"
-    assert lite["CLAP score [% points]"] == "+2.00 (+1.55..+2.45) +"
-    assert tome["Frechet"].endswith("-") and tome["CLAP score [% points]"].endswith("-")
+    assert lite["Frechet (low..high)"] == "-1.00 (-1.15..-0.85) +"
+    assert lite["CLAP score (low..high) [% points]"] == "+2.00 (+1.55..+2.45) +"
+    assert tome["Frechet (low..high)"].endswith("-") and tome["CLAP score (low..high) [% points]"].endswith("-")
     unsure = cells(quality_markdown(summary(width=0.5)), 1)
-    assert all(not c["Frechet"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
+    assert all(not c["Frechet (low..high)"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
 
 
 def test_what_is_measured_beside_the_dense_sound_has_a_table_of_its_own_and_footnotes_come_last():
     text = quality_markdown(summary())
     beside = cells(text, 2)
-    assert beside[1]["log-mel L1"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1"] == "-"
+    assert beside[1]["log-mel L1 (low..high)"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1 (low..high)"] == "-"
     assert text.rstrip().endswith("- 1 sound was silent & left out.")
     assert "by tiny (the text\\_encoder of the pipeline), lower is better" in text
 
@@ -135,7 +136,7 @@ def test_tex_is_escaped_mark_by_mark():
     assert in_tex(r"a_b 5% {x} \y ~ ^ [s]") == (
         r"a\_b 5\% \{x\} \textbackslash{}y \textasciitilde{} \textasciicircum{} {[}s]"
     )
-    table = Table("T", [Column(("a", "[s]"), ["1"]), Column(("b", ""), ["x|y"], left=True)], [])
+    table = Table("T", [numbers("a", [1], "d", "s"), words("b", ["x|y"])])
     assert r"\begin{tabular}{rl}" in in_latex([table]) and r"1 & x\textbar{}y \\" in in_latex([table])
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from focuslab.report.figures.provenance import provenance
 from focuslab.runs import RunInfo
-from focuslab.tables.text import NOTHING, Column, Table, in_markdown, targets, times
+from focuslab.tables.table import NOTHING, Table, labels, times, words
+from focuslab.tables.text import in_markdown, targets
 
 Record = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def _sections(by_kind: Mapping[str, list[Record]]) -> Iterable[str]:
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *notes: str) -> str:
     cells = zip(*rows, strict=True)
-    columns = [Column((name, ""), list(own), left=name == "method") for name, own in zip(head, cells, strict=True)]
+    columns = [(labels if name == "method" else words)(name, own) for name, own in zip(head, cells, strict=True)]
     return in_markdown([Table(title, columns, list(notes))])
 
 

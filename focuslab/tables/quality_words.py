@@ -16,7 +16,10 @@ _OUTCOMES = {
 
 
 def outcome(row: Mapping, metric: str, better: str | None) -> str:
-    """ "+" where the paired difference to dense is a significant improvement, "-" where a significant loss, else ""."""
+    """ "+" where a row is significantly better than dense, "-" where significantly worse, else "".
+
+    Significant is a paired difference to dense whose 95 % confidence interval excludes 0.
+    """
     return {True: "+", False: "-", None: ""}[significant_sign(measured(row, metric, "minus_dense"), better)]
 
 
@@ -30,8 +33,7 @@ def findings(summary: Mapping, metric: str) -> list[str]:
 
 
 def against_dense(summary: Mapping, metric: str, method: str) -> str:
-    """ "significantly worse than dense at 10 s; not significantly different from dense at 40, 80 s." "" where nothing was measured against
-    dense."""
+    """How a method compares with dense, length by length; "" where nothing was measured against dense."""
     better = _better(summary, metric)
     lengths: dict[str, list[str]] = {}
     for row in _compared(summary, metric, method):
@@ -40,7 +42,7 @@ def against_dense(summary: Mapping, metric: str, method: str) -> str:
 
 
 def against_paper(summary: Mapping, metric: str, method: str) -> str:
-    """Which way the paper's numbers lie at the same lengths, and whether ours significantly lie the same way or the other.
+    """Which way the paper's numbers lie at the same lengths, and whether ours significantly lie the same way.
 
     Directions only: the numbers themselves are of another protocol (`paper.differences`). "" where the paper has none.
     """

@@ -21,7 +21,7 @@ from focuslab.report.figures.style import (
     text_color,
 )
 from focuslab.tables.choice import length_rows, marks_of, timed_note
-from focuslab.tables.text import percent
+from focuslab.tables.table import percent
 
 STEP_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 LOOKS = {

@@ -209,18 +209,19 @@ def save(figure: Figure, path_without_suffix: str | os.PathLike, formats: Sequen
     base = Path(path_without_suffix)
     base.parent.mkdir(parents=True, exist_ok=True)
     # All are drawn before any is written, so that a figure that cannot be drawn leaves the old files together.
-    drawn = [(base.with_name(f"{base.name}.{name}"), _drawn(figure, name)) for name in formats]
-    for path, content in drawn:
+    files = {base.with_name(f"{base.name}.{name}"): drawn(figure, name) for name in formats}
+    for path, content in files.items():
         write_atomically(path, content)
-    return [path for path, _ in drawn]
+    return list(files)
 
 
-def _drawn(figure: Figure, name: str) -> bytes:
+def drawn(figure: Figure, form: str, **how) -> bytes:
+    """The figure as a file of the format "svg" or "png"; `how` is for matplotlib's `savefig`."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=name, metadata=_METADATA[name])
+        figure.savefig(buffer, format=form, metadata=_METADATA[form], **how)
     content = buffer.getvalue()
-    return smaller_svg(content.decode()).encode() if name == "svg" else smaller_png(content)
+    return smaller_svg(content.decode()).encode() if form == "svg" else smaller_png(content)
 
 
 def _pick(text: str, choices: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from focuslab.errors import InputError
 from focuslab.io.audio import decode_audio, encode_flac
@@ -137,7 +136,7 @@ def _comparison(clips: Sequence[tuple[Sound, np.ndarray, int]], seconds: float |
                 lambda samples=samples, rate=rate, length=length: _spectrogram(samples, rate, length),
                 f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
             )
-        audio = Markup("data:audio/flac;base64,") + base64.b64encode(encode_flac(samples, rate)).decode()
+        audio = f"data:audio/flac;base64,{base64.b64encode(encode_flac(samples, rate)).decode()}"
         shown.clips.append(Clip(method, audio, next(iter(picture.figures), None), facts, sound.made))
     return shown
 

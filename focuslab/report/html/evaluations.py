@@ -5,8 +5,8 @@ from typing import Any
 
 from focuslab.report.figures.quality import quality_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import machine_of, made_of
-from focuslab.report.html.parts import Group, from_text
+from focuslab.report.html.made import group_of
+from focuslab.report.html.parts import Group
 from focuslab.report.html.sources import Run
 from focuslab.tables.attention_rows import lengths_of
 from focuslab.tables.quality import quality_tables
@@ -14,9 +14,9 @@ from focuslab.tables.quality_rows import SPEEDUP, evaluation_rows, metric_of, me
 
 
 def evaluation_group(run: Run, drawer: Drawer) -> Group:
-    summary, info = run.summary, run.info
+    """Speed against quality at each length, and the tables."""
+    summary, group = run.summary, group_of([run])
     rows = evaluation_rows(summary)
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run)])
     for seconds in lengths_of(rows):
         here = [row for row in rows if row["seconds"] == seconds and row[SPEEDUP] is not None]
         if here and metrics_of(here):
@@ -28,7 +28,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
                 f"{'. '.join(_told(row) for row in here)}.",
                 wide=True,
             )
-    drawer.tables(group, lambda: [from_text(found) for found in quality_tables(summary, info)])
+    drawer.tables(group, lambda: quality_tables(summary, run.info))
     return group
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.report.html.parts import Made
+from focuslab.report.html.parts import Group, Made
 from focuslab.report.html.sources import Run
 from focuslab.runs import RunInfo
 from focuslab.runs.plan import PlanSpec
@@ -36,6 +36,12 @@ def made_of(run: Run) -> Made:
         run.folder.shown,
         [("Directory", run.folder.shown), *facts_of(run.info), ("Protocol", PROTOCOLS[run.kind])],
     )
+
+
+def group_of(runs: Sequence[Run]) -> Group:
+    """An empty group named after the model and machine of the first of these runs."""
+    info = runs[0].info
+    return Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run) for run in runs])
 
 
 def facts_of(info: RunInfo) -> list[tuple[str, str]]:

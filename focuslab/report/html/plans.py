@@ -6,8 +6,8 @@ from typing import Any
 from focuslab.report.figures.frontier import plot_frontier
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of_evidence, machine_of, made_of
-from focuslab.report.html.parts import Group, Made, from_text
+from focuslab.report.html.made import facts_of_evidence, group_of
+from focuslab.report.html.parts import Group, Made
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA, schemas
 from focuslab.runs.shapes import Fields, Wrong, conform
@@ -24,31 +24,30 @@ def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
     """A plan: what it does at which length; and how it was chosen, unless the page shows that from its records."""
     plan = file.plan
     group = Group(f"{file.name}, for {plan.model}", made=[Made(file.name, facts_of_evidence(plan))])
-    drawer.tables(group, lambda: [from_text(found) for found in plan_tables(plan)])
+    drawer.tables(group, lambda: plan_tables(plan))
     if chosen_here:
         return group
-    proof = _checked(plan.evidence.get("measured"), schemas.PROOF, "evidence.measured", drawer)
+    validation = _checked(plan.evidence.get("measured"), schemas.PROOF, "evidence.measured", drawer)
     choice = _checked(plan.evidence.get("choice"), schemas.CHOICE, "evidence.choice", drawer)
     if choice is None:
         drawer.gaps.append(f"{file.name}: the plan does not say how it was chosen.")
     else:
-        _add_choice(group, choice, proof, drawer)
+        _add_choice(group, choice, validation, drawer)
     quality = _checked(dict(plan.evidence), schemas.QUALITY, "evidence", drawer)
-    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(quality or {})])
-    if proof is None:
+    drawer.tables(group, lambda: quality_choice_tables(quality or {}))
+    if validation is None:
         drawer.gaps.append(f"{file.name}: the plan does not say what was measured of it.")
     else:
-        drawer.tables(group, lambda: [from_text(table_of_validation({**proof, "schema": PROOF_SCHEMA}))])
+        _add_validation(group, validation, drawer)
     return group
 
 
 def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
     """A recommendation: the choice at each length, and its validation."""
-    info, proof = run.info, run.summary["proof"]
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
-    _add_choice(group, run.summary["choice"], proof, drawer)
-    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(run.summary)])
-    if proof is None:
+    validation, group = run.summary["proof"], group_of([run, *timings])
+    _add_choice(group, run.summary["choice"], validation, drawer)
+    drawer.tables(group, lambda: quality_choice_tables(run.summary))
+    if validation is None:
         drawer.gaps.append(f"{run.folder.shown}: the plan was not validated on prompts that its choice had not seen.")
     drawer.gaps += run.summary["notes"]
     return group
@@ -56,30 +55,32 @@ def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
 
 def validation_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
     """What was measured of a plan beside dense, the paper's choice and all sites, beside what was predicted."""
-    info = run.info
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
+    group = group_of([run, *timings])
     group.missed = list(summary["missed"])
-    drawer.tables(group, lambda: [from_text(table_of_validation({**summary, "schema": PROOF_SCHEMA}))])
+    _add_validation(group, summary, drawer)
     return group
 
 
-def _add_choice(group: Group, choice: Mapping, proof: Mapping | None, drawer: Drawer) -> None:
+def _add_validation(group: Group, summary: Mapping, drawer: Drawer) -> None:
+    drawer.tables(group, lambda: [table_of_validation({**summary, "schema": PROOF_SCHEMA})])
+
+
+def _add_choice(group: Group, choice: Mapping, validation: Mapping | None, drawer: Drawer) -> None:
     choice = {**choice, "schema": CHOICE_SCHEMA}
     group.lead = choice["crossover"]
-    measured = measured_of({**proof, "schema": PROOF_SCHEMA}) if proof else {}
+    measured = measured_of({**validation, "schema": PROOF_SCHEMA}) if validation else {}
     for row in choice["lengths"]:
         if row["frontier"]:
-            told = "; ".join(
-                f"{name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
-                for name, point in row["points"].items()
-            )
             drawer.add(
                 group,
                 f"What there is to choose from at {row['seconds']:g} s",
                 lambda row=row: plot_frontier(row, measured=measured.get(row["seconds"])),
                 "Predicted error of the UNet's output against the time of a denoising step: the grey line is the least "
                 f"error at each time; filled marks are predicted{', open ones measured' if measured else ''}.",
-                f"{told}.",
+                "; ".join(
+                    f"{name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
+                    for name, point in row["points"].items()
+                ),
             )
     mapped = [row for row in choice["lengths"] if row["sites"]]
     if mapped:
@@ -97,8 +98,8 @@ def _add_choice(group: Group, choice: Mapping, proof: Mapping | None, drawer: Dr
             f"Sparse sites of the plan: {told}.",
             wide=True,
         )
-    drawer.tables(group, lambda: [from_text(found) for found in choice_tables(choice)][:1])
-    drawer.tables(group, lambda: [from_text(found) for found in choice_tables(choice)][1:], more=True)
+    drawer.tables(group, lambda: list(choice_tables(choice))[:1])
+    drawer.tables(group, lambda: list(choice_tables(choice))[1:], more=True)
 
 
 def _checked(content: Any, shape: Fields, where: str, drawer: Drawer) -> dict[str, Any] | None:

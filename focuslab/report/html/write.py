@@ -13,6 +13,7 @@ from markupsafe import Markup
 from focuslab.errors import InputError
 from focuslab.io.files import check_place, failed, open_regular, write_atomically
 from focuslab.report.html.build import Page, build
+from focuslab.report.html.parts import MOST_ROWS
 from focuslab.report.html.sources import find
 from focuslab.report.html.template import render_template
 
@@ -60,7 +61,8 @@ def render(page: Page) -> bytes:
         "base-uri 'none'; form-action 'none'"
     )
     content = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
-    return render_template("report.html.jinja", page=page, version=version("focuslab"), **content).encode()
+    content |= {"page": page, "version": version("focuslab"), "most_rows": MOST_ROWS}
+    return render_template("report.html.jinja", **content).encode()
 
 
 def _asset(name: str) -> str:
