@@ -115,9 +115,9 @@ def write_figures(runs: list[focuslab.ProfileRun], out: Path) -> None:
     summary, made = merge_summaries([run.summary for run in runs]), how_it_was_made(runs)
     # The published formula, at one length, is a row of the table and no line.
     drawn = [row for row in summary["rows"] if row["method"] != PUBLISHED]
-    save(figure1({**summary, "rows": drawn}, made), out / "figure1", ("svg", "png"))
+    save(figure1({**summary, "rows": drawn}), out / "figure1", ("svg", "png"), made)
     ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
-    save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal")
+    save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal", made=made)
     write_atomically(out / "table.md", f"{made}\n\n{profile_markdown(summary)}\n".encode())
 
 

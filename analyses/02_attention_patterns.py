@@ -79,7 +79,7 @@ def write(run: focuslab.AttentionRun, maps: focuslab.AttentionRun, out: Path) ->
     """Figures, figure2 also as the picture that the README shows, and tables."""
     made = how_it_was_made(run)
     write_attention_figures(maps.info, run.summary, maps.arrays, out, made)
-    save(figure2(maps.info, run.summary, maps.arrays, made), out / "figure2", ("png",))
+    save(figure2(maps.info, run.summary, maps.arrays), out / "figure2", ("png",), made)
     write_atomically(out / "table.md", f"{made}\n\n{attention_markdown(run.summary)}\n".encode())
     write_atomically(out / "README.md", readme(run, maps).encode())
     click.echo(attention_markdown(run.summary))

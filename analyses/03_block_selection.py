@@ -89,9 +89,9 @@ def write(made: Mapping[str, Recommendation], out: Path) -> str:
     for one in made.values():
         write_plan(one, how_it_was_made(one))
     knee = made[KNEE]
-    figure = frontier_figure(knee.selection.summary, how_it_was_made(knee), measured=measured_by(knee))
+    figure = frontier_figure(knee.selection.summary, measured=measured_by(knee))
     # The picture that the README shows.
-    save(figure, knee.directory / "frontier", ("png",))
+    save(figure, knee.directory / "frontier", ("png",), how_it_was_made(knee))
     how = how_it_was_made(last_proved(made))
     write_atomically(out / "README.md", readme(made, how).encode())
     return how

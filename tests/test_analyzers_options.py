@@ -269,4 +269,4 @@ def test_labels_are_taken_apart_and_put_together():
     assert without_sites("litefocus:sites=*:cross_weight=unbiased:cross_fraction=0.02") == label
     assert brief(label) == "litefocus r=0.02 w=1/r" and brief("tome:ratio=0.5") == "tome ratio=0.5"
     assert brief("litefocus:length_scale=true:sites=a+b") == "litefocus length_scale=true sites=a+b"
-    assert brief("dense") == "dense" and brief("plan:plans/mine.json") == "plan plans/mine.json"
+    assert brief("dense") == "dense" and brief("plan:plans/mine.json") == "plan mine"

@@ -222,13 +222,17 @@ def test_given_axes_are_used_and_methods_without_a_speed_are_left_out():
 
 
 def test_a_figure_a_length_with_a_panel_a_metric(tmp_path):
-    figure = quality_figure(summary(), 10.0, "how it was made")
-    assert len(figure.axes) == 3
-    texts = [text.get_text() for text in figure.texts]
-    assert "Frechet, clap" in texts and any("how it was made" in text for text in texts)
+    figure = quality_figure(summary(), 10.0)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "(a) Frechet, clap",
+        "(b) KL, ast",
+        "(c) CLAP score, clap",
+    ]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense", "litefocus", "tome"]
-    paths = write_quality_figures(summary(), tmp_path)
+    assert len(figure.get_supxlabel().splitlines()) == 2
+    paths = write_quality_figures(summary(), tmp_path, "how it was made")
     assert [path.name for path in paths] == [f"speed_against_quality_{s}s.svg" for s in ("010", "040")]
+    assert all("how it was made" in path.read_text() and "1 sound was silent" in path.read_text() for path in paths)
     assert [length_name(seconds) for seconds in (5.0, 160.0, 0.64)] == ["005s", "160s", "0.64s"]
     with pytest.raises(InputError, match="no 15 s, only 10, 40 s"):
         quality_figure(summary(), 15.0)
@@ -239,9 +243,10 @@ def test_many_methods_have_the_whole_width(fractions, lefts, bottoms):
     variants = {f"litefocus:cross_fraction=0.{i}": VALUES["litefocus"] for i in range(1, fractions + 1)}
     methods = {"dense": VALUES["dense"], **variants}
     figure = quality_figure(summary(values=methods, speed={"dense": 1.0, **dict.fromkeys(variants, 1.5)}), 10.0)
-    places = [ax.get_position() for ax in figure.axes]
-    assert len({place.x0 for place in places}) == lefts and len({place.y0 for place in places}) == bottoms
     figure.canvas.draw()
+    places = [ax.get_subplotspec() for ax in figure.axes]
+    assert len({place.colspan.start for place in places}) == lefts
+    assert len({place.rowspan.start for place in places}) == bottoms
     boxes = [ax.get_tightbbox() for ax in figure.axes] + [text.get_window_extent() for text in figure.texts]
     assert not any(box.count_overlaps(boxes[i + 1 :]) for i, box in enumerate(boxes))
     assert all(figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 for box in boxes)

@@ -1,6 +1,7 @@
 """The text that names a method, `litefocus:cross_fraction=0.2:sites=up_blocks.2`, taken apart without the method."""
 
 import json
+from pathlib import PurePath
 from typing import Any
 
 PLAN = "plan:"
@@ -29,9 +30,10 @@ def without_sites(label: str) -> str:
 
 
 def brief(label: str) -> str:
-    """The label as short as a table has room for: "litefocus r=0.02 w=1/r"; of a plan, "plan mine.json"."""
+    """The label as short as a picture has room for: "litefocus r=0.02 w=1/r"; of a plan file, "plan mine"."""
     if label.startswith(PLAN):
-        return f"plan {label.removeprefix(PLAN)}"
+        stem = PurePath(label.removeprefix(PLAN)).stem
+        return stem if stem == "plan" else f"plan {stem}"
     name, parameters = split_label(label)
     texts = _texts({key: "1/r" if value == "unbiased" else value for key, value in parameters.items()})
     return " ".join([name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in texts.items())])

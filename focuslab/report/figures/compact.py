@@ -5,6 +5,7 @@ import io
 import re
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 COLORS, COLORS_WITHIN = 256, 64
 """Of a picture, and of one within an SVG, such as a map or a spectrogram."""
@@ -35,6 +36,9 @@ def smaller_png(content: bytes, colors: int = COLORS) -> bytes:
     picture = Image.open(io.BytesIO(content))
     if picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255):
         return content
+    about = PngInfo()
+    for name, text in picture.text.items():
+        about.add_text(name, text)
     small = io.BytesIO()
-    picture.convert("RGB").quantize(colors).save(small, "PNG", optimize=True)
+    picture.convert("RGB").quantize(colors).save(small, "PNG", optimize=True, pnginfo=about)
     return min(small.getvalue(), content, key=len)

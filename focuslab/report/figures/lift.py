@@ -77,7 +77,7 @@ def plot_lift_by_step(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
         )
         ax.tick_params(axis="y", rotation=0, length=0)
         ax.tick_params(axis="x", rotation=0, length=0)
-        ax.set_xlabel("Denoising step (noise to sound)")
+        ax.set_xlabel("Denoising step (noise to audio)")
     return ax
 
 

@@ -16,7 +16,7 @@ RANGE = (-9.0, 1.0)
 def plot_spectrogram(log_mel: np.ndarray, seconds: float, ax: Axes | None = None, *, highest: float = HIGHEST) -> Axes:
     """A natural log-mel spectrogram `[frames, bands]` of `seconds` of audio; bands are equal steps on the mel scale up
     to `highest` Hz."""
-    with axes(ax, top=0.97) as ax:
+    with axes(ax) as ax:
         ax.imshow(
             log_mel.T,
             origin="lower",
