@@ -30,8 +30,8 @@ from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import write_atomically
-from focuslab.tables.profile import profile_markdown
-from focuslab.tables.text import targets
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.text import in_markdown, targets
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def write_figures(runs: list[focuslab.ProfileRun], out: Path) -> None:
     save(figure1({**summary, "rows": drawn}), out / "figure1", ("svg", "png"), made)
     ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
     save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal", made=made)
-    write_atomically(out / "table.md", f"{made}\n\n{profile_markdown(summary)}\n".encode())
+    write_atomically(out / "table.md", f"{made}\n\n{in_markdown(profile_tables(summary))}\n".encode())
 
 
 def how_it_was_made(runs: list[focuslab.ProfileRun]) -> str:

@@ -25,9 +25,9 @@ from focuslab.report.figures.figure2 import figure2
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
-from focuslab.tables.attention import attention_markdown
+from focuslab.tables.attention import attention_tables
 from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.text import targets
+from focuslab.tables.text import in_markdown, targets
 
 PROMPTS = (
     "falling rain",
@@ -80,9 +80,9 @@ def write(run: focuslab.AttentionRun, maps: focuslab.AttentionRun, out: Path) ->
     made = how_it_was_made(run)
     write_attention_figures(maps.info, run.summary, maps.arrays, out, made)
     save(figure2(maps.info, run.summary, maps.arrays), out / "figure2", ("png",), made)
-    write_atomically(out / "table.md", f"{made}\n\n{attention_markdown(run.summary)}\n".encode())
+    write_atomically(out / "table.md", f"{made}\n\n{in_markdown(attention_tables(run.summary))}\n".encode())
     write_atomically(out / "README.md", readme(run, maps).encode())
-    click.echo(attention_markdown(run.summary))
+    click.echo(in_markdown(attention_tables(run.summary)))
 
 
 def capture(pipe, out: Path, **request) -> focuslab.AttentionRun:

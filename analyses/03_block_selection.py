@@ -28,9 +28,9 @@ from focuslab.runs.directory import SUMMARY, read_json, write_atomically
 from focuslab.search.experiments import Group, choice_key, joint_choices
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
-from focuslab.tables.choice import choice_markdown
-from focuslab.tables.text import targets
-from focuslab.tables.validation import measured_of, validation_markdown
+from focuslab.tables.choice import choice_tables
+from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.validation import measured_of, validation_tables
 from focuslab.workflows.recommend import PROOF, RECORDS, Recommendation, recommend
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
@@ -105,9 +105,12 @@ def write_plan(made: Recommendation, how: str) -> None:
     """Figures and tables of one plan, in its directory."""
     write_frontier(made.selection.summary, made.directory, how, measured=measured_by(made))
     write_site_map(made.selection.summary, made.directory, how)
-    tables = [choice_markdown(made.selection.summary)]
+    tables = [in_markdown(choice_tables(made.selection.summary))]
     if made.proof:
-        tables += [validation_markdown(made.proof.summary), *(f"**Missed** {words}" for words in made.missed)]
+        tables += [
+            in_markdown(validation_tables(made.proof.summary)),
+            *(f"**Missed** {words}" for words in made.missed),
+        ]
     write_atomically(made.directory / "table.md", "\n\n".join([how, *tables, ""]).encode())
 
 

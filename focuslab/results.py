@@ -19,12 +19,13 @@ from focuslab.runs.info import (
 from focuslab.runs.modules import module_rows
 from focuslab.runs.schemas import INFO, SUMMARIES
 from focuslab.runs.shapes import checked
-from focuslab.tables.attention import attention_table, attention_tables
+from focuslab.tables.attention import attention_tables
 from focuslab.tables.frames import frame
-from focuslab.tables.profile import profile_table, profile_tables
-from focuslab.tables.quality import quality_table, quality_tables
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.quality import quality_tables
 from focuslab.tables.tabular import Tabular
-from focuslab.tables.validation import table_of_validation, validation_table
+from focuslab.tables.text import in_terminal
+from focuslab.tables.validation import validation_tables
 
 OneRun = TypeVar("OneRun", bound="Run")
 
@@ -85,7 +86,7 @@ class ProfileRun(RowsRun):
         return [{"modules": modules.get((row["seconds"], row["method"]), []), **row} for row in self.summary["rows"]]
 
     def __repr__(self) -> str:
-        return profile_table(self.summary)
+        return in_terminal(profile_tables(self.summary))
 
     def _tables(self) -> list:
         return profile_tables(self.summary)
@@ -113,7 +114,7 @@ class AttentionRun(Tabular):
     def __repr__(self) -> str:
         if not self.summary["blocks"]:
             return "<AttentionRun: no prompt has been recorded to its end>"
-        return attention_table(self.summary)
+        return in_terminal(attention_tables(self.summary))
 
     def to_pandas(self, of: str = "blocks"):
         """The rows of "blocks" or "sites" as a `pandas.DataFrame`, as of other runs."""
@@ -158,7 +159,7 @@ class EvaluationRun(RowsRun):
         return super().load(directory)
 
     def __repr__(self) -> str:
-        return quality_table(self.summary)
+        return in_terminal(quality_tables(self.summary))
 
     def _tables(self) -> list:
         return quality_tables(self.summary, self.info)
@@ -170,10 +171,10 @@ class ProofRun(RowsRun):
     SCHEMA, KIND = PROOF_SCHEMA, "proof"
 
     def __repr__(self) -> str:
-        return validation_table(self.summary)
+        return in_terminal(validation_tables(self.summary))
 
     def _tables(self) -> list:
-        return [table_of_validation(self.summary)]
+        return validation_tables(self.summary)
 
 
 def _load(directory: Path, schema: str) -> tuple[RunInfo, dict[str, Any], tuple[dict[str, Any], ...]]:

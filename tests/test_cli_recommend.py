@@ -13,7 +13,8 @@ from focuslab.errors import InputError
 from focuslab.hooks.output_error import Probe
 from focuslab.measure.evaluation.launch import Share
 from focuslab.results import AttentionRun, ProfileRun, ProofRun, SensitivityRun
-from focuslab.tables.choice import choice_markdown
+from focuslab.tables.choice import choice_tables
+from focuslab.tables.text import in_markdown
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, measured_lengths, recommend
 from tests.quick import CountingClock, remember_dry_runs
 
@@ -127,7 +128,7 @@ def test_a_choice_of_a_speed_is_timed_as_a_whole_before_it_is_published(
     assert points["plan"]["methods"] and f"timing {rounds}" in one.plan.evidence["made_from"]
     # What falls short is never published as if it had been timed to be fast.
     assert not points["plan"]["timed"] or points["plan"]["speedup"] == pytest.approx(1, abs=0.1)
-    said = "were measured of the whole choice" in choice_markdown(one.selection.summary)
+    said = "were measured of the whole choice" in in_markdown(choice_tables(one.selection.summary))
     assert said == points["plan"]["timed"] and (said or min_speedup != "paper")
     before = one.path.read_bytes()
     again = recommend(session_pipe, **given, progress=lambda *_: pytest.fail("nothing was left to do"))

@@ -8,9 +8,17 @@ from focuslab.errors import InputError
 from focuslab.report.figures.frontier import frontier_figure, plot_frontier, write_frontier
 from focuslab.report.figures.layout import TIMES
 from focuslab.report.figures.site_map import GAIN, LIFT, plot_site_map, site_map_figure, site_norm, write_site_map
-from focuslab.tables.choice import brief_group, choice_markdown, choice_table, length_rows, marks_of
-from focuslab.tables.text import WIDTH
+from focuslab.tables.choice import brief_group, choice_tables, length_rows, marks_of
+from focuslab.tables.text import WIDTH, in_markdown, in_terminal
 from tests.choice_records import BLOCKS, SITES, make_summary
+
+
+def choice_table(summary):
+    return in_terminal(choice_tables(summary))
+
+
+def choice_markdown(summary):
+    return in_markdown(choice_tables(summary))
 
 
 @pytest.fixture(scope="module")

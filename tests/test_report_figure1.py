@@ -19,16 +19,15 @@ from focuslab.errors import InputError
 from focuslab.report.figures import style as style_module
 from focuslab.report.figures.figure1 import (
     LENGTH_LABEL,
-    SHARE_LABEL,
     SPEED_LABEL,
     STEP_LABEL,
     figure1,
-    plot_kind_share,
     plot_speed_against_ideal,
     plot_time_against_length,
     write_figure1,
 )
-from focuslab.report.figures.style import KIND_COLORS, method_look, save, style, text_color
+from focuslab.report.figures.shares import SHARE_LABEL, plot_kind_share
+from focuslab.report.figures.style import KIND_COLORS, method_look, save, style
 from focuslab.runs.method_spec import brief
 
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0, 160.0: 155.0}
@@ -420,11 +419,6 @@ def test_looks_do_not_depend_on_what_else_is_shown():
 def test_kinds_get_lighter_from_the_bottom_so_that_grey_tells_them_apart():
     luma = [np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in KIND_COLORS.values()]
     assert np.diff(luma).min() > 0.1
-
-
-@pytest.mark.parametrize("method", [*SPEED, "a-new-method", "tome:ratio=0.3"])
-def test_names_can_be_read_on_white(method):
-    assert np.dot(to_rgb(text_color(method_look(method).color)), (0.299, 0.587, 0.114)) <= 0.51
 
 
 @pytest.mark.filterwarnings("error")

@@ -31,9 +31,9 @@ from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
 from focuslab.report.figures.recall import plot_against_fraction
 from focuslab.report.figures.rows import plot_rows
 from focuslab.report.figures.style import block_look, intensity
-from focuslab.tables.attention import attention_markdown, attention_table
+from focuslab.tables.attention import attention_tables
 from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.text import WIDTH
+from focuslab.tables.text import WIDTH, in_markdown, in_terminal
 from tests.attention_records import BLOCKS, HEADS, make_arrays, make_info, make_records
 
 
@@ -339,7 +339,7 @@ def test_output_error_alone_is_one_panel():
     assert ax.get_ylabel().startswith("Output error")
 
 
-@pytest.mark.parametrize("draw", [*FIGURES.values(), attention_table, attention_markdown])
+@pytest.mark.parametrize("draw", [*FIGURES.values(), attention_tables])
 @pytest.mark.parametrize("content, words", [({"schema": "focuslab/profile/1"}, "profile"), ({}, "None")])
 def test_what_is_no_capture_is_refused(draw, content, words):
     with pytest.raises(InputError, match=words):
@@ -376,7 +376,7 @@ def test_shades_are_even_in_grey():
 
 
 def test_the_table_says_what_the_figures_show(summary):
-    text = attention_table(summary)
+    text = in_terminal(attention_tables(summary))
     numbers, words = text.split("In words")
     assert all(len(each) <= WIDTH for each in text.splitlines())
     found = [each.split() for each in numbers.splitlines() if re.match(r" *(10|40)  ", each)]
@@ -389,15 +389,17 @@ def test_the_table_says_what_the_figures_show(summary):
     for row in summary["blocks"]:
         assert re.search(rf"{row['seconds']:g}  {re.escape(row['name'])} +{re.escape(row['verdict'])}", words)
     assert "bootstrap over prompts (5 of them)" in numbers and "1.045 times" in numbers
-    markdown = attention_markdown(summary)
+    markdown = in_markdown(attention_tables(summary))
     assert f"| `down_blocks.1` | {first['verdict']} |" in markdown
 
 
 def test_the_table_says_what_is_missing():
     info = make_info(prompts=1, seconds=(5.0,))
-    text = attention_table(attention_summary(info, make_records(info, without=("recall", "output_error"))))
+    text = in_terminal(
+        attention_tables(attention_summary(info, make_records(info, without=("recall", "output_error"))))
+    )
     assert "r=0" not in text and "one prompt" in text and "no measured length is near" in text
-    text = attention_table(attention_summary(info, make_records(info, without=("mass", "entropy"))))
+    text = in_terminal(attention_tables(attention_summary(info, make_records(info, without=("mass", "entropy")))))
     assert "Not measured, same-frequency mass." in text and "Not measured, entropy." in text
 
 

@@ -19,12 +19,24 @@ from focuslab.report.figures.quality import (
     write_quality_figures,
 )
 from focuslab.report.figures.style import method_look
-from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown, quality_table
+from focuslab.tables.quality import quality_csv, quality_tables
 from focuslab.tables.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
 from focuslab.tables.table import Table, numbers, words
-from focuslab.tables.text import WIDTH, in_latex, in_tex
+from focuslab.tables.text import WIDTH, in_latex, in_markdown, in_terminal, in_tex
 from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
+
+
+def quality_table(summary):
+    return in_terminal(quality_tables(summary))
+
+
+def quality_markdown(summary, info=None):
+    return in_markdown(quality_tables(summary, info))
+
+
+def quality_latex(summary):
+    return in_latex(quality_tables(summary))
 
 
 def cells(markdown: str, number: int = 0) -> list[dict[str, str]]:

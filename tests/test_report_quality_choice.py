@@ -1,7 +1,7 @@
 """What an evaluation found best, as a table."""
 
 from focuslab.search.quality_objective import best_in_quality
-from focuslab.tables.quality_choice import heard_best, quality_choice, quality_choice_tables
+from focuslab.tables.quality_choice import heard_best, quality_choice_tables
 from tests.evaluation_records import SPEED, VALUES, summary
 
 
@@ -57,5 +57,4 @@ def test_shares_are_in_percent_and_dense_has_no_difference():
 
 
 def test_without_an_evaluation_there_is_no_table():
-    assert quality_choice({}) == "" and quality_choice({"quality": None, "objective": None}) == ""
-    assert quality_choice(evidence(("quality", "quality"))).startswith("What the evaluation found best\n")
+    assert quality_choice_tables({}) == quality_choice_tables({"quality": None, "objective": None}) == []

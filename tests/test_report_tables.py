@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.tables.profile import checked_rows, methods_of, missing_rows, profile_markdown, profile_table
-from focuslab.tables.text import WIDTH
+from focuslab.tables.profile import checked_rows, methods_of, missing_rows, profile_tables
+from focuslab.tables.text import WIDTH, in_markdown, in_terminal
 
 KINDS = ("self_attention", "cross_attention", "feed_forward", "resnet", "other")
 DENSE = {10.0: 2.0, 20.0: 4.5, 40.0: 13.0, 80.0: 43.0}
@@ -23,6 +23,14 @@ SPEED = {
 }
 SIZES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "s": 1, "ms": 1e-3, "us": 1e-6, "min": 60}
 SIZES |= {"TFLOP": 1e12, "GFLOP": 1e9, "MFLOP": 1e6, "FLOP": 1}
+
+
+def profile_table(summary):
+    return in_terminal(profile_tables(summary))
+
+
+def profile_markdown(summary):
+    return in_markdown(profile_tables(summary))
 
 
 def row(seconds: float, method: str) -> dict:

@@ -5,20 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from focuslab.runs import skipped_in_words
 from focuslab.tables.attention_rows import attention_rows, fractions_of
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, words
-from focuslab.tables.text import in_markdown, in_terminal
-
-
-def attention_table(summary: Mapping) -> str:
-    """The tables of a capture for a terminal, a row a block and length: numbers, then verdicts in words.
-
-    `summary` is the content of its summary.json. Raises `InputError` where it is none or holds no row.
-    """
-    return in_terminal(attention_tables(summary))
-
-
-def attention_markdown(summary: Mapping) -> str:
-    """The same tables and notes as `attention_table`, in GitHub's Markdown."""
-    return in_markdown(attention_tables(summary))
 
 
 def attention_tables(summary: Mapping) -> list[Table]:

@@ -23,23 +23,9 @@ from focuslab.tables.table import (
     speedups,
     words,
 )
-from focuslab.tables.text import in_markdown, in_terminal
 
 MARKS = ("plan", "paper", "all sites", "dense")
 """The order in which marked choices stand; others stand before dense."""
-
-
-def choice_table(summary: Mapping) -> str:
-    """The tables of a choice for a terminal: plain text, aligned, at most `WIDTH` columns, no newline at the end.
-
-    `summary` is that of `focuslab.search.summary`. Raises `InputError` where it is none or has no length.
-    """
-    return in_terminal(choice_tables(summary))
-
-
-def choice_markdown(summary: Mapping) -> str:
-    """The same tables and notes as `choice_table`, in GitHub's markdown."""
-    return in_markdown(choice_tables(summary))
 
 
 def length_rows(summary: Mapping) -> list[Mapping]:

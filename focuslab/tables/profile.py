@@ -22,20 +22,7 @@ from focuslab.tables.table import (
     speedups,
     words,
 )
-from focuslab.tables.text import at_lengths, in_markdown, in_terminal
-
-
-def profile_table(summary: Mapping) -> str:
-    """The tables of a profile for a terminal.
-
-    `summary` is the content of its summary.json. Raises `InputError` where it is none or holds no row.
-    """
-    return in_terminal(profile_tables(summary))
-
-
-def profile_markdown(summary: Mapping) -> str:
-    """The same tables and notes as `profile_table`, in GitHub's Markdown."""
-    return in_markdown(profile_tables(summary))
+from focuslab.tables.text import at_lengths
 
 
 def summary_rows(summary: Mapping) -> list[Mapping]:

@@ -16,7 +16,6 @@ from focuslab.tables.paper import SPEEDUP, differences, paper_value
 from focuslab.tables.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, scale_of
 from focuslab.tables.quality_words import outcome
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, speedups
-from focuslab.tables.text import in_latex, in_markdown, in_terminal
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 _OF_REFERENCE = ("frechet", "kernel", "kl_softmax", "kl_sigmoid", "clap")
@@ -25,21 +24,6 @@ _CSV = (
     "seconds method metric value low high n minus_dense minus_dense_low minus_dense_high embedder checkpoint reference "
     "paper"
 )
-
-
-def quality_table(summary: Mapping) -> str:
-    """The tables of an evaluation for a terminal. Raises `InputError` where `summary` is none or holds no row."""
-    return in_terminal(quality_tables(summary))
-
-
-def quality_markdown(summary: Mapping, info: RunInfo | None = None) -> str:
-    """The same tables in GitHub's Markdown. With `info` the paper's numbers where the protocol is the same."""
-    return in_markdown(quality_tables(summary, info))
-
-
-def quality_latex(summary: Mapping, info: RunInfo | None = None) -> str:
-    """The same in LaTeX; needs the packages booktabs and graphicx."""
-    return in_latex(quality_tables(summary, info))
 
 
 def quality_csv(summary: Mapping, info: RunInfo | None = None) -> str:

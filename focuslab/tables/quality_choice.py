@@ -8,12 +8,6 @@ from focuslab.runs.plan import QUALITY
 from focuslab.tables.quality import BETTER
 from focuslab.tables.quality_rows import scale_of
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, speedups, words
-from focuslab.tables.text import in_terminal
-
-
-def quality_choice(evidence: Mapping[str, Any]) -> str:
-    """`quality_choice_tables` for a terminal."""
-    return in_terminal(quality_choice_tables(evidence))
 
 
 def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:

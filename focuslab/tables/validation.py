@@ -4,18 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from focuslab.runs import PROOF_SCHEMA, check_summary, skipped_in_words
 from focuslab.tables.table import SECONDS, Column, Table, amounts, numbers, seconds_of, speedups, words
-from focuslab.tables.text import in_markdown, in_terminal
 from focuslab.tables.verdict import counted
-
-
-def validation_table(summary: Mapping) -> str:
-    """The table of a validation for a terminal. Raises `InputError` where the summary is none of a validation."""
-    return in_terminal([table_of_validation(summary)])
-
-
-def validation_markdown(summary: Mapping) -> str:
-    """The same in GitHub's Markdown."""
-    return in_markdown([table_of_validation(summary)])
 
 
 def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
@@ -34,8 +23,8 @@ def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
     return found
 
 
-def table_of_validation(summary: Mapping) -> Table:
-    """A row a length and choice. Raises `InputError` where the summary is none of a validation."""
+def validation_tables(summary: Mapping) -> list[Table]:
+    """One table, a row a length and choice. Raises `InputError` where the summary is none of a validation."""
     rows = _rows(summary)
 
     def of(key: str) -> list:
@@ -60,7 +49,8 @@ def table_of_validation(summary: Mapping) -> Table:
         numbers("loudness\nratio", of("rms_ratio")),
         numbers("centroid\nratio", of("centroid_ratio")),
     ]
-    return Table("Validation, on prompts and seeds that the choice has not seen", columns, list(_notes(summary, rows)))
+    title = "Validation, on prompts and seeds that the choice has not seen"
+    return [Table(title, columns, list(_notes(summary, rows)))]
 
 
 def _rows(summary: Mapping) -> list[Mapping]:

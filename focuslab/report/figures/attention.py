@@ -6,6 +6,7 @@ training length, or the shortest. Each raises `InputError` where what it shows w
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,12 @@ def write_attention_figures(
     InputError
         Where the summary is none of a capture.
     """
+    figures = attention_figures(info, summary, arrays)
+    return [path for name, draw in figures.items() for path in save(draw(), Path(directory) / name, made=made)]
+
+
+def attention_figures(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any]) -> dict[str, Callable[[], Figure]]:
+    """Name -> what draws it, for every figure that the capture holds records for."""
     rows = attention_rows(summary)
     recorded = {
         "lift": any(row["lift"] is not None for row in rows),
@@ -155,9 +162,8 @@ def write_attention_figures(
         "fractions": bool(fractions_of(rows)),
         "lengths": len(lengths_of(rows)) > 1 and any(row["lift"] or row["entropy"] for row in rows),
     }
-    figures = {"figure2": lambda _: figure2(info, summary, arrays)} if arrays else {}
-    figures |= {name: draw for name, draw in FIGURES.items() if recorded[name]}
-    return [path for name, draw in figures.items() for path in save(draw(summary), Path(directory) / name, made=made)]
+    figures = {"figure2": partial(figure2, info, summary, arrays)} if arrays else {}
+    return figures | {name: partial(draw, summary) for name, draw in FIGURES.items() if recorded[name]}
 
 
 def _of_one_length(summary: Mapping) -> list[Mapping]:

@@ -166,11 +166,6 @@ def block_look(block: str) -> Look:
     return Look(shade(look.color, (-0.4, 0.0, 0.35, 0.6)[place % 4]), marker, look.dashes)
 
 
-def check_maps_can_be_drawn() -> None:
-    """Import what maps are drawn with, so that an installation without it is noticed before hours of work."""
-    intensity()
-
-
 def intensity() -> Colormap:
     """Light to dark."""
     import seaborn  # it imports pyplot and pandas, which not every figure needs
@@ -182,13 +177,6 @@ def shade(color: str, amount: float) -> str:
     """A colour moved towards white (amount 0..1) or black (amount -1..0), as hex."""
     target = 1.0 if amount > 0 else 0.0
     return to_hex([c + (target - c) * abs(amount) for c in to_rgb(color)])
-
-
-def text_color(color: str) -> str:
-    """A colour as text on white: the same hue, darkened until it can be read (luma of at most 0.45)."""
-    red, green, blue = to_rgb(color)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return shade(color, min(0.0, 0.45 / luma - 1)) if luma else to_hex(color)
 
 
 def kind_color(kind: str) -> str:

@@ -1,18 +1,9 @@
 """Where attention looks: what captures show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from matplotlib.axes import Axes
-
-from focuslab.report.figures.attention import rows_figure
-from focuslab.report.figures.blocks import block_handles
-from focuslab.report.figures.entropy import plot_entropy_growth, plot_lift_against_length
-from focuslab.report.figures.figure2 import figure2
-from focuslab.report.figures.layout import legend_above
-from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
-from focuslab.report.figures.recall import plot_against_fraction
-from focuslab.report.figures.style import style
+from focuslab.report.figures.attention import attention_figures
 from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import group_of
 from focuslab.report.html.parts import Group
@@ -21,55 +12,37 @@ from focuslab.tables.attention import attention_columns, attention_tables
 from focuslab.tables.attention_rows import at_length, lengths_of, names_of
 from focuslab.tables.table import Table
 
-_PIECES = {
-    "query/": "(a) Where single tokens attend over time and mel rows, the token in a square.",
-    "crop/": "(b) Crops of the maps of blocks, where attention to the own mel row shows as stripes F tokens apart.",
+TITLES = {
+    "lift": "Lift by block, head and denoising step",
+    "fractions": "What LiteFocus would keep and lose",
+    "lengths": "How attention changes with length",
+    "rows": "From mel row to mel row",
+    "lag": "How far attention reaches",
+    "figure2": "Pieces of attention maps",
 }
-"""How the name of a kept array begins -> what is drawn of such arrays."""
+"""Figure of a capture -> its title, in the order of the page."""
+MOST_BLOCKS = 24
+"""That are drawn."""
 
 
 def capture_group(run: Run, drawer: Drawer) -> Group:
-    """Lift, recall, output error, growth with length, matrices and pieces of maps, as far as they were recorded."""
+    """Every figure that the capture holds records for, and the tables."""
     summary, group = run.summary, group_of([run])
-    here = shown_rows(summary)
-    seconds = here[0]["seconds"]
-    _add_lift(group, [row for row in here if row["lift"] is not None and row["lift_heads"]], drawer)
-    for kind, title, said in (
-        ("recall", "What LiteFocus would keep", "Recall: share of dense attention inside the focus set"),
-        ("output_error", "What LiteFocus would lose", "Relative error of a site's output"),
-    ):
-        found = [row for row in here if row[kind]]
-        if found:
-            drawer.add(
-                group,
-                f"{title}, {seconds:g} s",
-                lambda kind=kind, found=found: _with_names(plot_against_fraction(found, kind), found),
-                f"{said}, against the cross fraction r; each site alone, mean over a block, interval over prompts.",
-            )
-    if len(lengths_of(summary["blocks"])) > 1:
-        _add_lengths(group, summary, drawer)
-    if any(row["rows"] for row in here):
-        drawer.add(
-            group,
-            "From mel row to mel row",
-            lambda: rows_figure({**summary, "blocks": here}),
-            f"Mass from each query row to each key row over chance, a matrix a block, at {seconds:g} s; the diagonal "
-            "is a query's own row, low frequencies are at the bottom left.",
-            wide=True,
-        )
-    arrays = read_arrays(run)
-    if arrays:
-        drawer.add(
-            group,
-            "Pieces of attention maps",
-            lambda: figure2(run.info, summary, arrays),
-            " ".join(_PIECES[kind] for kind in _PIECES if any(name.startswith(kind) for name in arrays)),
-            wide=True,
-        )
+    names = set(names_of(summary["blocks"])[:MOST_BLOCKS])
+    drawn = {**summary, "blocks": [row for row in summary["blocks"] if row["name"] in names]}
+    figures = attention_figures(run.info, drawn, read_arrays(run))
+    told = "; ".join(
+        f"{row['name']} {row['lift']:.2f} of at most {row['mel_rows']}"
+        for row in shown_rows(summary)
+        if row["lift"] is not None
+    )
+    for name, title in TITLES.items():
+        if name in figures:
+            drawer.add(group, title, figures[name], told if name == "lift" else "")
     drawer.tables(group, lambda: attention_tables(summary))
     if summary["sites"]:
-        sites = [Table("Same-frequency attention, by site", attention_columns(summary["sites"]))]
-        drawer.tables(group, lambda: sites, more=True)
+        sites = Table("Same-frequency attention, by site", attention_columns(summary["sites"]))
+        drawer.tables(group, lambda: [sites], more=True)
     return group
 
 
@@ -78,52 +51,3 @@ def shown_rows(summary: Mapping) -> list[Mapping[str, Any]]:
     rows, training = summary["blocks"], summary["training_length"]
     lengths = lengths_of(rows)
     return at_length(rows, training if training in lengths else lengths[0])
-
-
-def _add_lift(group: Group, rows: Sequence[Mapping], drawer: Drawer) -> None:
-    if not rows:
-        return
-    seconds = rows[0]["seconds"]
-    drawer.add(
-        group,
-        f"Lift by block and head, {seconds:g} s",
-        lambda: plot_lift_by_block(rows),
-        "How much more attention stays in a query's own mel row than chance would have: every head as a dot, the mean "
-        "of a block as a black bar with its interval over prompts; 1 is chance.",
-        "; ".join(f"{row['name']} {row['lift']:.2f} of at most {row['mel_rows']}" for row in rows),
-    )
-    if all(len(row["by_step"]) == len(rows[0]["by_step"]) > 0 for row in rows):
-        drawer.add(
-            group,
-            f"Lift by block and denoising step, {seconds:g} s",
-            lambda: plot_lift_by_step(rows),
-            "Lift of each block at each recorded step, from noise on the left to audio on the right; mean over prompts "
-            "and heads.",
-        )
-
-
-def _add_lengths(group: Group, summary: Mapping, drawer: Drawer) -> None:
-    rows, training = summary["blocks"], summary["training_seconds"]
-    for key, title, plot, said in (
-        (
-            "lift",
-            "Lift against length",
-            plot_lift_against_length,
-            f"Lift of each block against audio length; the model was trained on {training:g} s.",
-        ),
-        (
-            "entropy_growth",
-            "How attention spreads with length",
-            plot_entropy_growth,
-            "Entropy of attention above that at the training length, in nats, a line a block; dotted is how much "
-            "uniform attention grows.",
-        ),
-    ):
-        if any(row[key] is not None for row in rows):
-            drawer.add(group, title, lambda plot=plot: _with_names(plot(rows, training), rows), said)
-
-
-def _with_names(ax: Axes, rows: Sequence[Mapping]) -> Axes:
-    with style():
-        legend_above(ax, block_handles(names_of(rows)), ncols=3, handlelength=2.0)
-    return ax

@@ -134,7 +134,7 @@ def _comparison(clips: Sequence[tuple[Sound, np.ndarray, int]], seconds: float |
                 picture,
                 f"Mel spectrogram: {brief(method)}",
                 lambda samples=samples, rate=rate, length=length: _spectrogram(samples, rate, length),
-                f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
+                caption=f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
             )
         audio = f"data:audio/flac;base64,{base64.b64encode(encode_flac(samples, rate)).decode()}"
         shown.clips.append(Clip(method, audio, next(iter(picture.figures), None), facts, sound.made))
@@ -143,10 +143,8 @@ def _comparison(clips: Sequence[tuple[Sound, np.ndarray, int]], seconds: float |
 
 def _spectrogram(samples: np.ndarray, rate: int, seconds: float):
     with style():
-        width, height = _SIZE
-        figure = new_figure(width, height)
-        ax = figure.add_axes((0.12, 0.27, 0.86, 0.69))
-        plot_spectrogram(log_mel(samples, rate, COLUMNS), seconds, ax, highest=min(HIGHEST, rate / 2))
+        figure = new_figure(*_SIZE)
+        plot_spectrogram(log_mel(samples, rate, COLUMNS), seconds, figure.subplots(), highest=min(HIGHEST, rate / 2))
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from focuslab.checks import shown
-from focuslab.report.figures.style import drawn
+from focuslab.report.figures.style import COLUMN_INCHES, drawn
 from focuslab.report.html.parts import Figure, Group
 from focuslab.tables.table import Table
 
@@ -31,11 +31,8 @@ class Drawer:
         group: Group,
         title: str,
         draw: Callable[[], Axes | Drawing],
-        caption: str,
         numbers: str = "",
-        *,
-        wide: bool = False,
-        more: bool = False,
+        caption: str = "",
     ) -> None:
         """Draw a figure and add it to a group.
 
@@ -44,27 +41,24 @@ class Drawer:
         group : Group
         title : str
         draw : callable
-            Makes the figure, or axes in it.
-        caption : str
-            What is seen, in words.
+            Makes the figure, or axes in it. Its small print becomes the caption.
         numbers : str
             The most important ones, for those who do not see the figure.
-        wide : bool
-            As of `Figure`.
-        more : bool
-            Whether it is among those that are shown at a click.
+        caption : str
+            What is seen, in words, where the figure has no small print.
         """
         if self._drawn >= MOST_FIGURES:
             self.gaps.append(f"“{title}” of {group.title} was not drawn: a page has at most {MOST_FIGURES} figures.")
             return
         # Whatever odd numbers make matplotlib raise, the other figures can be drawn.
-        image = self.attempt(
-            f"The figure “{title}” of {group.title} could not be drawn from these records", lambda: _image(draw())
+        found = self.attempt(
+            f"The figure “{title}” of {group.title} could not be drawn from these records", lambda: _drawn(draw())
         )
-        if image:
+        if found:
             self._drawn += 1
-            figure = Figure(title, image, f"{title}. {caption} {numbers}".strip(), caption, wide)
-            (group.more_figures if more else group.figures).append(figure)
+            image, note, inches = found
+            alt = f"{title}. {note or caption} {numbers}".strip()
+            group.figures.append(Figure(title, image, alt, note or caption, inches > COLUMN_INCHES))
 
     def tables(self, group: Group, make: Callable[[], Iterable[Table]], *, more: bool = False) -> None:
         """Add tables to the group, to those that are shown at a click if `more`."""
@@ -80,10 +74,14 @@ class Drawer:
         return None
 
 
-def _image(made: Axes | Drawing) -> str:
+def _drawn(made: Axes | Drawing) -> tuple[str, str, float]:
+    """The picture as a data URI, its small print, and its width in inches."""
     figure = made if isinstance(made, Drawing) else made.get_figure(root=True)
+    note = " ".join(figure.get_supxlabel().split())
+    if note:
+        figure.supxlabel("")
     with warnings.catch_warnings():
         # Letters that the font of the layout has not are drawn by the browser.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         content = drawn(figure, "svg", bbox_inches="tight", pad_inches=0.04)
-    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}", note, figure.get_figwidth()

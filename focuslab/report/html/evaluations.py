@@ -24,9 +24,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
                 group,
                 f"Speed against quality at {seconds:g} s",
                 lambda seconds=seconds: quality_figure(summary, seconds),
-                f"Each method's difference to dense (the dashed line) at {seconds:g} s of audio, with intervals.",
                 f"{'. '.join(_told(row) for row in here)}.",
-                wide=True,
             )
     drawer.tables(group, lambda: quality_tables(summary, run.info))
     return group

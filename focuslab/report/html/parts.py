@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from focuslab.tables.table import Table
-from focuslab.tables.verdict import counted
 
 MOST_ROWS = 300
 """Of a table on the page."""
@@ -52,7 +51,7 @@ class Comparison:
 class Group:
     """What runs of one model show of a section's question, and how those runs were made.
 
-    missed: what a validation missed of its prediction. more, more_figures: what is shown at a click.
+    missed: what a validation missed of its prediction. more: what is shown at a click.
     """
 
     title: str
@@ -61,15 +60,8 @@ class Group:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     more: list[Table] = field(default_factory=list)
-    more_figures: list[Figure] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
-
-    @property
-    def more_said(self) -> str:
-        """What there is at a click, in words."""
-        figures = [counted(len(self.more_figures), "more figure")] if self.more_figures else []
-        return "; ".join([*figures, *(table.title for table in self.more)])
 
 
 @dataclass

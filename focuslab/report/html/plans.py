@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.report.figures.frontier import plot_frontier
+from focuslab.report.figures.frontier import frontier_figure
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import facts_of_evidence, group_of
@@ -14,10 +14,10 @@ from focuslab.runs.shapes import Fields, Wrong, conform
 from focuslab.tables.choice import choice_tables
 from focuslab.tables.plan import plan_tables
 from focuslab.tables.quality_choice import quality_choice_tables
-from focuslab.tables.validation import measured_of, table_of_validation
+from focuslab.tables.validation import measured_of, validation_tables
 
-MAPS = 4
-"""Lengths that a map of the UNet is drawn for."""
+DRAWN = 4
+"""Lengths that are drawn."""
 
 
 def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
@@ -62,44 +62,31 @@ def validation_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer:
 
 
 def _add_validation(group: Group, summary: Mapping, drawer: Drawer) -> None:
-    drawer.tables(group, lambda: [table_of_validation({**summary, "schema": PROOF_SCHEMA})])
+    drawer.tables(group, lambda: validation_tables({**summary, "schema": PROOF_SCHEMA}))
 
 
 def _add_choice(group: Group, choice: Mapping, validation: Mapping | None, drawer: Drawer) -> None:
     choice = {**choice, "schema": CHOICE_SCHEMA}
     group.lead = choice["crossover"]
     measured = measured_of({**validation, "schema": PROOF_SCHEMA}) if validation else {}
-    for row in choice["lengths"]:
-        if row["frontier"]:
-            drawer.add(
-                group,
-                f"What there is to choose from at {row['seconds']:g} s",
-                lambda row=row: plot_frontier(row, measured=measured.get(row["seconds"])),
-                "Predicted error of the UNet's output against the time of a denoising step: the grey line is the least "
-                f"error at each time; filled marks are predicted{', open ones measured' if measured else ''}.",
-                "; ".join(
-                    f"{name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
-                    for name, point in row["points"].items()
-                ),
-            )
-    mapped = [row for row in choice["lengths"] if row["sites"]]
-    if mapped:
-        shown = {**choice, "lengths": [*mapped[: MAPS - 1], mapped[-1]] if len(mapped) > MAPS else mapped}
-        told = "; ".join(
-            f"{row['seconds']:g} s {sum(site['method'] is not None for site in row['sites'])} of {len(row['sites'])}"
-            for row in mapped
-        )
-        drawer.add(
-            group,
-            "The sites on a map of the UNet",
-            lambda: site_map_figure(shown),
-            "Every self-attention site as a square, shaded by its lift on the left and by what a sparse form would "
-            "save there on the right; sites of the plan have a thick frame.",
-            f"Sparse sites of the plan: {told}.",
-            wide=True,
-        )
+    for key, title, draw in (
+        ("frontier", "What there is to choose from", lambda some: frontier_figure(some, measured=measured)),
+        ("sites", "The sites on a map of the UNet", site_map_figure),
+    ):
+        rows = [row for row in choice["lengths"] if row[key]]
+        if rows:
+            some = {**choice, "lengths": [*rows[: DRAWN - 1], rows[-1]] if len(rows) > DRAWN else rows}
+            drawer.add(group, title, lambda draw=draw, some=some: draw(some), _told(some["lengths"]))
     drawer.tables(group, lambda: list(choice_tables(choice))[:1])
     drawer.tables(group, lambda: list(choice_tables(choice))[1:], more=True)
+
+
+def _told(rows: Sequence[Mapping]) -> str:
+    return "; ".join(
+        f"{row['seconds']:g} s: {name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
+        for row in rows
+        for name, point in row["points"].items()
+    )
 
 
 def _checked(content: Any, shape: Fields, where: str, drawer: Drawer) -> dict[str, Any] | None:

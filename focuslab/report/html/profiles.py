@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focuslab.analysis.cost import merge_summaries
-from focuslab.report.figures.figure1 import plot_kind_share, plot_speed_against_ideal, plot_time_against_length
+from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.style import KIND_COLORS, kind_label
 from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.made import group_of
 from focuslab.report.html.parts import Group
 from focuslab.report.html.sources import Run, read_records
-from focuslab.runs.method_spec import brief
 from focuslab.runs.modules import SHAPE, UNITS, module_rows
 from focuslab.tables.profile import (
     dense_seconds,
@@ -25,8 +24,8 @@ from focuslab.tables.table import SECONDS, Table, amounts, labels, numbers, seco
 
 MODULES = 12
 """The most expensive ones that are listed."""
-LINES, SHARES = 9, 6
-"""Methods whose times are drawn, and whose shares are."""
+LINES = 9
+"""Methods that are drawn."""
 
 
 def merged(runs: Sequence[Run]) -> list[tuple[list[Run], dict[str, Any]]]:
@@ -61,14 +60,14 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
     every, group = summary_rows(summary), group_of(runs)
     rows = _drawn(every)
     longest, dense = rows[-1]["seconds"], dense_seconds(every)
-    told = (f"{row['method']} {row['step_seconds_median']:.3g} s" for row in rows if row["seconds"] == longest)
+    told = (
+        f"{row['method']} {row['step_seconds_median']:.3g} s, self-attention {_percent(row['kind_share'])}"
+        for row in rows
+        if row["seconds"] == longest
+    )
+    drawn = {**summary, "rows": rows}
     drawer.add(
-        group,
-        "Time of a step against length",
-        lambda: plot_time_against_length(rows),
-        "Median seconds of a denoising step against audio length, both axes logarithmic, a line a method; bars reach "
-        "from the 10th to the 90th percentile.",
-        f"At {longest:g} s: {'; '.join(told)}.",
+        group, "Time of a step, and where it goes", lambda: figure1(drawn), f"At {longest:g} s: {'; '.join(told)}."
     )
     ideals = [row for row in rows if row["speedup_vs_dense"] and ideal_speedup(row, dense)]
     if ideals:
@@ -82,11 +81,10 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
             group,
             "Speed-up, and the best there could be",
             lambda: plot_speed_against_ideal(rows),
+            f"At {last:g} s: {'; '.join(told)}.",
             "Speed-up over dense against audio length: measured, the ideal of the method (bound + density x "
             "(dense - bound)), and the bound, where attention of the chosen sites costs nothing.",
-            f"At {last:g} s: {'; '.join(told)}.",
         )
-    _add_shares(group, rows, drawer)
     left_out = [method for method in methods_of(every) if method not in methods_of(rows)]
     if left_out:
         group.lead = f"Drawn are the fastest methods; in the tables only: {', '.join(left_out)}."
@@ -96,21 +94,8 @@ def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Grou
     return group
 
 
-def _add_shares(group: Group, rows: Sequence[Mapping], drawer: Drawer) -> None:
-    """What takes the time, a figure a method; the first two are seen at once."""
-    shares = {m: [r for r in rows if r["method"] == m and r["kind_share"]] for m in methods_of(rows) if not is_bound(m)}
-    first = told_of([row for row in rows if row["seconds"] == rows[-1]["seconds"]])
-    for method in [method for method, own in shares.items() if own][:SHARES]:
-        told = (f"{r['seconds']:g} s {100 * r['kind_share'].get('self_attention', 0.0):.0f} %" for r in shares[method])
-        drawer.add(
-            group,
-            f"Where the time goes: {brief(method)}",
-            lambda method=method: plot_kind_share(rows, method),
-            "Share of each kind of module in a step against audio length: of measured time on the left, and hatched "
-            "of FLOPs on the right.",
-            f"Self-attention takes, of time: {'; '.join(told)}.",
-            more=method not in ("dense", first and first["method"]),
-        )
+def _percent(share: Mapping) -> str:
+    return f"{100 * share['self_attention']:.0f} %" if "self_attention" in share else "not measured"
 
 
 def _drawn(rows: Sequence[Mapping]) -> list[Mapping]:
