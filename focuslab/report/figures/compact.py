@@ -15,11 +15,15 @@ _PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")
 
 
 def smaller_svg(svg: str) -> str:
-    """The SVG without ids that nothing refers to, with the coordinates of its paths in hundredths of a point, and with
-    fewer colours in the pictures in it."""
-    named = " ".join(re.findall(r'aria-labelledby="([^"]*)"', svg)).split()
-    named = {*named, *re.findall(r'(?:url\(#|href="#)([^")]+)', svg)}
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in named else "", svg)
+    """The SVG with short ids and without those that nothing refers to, with the coordinates of its paths in hundredths
+    of a point, and with fewer colours in the pictures in it.
+
+    matplotlib makes ids from unrounded places, whose last digits the solver of its layout leaves to chance.
+    """
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    names = {name: f"i{number}" for number, name in enumerate(used)}
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", svg)
+    svg = re.sub(r'(url\(#|href="#)([^")]+)', lambda found: found[1] + names[found[2]], svg)
     svg = re.sub(r">\s*\n\s*<", ">\n<", svg)
     for _ in range(_NESTED):
         svg = re.sub(r"<g>\n((?:<(?:path|use)\b[^>]*/>\n)*)</g>\n", r"\1", svg)

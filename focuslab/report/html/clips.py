@@ -1,4 +1,4 @@
-"""What it sounds like: dense and sparse side by side, with their spectrograms, inside the page.
+"""What it sounds like: dense and sparse clips side by side, with their spectrograms, inside the page.
 
 Samples are embedded as they are, in 16 bits, as FLAC. Where all of them would make the page too large, each is cut to
 the same length from its beginning, and that is said.
@@ -6,10 +6,11 @@ the same length from its beginning, and that is said.
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from focuslab.errors import InputError
 from focuslab.io.audio import decode_audio, encode_flac
@@ -29,7 +30,7 @@ COMPARISONS = 6
 CLIPS = 4
 """At most, of a comparison."""
 LONGEST = 600.0
-"""Of a sound in seconds; what is longer is not read."""
+"""Of a clip in seconds; what is longer is not read."""
 MOST_BYTES = 2**26
 """Of a file."""
 MOST_SAMPLES = 50_000_000
@@ -38,16 +39,15 @@ SHORTEST = 2.0
 """Of an excerpt in seconds; with room for less, clips are left out."""
 COLUMNS = 480
 """Of a spectrogram."""
-_SIZE = (3.4, 1.5)
-"""Of a spectrogram, in inches."""
+PICTURE_BYTES = 130_000
+"""Roughly what a spectrogram takes in the page."""
 
 
-@dataclass
-class Sound:
-    """Samples `[n]` of a sound and what is said of it. `dense` stands first in a comparison."""
+@dataclass(eq=False)
+class Source:
+    """A file that holds a clip, and what is said of it; `samples` `[n]` at `rate` Hz once it was read."""
 
     method: str
-    dense: bool
     prompt: str
     seconds: float
     seed: int
@@ -55,148 +55,139 @@ class Sound:
     made: Made
     folder: Folder
     wav: str
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    rate: int = 1
+
+    @property
+    def length(self) -> float:
+        return len(self.samples) / self.rate
 
 
-Key = tuple[Any, ...]
-
-
-def comparisons_of(clips: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[list[list[Sound]], int]:
+def comparisons_of(files: Iterable[SoundFile], runs: Iterable[Run]) -> tuple[list[list[Source]], int]:
     """Groups of clips that differ in the method alone, and how many more there are than are shown.
 
-    Those with a dense sound and another one come first; of several lengths and prompts, some of each.
+    Those with a dense clip and another one come first; of several lengths and prompts, some of each.
     """
-    groups: dict[Key, list[Sound]] = {}
-    for sound in clips:
-        s = sound.settings
+    groups: dict[tuple[Any, ...], list[Source]] = {}
+    for file in files:
+        s = file.settings
         key = (s["model"]["name"], s["prompt"], s["seconds"], s["seed"], s["steps"])
-        groups.setdefault(key, []).append(_generated(sound))
+        groups.setdefault(key, []).append(_generated(file))
     for run in runs:
         for record in read_records(run, ITEM):
             if record["kind"] == "item" and record["status"] == "scored" and record["prompt"] < len(run.info.prompts):
                 key = (run.model, run.folder.shown, record["prompt"], record["seconds"], record["seed"])
                 groups.setdefault(key, []).append(_evaluated(run, record))
-    whole = [_in_order(group) for group in groups.values()]
-    paired = [group for group in whole if len(group) > 1 and group[0].dense]
+    whole = [sorted(group, key=lambda source: source.method != "dense")[:CLIPS] for group in groups.values()]
+    paired = [group for group in whole if len(group) > 1 and group[0].method == "dense"]
     others = [group for group in whole if group not in paired]
     chosen = _spread(paired, COMPARISONS)
     chosen += others[: COMPARISONS - len(chosen)]
     return chosen, len(whole) - len(chosen)
 
 
-def clip_group(chosen: Sequence[Sequence[Sound]], budget: int, drawer: Drawer, gaps: list[str]) -> Group | None:
+def clip_group(chosen: Sequence[Sequence[Source]], budget: int, drawer: Drawer, gaps: list[str]) -> Group | None:
     """The clips within `budget` bytes of the page, with a spectrogram each."""
-    read, left = [], MOST_SAMPLES
+    left, read = MOST_SAMPLES, []
     for group in chosen:
         clips = []
-        for sound in group if left > 0 else ():
-            found = _samples(sound, gaps)
-            left -= len(found[0]) if found else 0
+        for source in group if left > 0 else ():
+            found = _read(source, gaps)
+            left -= len(source.samples)
             if found and left >= 0:
-                clips.append((sound, *found))
+                clips.append(source)
         if clips:
             read.append(clips)
     if left <= 0:
         gaps.append(f"Some clips were not read: a page takes at most {MOST_SAMPLES:.0e} samples of all together.")
     if not read:
         return None
-    seconds, kept = _excerpt([[len(samples) / rate for _, samples, rate in clips] for clips in read], budget, read)
+    seconds, kept = _excerpt(read, budget)
     if kept < len(read):
         gaps.append(
             f"{len(read) - kept} of {len(read)} comparisons of clips were left out: the page would be too large"
         )
-    group = Group("")
-    for clips in read[:kept]:
-        group.comparisons.append(_comparison(clips, seconds, drawer))
-    if seconds is not None and kept:
+    if not kept:
+        return None
+    group = Group("", comparisons=[_comparison(clips, seconds, drawer) for clips in read[:kept]])
+    if seconds is not None:
         group.lead = (
-            f"Clips of more than {seconds:.1f} s are cut to their first {seconds:.1f} s here, so that the page "
+            f"Clips of more than {seconds:.1f} s are cut to their first {seconds:.1f} s here, so that the page stays "
+            "small; the whole files are in the run directories."
         )
-        group.lead += "stays small; the whole files are in the run directories."
-    return group if kept else None
+    return group
 
 
-def _comparison(clips: Sequence[tuple[Sound, np.ndarray, int]], seconds: float | None, drawer: Drawer) -> Comparison:
-    first = clips[0][0]
-    names = [sound.method.partition(",")[0] for sound, *_ in clips]
-    shown = Comparison(first.prompt, f"{first.seconds:g} s, seed {first.seed}", [])
-    for name, (sound, samples, rate) in zip(names, clips, strict=True):
+def _comparison(sources: Sequence[Source], seconds: float | None, drawer: Drawer) -> Comparison:
+    names = [source.method.partition(",")[0] for source in sources]
+    shown = Comparison(sources[0].prompt, f"{sources[0].seconds:g} s, seed {sources[0].seed}", [])
+    for name, source in zip(names, sources, strict=True):
         # The parameters only where they are the difference; all of them are among what made it.
-        method = name if names.count(name) == 1 else sound.method
-        whole = len(samples) / rate
-        samples = samples if seconds is None else samples[: int(seconds * rate)]
+        method = name if names.count(name) == 1 else source.method
+        rate, facts = source.rate, list(source.facts)
+        samples = source.samples if seconds is None else source.samples[: int(seconds * rate)]
         length = len(samples) / rate
-        facts = [*sound.facts]
-        if length < whole:
-            facts.append(("Excerpt", f"first {length:.1f} of {whole:.1f} s"))
+        if length < source.length:
+            facts.append(("Excerpt", f"first {length:.1f} of {source.length:.1f} s"))
         picture = Group("")
         if len(samples) >= WINDOW:
             drawer.add(
                 picture,
                 f"Mel spectrogram: {brief(method)}",
-                lambda samples=samples, rate=rate, length=length: _spectrogram(samples, rate, length),
+                lambda samples=samples, rate=rate: _spectrogram(samples, rate),
                 caption=f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
             )
         audio = f"data:audio/flac;base64,{base64.b64encode(encode_flac(samples, rate)).decode()}"
-        shown.clips.append(Clip(method, audio, next(iter(picture.figures), None), facts, sound.made))
+        shown.clips.append(Clip(method, audio, next(iter(picture.figures), None), facts, source.made))
     return shown
 
 
-def _spectrogram(samples: np.ndarray, rate: int, seconds: float):
+def _spectrogram(samples: np.ndarray, rate: int) -> Figure:
     with style():
-        figure = new_figure(*_SIZE)
-        plot_spectrogram(log_mel(samples, rate, COLUMNS), seconds, figure.subplots(), highest=min(HIGHEST, rate / 2))
+        figure = new_figure(3.4, 1.5)
+        mel = log_mel(samples, rate, COLUMNS)
+        plot_spectrogram(mel, len(samples) / rate, figure.subplots(), highest=min(HIGHEST, rate / 2))
     return figure
 
 
-def _excerpt(
-    lengths: Sequence[Sequence[float]], budget: int, read: Sequence[Sequence[tuple]]
-) -> tuple[float | None, int]:
-    """To how many seconds each sound is cut (None: not at all), and how many comparisons then fit."""
-    for kept in range(len(read), 0, -1):
-        flat = [
-            (seconds, clip[2])
-            for own, clips in zip(lengths[:kept], read[:kept], strict=True)
-            for seconds, clip in zip(own, clips, strict=True)
-        ]
-        if _bytes(flat, None) <= budget:
+def _excerpt(groups: Sequence[Sequence[Source]], budget: int) -> tuple[float | None, int]:
+    """To how many seconds each clip is cut (None: not at all), and how many comparisons then fit."""
+    for kept in range(len(groups), 0, -1):
+        clips = [(source.length, source.rate) for group in groups[:kept] for source in group]
+        longest = max(length for length, _ in clips)
+
+        def fits(most: float, clips=clips) -> bool:
+            # 16 bits a sample, in base64, and a spectrogram each.
+            return sum((min(s, most) * rate * 2 + 100) * 4 / 3 + PICTURE_BYTES for s, rate in clips) <= budget
+
+        if fits(longest):
             return None, kept
-        if _bytes(flat, SHORTEST) <= budget:
-            low, high = SHORTEST, max(seconds for seconds, _ in flat)
-            for _ in range(40):
-                middle = (low + high) / 2
-                low, high = (middle, high) if _bytes(flat, middle) <= budget else (low, middle)
-            return int(10 * low) / 10, kept
+        if fits(SHORTEST):
+            return round(max(most for most in np.arange(SHORTEST, longest, 0.1) if fits(most)), 1), kept
     return None, 0
 
 
-def _bytes(clips: Iterable[tuple[float, int]], most: float | None) -> float:
-    """At most, in the page: 16 bits a sample, in base64, and a spectrogram each."""
-    return sum((min(s, most or s) * rate * 2 + 100) * 4 / 3 + PICTURE_BYTES for s, rate in clips)
-
-
-PICTURE_BYTES = 130_000
-"""Roughly what a spectrogram takes in the page."""
-
-
-def _samples(sound: Sound, gaps: list[str]) -> tuple[np.ndarray, int] | None:
-    name = sound.folder.name(sound.wav)
+def _read(source: Source, gaps: list[str]) -> bool:
+    """Put the samples into `source`; False and a gap where they cannot be read."""
+    name = source.folder.name(source.wav)
     try:
-        samples, rate = decode_audio(sound.folder.read(sound.wav, MOST_BYTES), name)
+        samples, rate = decode_audio(source.folder.read(source.wav, MOST_BYTES), name)
     except InputError as error:
         gaps.append(str(error))
-        return None
+        return False
     if not 1000 <= rate <= 192_000 or not 0 < len(samples) <= LONGEST * rate:
         gaps.append(f"{name} has {len(samples)} samples at {rate} Hz: expected at most {LONGEST:g} s at 1 to 192 kHz")
-        return None
-    return samples, rate
+        return False
+    source.samples, source.rate = samples, rate
+    return True
 
 
-def _generated(sound: SoundFile) -> Sound:
-    s = sound.settings
-    method = _short_method(s["method"], bool(s["plan"]))
+def _generated(file: SoundFile) -> Source:
+    s = file.settings
     facts = [("Whole generation", f"{s['wall_seconds']:.1f} s, run once")] if s["wall_seconds"] else []
-    made = Made(sound.folder.name(sound.wav), facts_of_settings(s))
-    return Sound(method, method == "dense", s["prompt"], s["seconds"], s["seed"], facts, made, sound.folder, sound.wav)
+    made = Made(file.folder.name(file.wav), facts_of_settings(s))
+    method = _short_method(s["method"], bool(s["plan"]))
+    return Source(method, s["prompt"], s["seconds"], s["seed"], facts, made, file.folder, file.wav)
 
 
 def _short_method(method: str, planned: bool) -> str:
@@ -204,11 +195,10 @@ def _short_method(method: str, planned: bool) -> str:
     name, _, parameters = method.partition("(")
     if planned or name == "Dense":
         return "plan" if planned else "dense"
-    given = [part for part in parameters.removesuffix(")").split(", ") if part != "sites=None"]
-    return ", ".join([name, *given])
+    return ", ".join([name, *(part for part in parameters.removesuffix(")").split(", ") if part != "sites=None")])
 
 
-def _evaluated(run: Run, record: dict[str, Any]) -> Sound:
+def _evaluated(run: Run, record: dict[str, Any]) -> Source:
     facts = []
     if record["denoising_seconds"]:
         facts.append(("Denoising", f"{record['denoising_seconds']:.1f} s, run once"))
@@ -216,28 +206,18 @@ def _evaluated(run: Run, record: dict[str, Any]) -> Sound:
         facts.append(("Log-mel distance to dense", f"{record['values']['log_mel_l1']:.3f}"))
     made = Made(run.folder.name(record["audio"]), facts_of(run.info))
     prompt = run.info.prompts[record["prompt"]]
-    dense = record["method"] == "dense"
     seconds, seed = record["seconds"], record["seed"]
-    return Sound(record["method"], dense, prompt, seconds, seed, facts, made, run.folder, record["audio"])
+    return Source(record["method"], prompt, seconds, seed, facts, made, run.folder, record["audio"])
 
 
-def _in_order(group: list[Sound]) -> list[Sound]:
-    return sorted(group, key=lambda sound: not sound.dense)[:CLIPS]
-
-
-def _spread(groups: Sequence[list[Sound]], most: int) -> list[list[Sound]]:
-    """Some of each length, in turn from the shortest, each time with a prompt that was not taken yet where there is
-    one; in the end by length."""
-    by_length: dict[float, list[list[Sound]]] = {}
-    for group in groups:
-        by_length.setdefault(group[0].seconds, []).append(group)
-    chosen, prompts = [], set()
-    while len(chosen) < most and any(by_length.values()):
-        for seconds in sorted(by_length):
-            left = by_length[seconds]
-            if left and len(chosen) < most:
-                group = next((g for g in left if g[0].prompt not in prompts), left[0])
-                left.remove(group)
-                prompts.add(group[0].prompt)
-                chosen.append(group)
-    return sorted(chosen, key=lambda group: group[0].seconds)
+def _spread(groups: Sequence[list[Source]], most: int) -> list[list[Source]]:
+    """Some of each length, in turn from the shortest, each with a prompt that was not taken yet if there is one."""
+    left, chosen = list(groups), []
+    while left and len(chosen) < most:
+        for seconds in sorted({group[0].seconds for group in left}):
+            taken = {group[0].prompt for group in chosen}
+            own = [group for group in left if group[0].seconds == seconds]
+            group = min(own, key=lambda group: group[0].prompt in taken)
+            left.remove(group)
+            chosen.append(group)
+    return sorted(chosen[:most], key=lambda group: group[0].seconds)
