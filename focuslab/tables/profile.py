@@ -141,6 +141,7 @@ def _step_notes(summary: Mapping, rows: Sequence[Mapping], dense: Mapping[float,
         return any(row.get(key) is not None for row in rows)
 
     yield from skipped_in_words(summary.get("skipped") or ())
+    yield "Step time: median of the measured steps, from the 10th to the 90th percentile."
     if any(is_bound(row["method"]) for row in rows):
         yield "bound: the time if the attention core of the chosen sites cost nothing; a reference, no method."
     if has("ideal_seconds"):

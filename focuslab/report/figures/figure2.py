@@ -214,7 +214,7 @@ def shade_bar(
     powers = [2.0**i for i in range(-6, 16) if norm.vmin <= 2.0**i <= norm.vmax]
     axis = bar.ax.xaxis
     axis.set_ticks(powers[powers.index(1.0) % 2 :: 2] if len(powers) > 7 else powers)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
     bar.set_label(label, fontsize=7)
     bar.outline.set_linewidth(0.4)

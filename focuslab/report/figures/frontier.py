@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from focuslab.report.figures.layout import LEGEND, TIMES, axes, page
 from focuslab.report.figures.style import Look, method_look, save, style
@@ -68,7 +68,7 @@ def plot_frontier(row: Mapping, ax: Axes | None = None, *, measured: Mapping[str
         pad = 0.06 * (right - left) or 0.1 * right
         ax.set_xlim((left - pad) / unit, (right + pad) / unit)
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.grid(axis="y")
         ax.set_xlabel(f"Time per denoising step [{name}]")
         ax.set_ylabel("Error of UNet output [%]")
