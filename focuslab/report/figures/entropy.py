@@ -76,8 +76,6 @@ def _finish(ax: Axes, rows: Sequence[Mapping], training_seconds: float) -> None:
     ends = min(lengths[0], training_seconds), max(lengths[-1], training_seconds)
     ax.set_xlim(ends[0] / 1.15, ends[1] * 1.15)
     ax.axvline(training_seconds, color=QUIET_INK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, label="training")
-    above = {"transform": ax.get_xaxis_transform(), "va": "bottom", "ha": "center", "fontsize": "x-small"}
-    ax.text(training_seconds, 1.0, "training", color=QUIET_INK, **above)
     ax.grid(axis="y")
     length_ticks(ax, lengths)
     ax.set_xlabel(LENGTH_LABEL)

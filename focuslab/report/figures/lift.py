@@ -89,7 +89,7 @@ def block_ticks(axis, rows: Sequence[Mapping]) -> None:
 
 def times_axis(axis, limits: Sequence[float]) -> None:
     """Ticks of a logarithmic axis of lifts at 1, 2, 4, ...; between them too where the axis is short."""
-    is_short = limits[1] < 8 * limits[0]
+    is_short = limits[1] < 4 * limits[0]
     axis.set_major_locator(LogLocator(2, (1, 1.25, 1.5) if is_short else (1,), numticks=20))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
