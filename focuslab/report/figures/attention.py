@@ -105,7 +105,7 @@ def length_figure(summary: Mapping) -> Figure:
         if summary["training_length"] is not None:
             panels.append(("Entropy since training", lambda ax: plot_entropy_growth(rows, training, ax)))
     having([{"panels": panels}], "panels", "same-frequency mass or entropy")
-    said = f"Mean over prompts, recorded steps and heads; interval over prompts. Dashed: the training length, {training:g} s."
+    said = f"Mean over prompts, steps and heads; interval over prompts. Dashed: the training length, {training:g} s."
     if summary["training_length"] is not None:
         said += f" Growth is since {summary['training_length']:g} s, prompt by prompt."
     with style():

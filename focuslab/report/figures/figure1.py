@@ -21,6 +21,7 @@ from focuslab.report.figures.layout import (
     LINE_INCHES,
     TIMES,
     axes,
+    error_bars,
     legend_above,
     length_ticks,
     outer_labels,
@@ -65,11 +66,11 @@ def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) ->
         names = []
         for method in methods:
             own = [row for row in rows if row["method"] == method]
-            spread = [[_beyond(row, f"step_seconds_{end}") for row in own] for end in ("p10", "p90")]
+            medians, low, high = ([row.get(f"step_seconds_{part}") for row in own] for part in ("median", "p10", "p90"))
             ax.errorbar(
                 [row["seconds"] for row in own],
-                [row["step_seconds_median"] for row in own],
-                yerr=None if is_bound(method) else spread,
+                medians,
+                yerr=None if is_bound(method) else error_bars(medians, low, high),
                 label=method,
                 capsize=1.5,
                 elinewidth=0.7,
@@ -171,15 +172,6 @@ def _line(look: Look, points: int = 2) -> dict:
         return {"color": look.color, "linestyle": look.dashes, "linewidth": 0.8, "zorder": 1.9} | marker
     line = {"color": look.color, "linestyle": look.dashes, "marker": look.marker}
     return line | {"markeredgecolor": look.color, "markeredgewidth": 0.5}
-
-
-def _beyond(row: Mapping, key: str) -> float:
-    """How far p10 or p90 is from the median, in seconds; 0 where it was not measured or is on the other side."""
-    value = row.get(key)
-    if value is None:
-        return 0.0
-    distance = value - row["step_seconds_median"]
-    return max(0.0, distance if key.endswith("90") else -distance)
 
 
 def _whiskers(rows: Sequence[Mapping]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ Places are matplotlib's constrained layout: it makes room for labels, legends an
 
 import string
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from matplotlib.axes import Axes
@@ -111,6 +111,20 @@ def outer_labels(places: Sequence[Axes], columns: int) -> None:
             ax.set_ylabel("")
         if i + columns < len(places):
             ax.set_xlabel("")
+
+
+def error_bars(
+    values: Iterable[float], lows: Iterable[float | None], highs: Iterable[float | None]
+) -> list[list[float]]:
+    """How far the ends of intervals are below and above their values, as matplotlib wants them.
+
+    It is 0 where there is no interval, or where its end is on the other side: that of skewed values may be.
+    """
+    values = list(values)
+    return [
+        [0.0 if end is None else max(0.0, sign * (end - value)) for value, end in zip(values, ends, strict=True)]
+        for sign, ends in ((-1, lows), (1, highs))
+    ]
 
 
 def length_ticks(ax: Axes, lengths: Sequence[float]) -> None:

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from focuslab.checks import is_number
 from focuslab.errors import InputError
-from focuslab.report.figures.layout import TIMES, axes, page
+from focuslab.report.figures.layout import TIMES, axes, error_bars, page
 from focuslab.report.figures.style import (
     FORMATS,
     INK,
@@ -63,9 +63,22 @@ def plot_speed_against_quality(
 ) -> Axes:
     """A metric's difference to dense against the speed-up over dense, a point a method with the intervals of both.
 
-    rows: of one length. A metric that is a distance to dense is drawn as it is. A horizontal line is dense. better:
-    "lower" or "higher", for the label. looks: method -> how it is drawn, to share between panels. Methods without a
-    speed-up are left out; raises `InputError` where none is left.
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Of an evaluation, of one length. Methods without a speed-up are left out.
+    metric : str
+        One that is a distance to dense is drawn as it is.
+    ax : matplotlib axes, optional
+    better : {"lower", "higher"}, optional
+        For the label.
+    looks : mapping, optional
+        How each method is drawn, to share between panels.
+
+    Raises
+    ------
+    InputError
+        Where no method has both a speed-up and the metric, or rows are of several lengths.
     """
     rows = [row for row in rows if is_number(row.get(SPEEDUP))]
     key = "minus_dense" if any(is_number(metric_of(row, metric, "minus_dense")["value"]) for row in rows) else None
@@ -80,15 +93,16 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            there = found[row["method"]]
-            there = {k: v if v is None else v * scale.factor for k, v in there.items() if k != "n"}
-            speed = {"value": row[SPEEDUP], "low": row.get("speedup_low"), "high": row.get("speedup_high")}
+            there = [
+                v if v is None else v * scale.factor for v in map(found[row["method"]].get, ("value", "low", "high"))
+            ]
+            speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
             look = looks[row["method"]]
             ax.errorbar(
-                speed["value"],
-                there["value"],
-                xerr=_beyond(speed),
-                yerr=_beyond(there),
+                speed[0],
+                there[0],
+                xerr=None if None in speed else error_bars(*([end] for end in speed)),
+                yerr=None if None in there else error_bars(*([end] for end in there)),
                 label=row["method"],
                 zorder=3,
                 elinewidth=0.8,
@@ -185,11 +199,3 @@ def _ramp(count: int) -> list[float]:
 
 def _marks(look: Look) -> dict:
     return {"color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 4.5, "markeredgewidth": 0}
-
-
-def _beyond(interval: Mapping[str, float | None]) -> list[list[float]] | None:
-    """How far both ends of an interval are from its value; None where it has none."""
-    value, low, high = (interval[key] for key in ("value", "low", "high"))
-    if not (is_number(low) and is_number(high)):
-        return None
-    return [[max(0.0, value - low)], [max(0.0, high - value)]]

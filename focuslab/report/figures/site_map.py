@@ -29,11 +29,21 @@ SLOWER = {"facecolor": "white", "edgecolor": "#8C8C8C"}
 def plot_site_map(
     sites: Sequence[Mapping], of: str, ax: Axes | None = None, *, norm: Normalize | None = None, methods: bool = True
 ) -> Axes:
-    """Every site as a square, shaded by `of`: "lift", or "saved_share", the share of a dense step that is saved there.
+    """Every site as a square: the way down on the left, the way up on the right, fine blocks at the top.
 
-    sites: those of one length of a choice's summary. The way down is on the left, the way up on the right, the middle
-    beneath; fine blocks are at the top. A site that the plan makes sparse has a thick frame and a dot; with `methods`
-    its block's name is followed by what runs there. norm: the scale of shades, to share between panels.
+    A site that the plan makes sparse has a thick frame and a dot.
+
+    Parameters
+    ----------
+    sites : sequence of mapping
+        Those of one length of a choice's summary.
+    of : {"lift", "saved_share"}
+        What shades them; "saved_share" is the share of a dense step that is saved there.
+    ax : matplotlib axes, optional
+    norm : matplotlib Normalize, optional
+        The scale of shades, to share between panels.
+    methods : bool
+        Whether the name of a block is followed by what runs there.
     """
     blocks: dict[str, list[Mapping]] = {}
     for site in sites:
