@@ -31,8 +31,8 @@ from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import write_atomically
-from focuslab.tables.profile import profile_markdown
-from focuslab.tables.text import promises
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.text import in_markdown, targets
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def write_figures(runs: list[focuslab.ProfileRun], out: Path) -> None:
     summary, made = merge_summaries([run.summary for run in runs]), how_it_was_made(runs)
     # The published formula, at one length, is a row of the table and no line.
     drawn = [row for row in summary["rows"] if row["method"] != PUBLISHED]
-    save(figure1({**summary, "rows": drawn}, made), out / "figure1", ("svg", "png"))
+    save(figure1({**summary, "rows": drawn}), out / "figure1", ("svg", "png"), made)
     ours = [row for row in drawn if row["method"] in (*LONG, "bound")]
-    save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal")
-    write_atomically(out / "table.md", f"{made}\n\n{profile_markdown(summary)}\n".encode())
+    save(plot_speed_against_ideal(ours).figure, out / "speed_against_ideal", made=made)
+    write_atomically(out / "table.md", f"{made}\n\n{in_markdown(profile_tables(summary))}\n".encode())
 
 
 def how_it_was_made(runs: list[focuslab.ProfileRun]) -> str:
@@ -161,7 +161,7 @@ def bars_markdown(rows: dict, shortest: focuslab.ProfileRun) -> str:
         ("focuslab --help, seconds", 0.4, help_seconds()),
     ]
     growth = ratio(step, (80, "dense"), (40, "dense"))
-    return f"{promises(at_least, at_most)}\n\nDense grows by {growth:.2f} from 40 to 80 s in the same runs.\n"
+    return f"{targets(at_least, at_most)}\n\nDense grows by {growth:.2f} from 40 to 80 s in the same runs.\n"
 
 
 def additivity(row: dict) -> float:

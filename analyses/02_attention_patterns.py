@@ -26,9 +26,9 @@ from focuslab.report.figures.figure2 import figure2
 from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
+from focuslab.tables.attention import attention_tables
 from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.profile import attention_markdown
-from focuslab.tables.text import promises
+from focuslab.tables.text import in_markdown, targets
 
 PROMPTS = (
     "falling rain",
@@ -81,10 +81,10 @@ def write(run: focuslab.AttentionRun, maps: focuslab.AttentionRun, out: Path) ->
     """Figures, figure2 also as the picture that the README shows, and tables."""
     made = how_it_was_made(run)
     write_attention_figures(maps.info, run.summary, maps.arrays, out, made)
-    save(figure2(maps.info, run.summary, maps.arrays, made), out / "figure2", ("png",))
-    write_atomically(out / "table.md", f"{made}\n\n{attention_markdown(run.summary)}\n".encode())
+    save(figure2(maps.info, run.summary, maps.arrays), out / "figure2", ("png",), made)
+    write_atomically(out / "table.md", f"{made}\n\n{in_markdown(attention_tables(run.summary))}\n".encode())
     write_atomically(out / "README.md", readme(run, maps).encode())
-    click.echo(attention_markdown(run.summary))
+    click.echo(in_markdown(attention_tables(run.summary)))
 
 
 def capture(pipe, out: Path, **request) -> focuslab.AttentionRun:
@@ -221,7 +221,7 @@ def bars_markdown(costs: dict[str, dict], default_bytes: int, differences: dict[
         f"{PROJECTED_STEPS} steps are projected from a step with every statistic, which takes {over['all']:.2f} times "
         "a plain one. Differences: float32, scores up to 50."
     )
-    return f"{promises((), at_most)}\n\n{note}\n"
+    return f"{targets((), at_most)}\n\n{note}\n"
 
 
 def brute_force_difference(time: int = 64, mel_rows: int = 8, largest_score: float = 50.0) -> dict[str, float]:

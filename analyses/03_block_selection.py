@@ -29,9 +29,9 @@ from focuslab.runs.directory import SUMMARY, read_json, write_atomically
 from focuslab.search.experiments import Group, choice_key, choice_of, joint_ablations
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
-from focuslab.tables.choice import choice_markdown
-from focuslab.tables.text import promises
-from focuslab.tables.validation import measured_of, proof_markdown
+from focuslab.tables.choice import choice_tables
+from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.validation import measured_of, validation_tables
 from focuslab.workflows.recommend import VALIDATION, Recommendation, recommend
 from focuslab.workflows.records import RECORDS
 
@@ -90,9 +90,9 @@ def write(made: Mapping[str, Recommendation], out: Path) -> str:
     for one in made.values():
         write_plan(one, how_it_was_made(one))
     knee = made[KNEE]
-    figure = frontier_figure(knee.selection.summary, how_it_was_made(knee), measured=measured_by(knee))
+    figure = frontier_figure(knee.selection.summary, measured=measured_by(knee))
     # The picture that the README shows.
-    save(figure, knee.directory / "frontier", ("png",))
+    save(figure, knee.directory / "frontier", ("png",), how_it_was_made(knee))
     how = how_it_was_made(last_validated(made))
     write_atomically(out / "README.md", readme(made, how).encode())
     return how
@@ -106,9 +106,12 @@ def write_plan(made: Recommendation, how: str) -> None:
     """Figures and tables of one plan, in its directory."""
     write_frontier(made.selection.summary, made.directory, how, measured=measured_by(made))
     write_site_map(made.selection.summary, made.directory, how)
-    tables = [choice_markdown(made.selection.summary)]
+    tables = [in_markdown(choice_tables(made.selection.summary))]
     if made.validation:
-        tables += [proof_markdown(made.validation.summary), *(f"**Missed** {words}" for words in made.missed)]
+        tables += [
+            in_markdown(validation_tables(made.validation.summary)),
+            *(f"**Missed** {words}" for words in made.missed),
+        ]
     write_atomically(made.directory / "table.md", "\n\n".join([how, *tables, ""]).encode())
 
 
@@ -181,7 +184,7 @@ def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, flo
                 at_most.append((what, 0.1, abs(row["time_off"])))
     at_most += [(f"sensitivity pass at {s:g} s, seconds", 600, spent) for s, spent in sorted(passes.items())]
     at_most.append(("the choice itself from records, seconds", 5, choice))
-    return promises(at_least, at_most)
+    return targets(at_least, at_most)
 
 
 def speed(row: Mapping) -> float:

@@ -19,11 +19,13 @@ from focuslab.runs.kinds import (
 )
 from focuslab.runs.loading import load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
+from focuslab.tables.attention import attention_tables
 from focuslab.tables.frames import frame
-from focuslab.tables.profile import attention_table, attention_tables, profile_table, profile_tables
-from focuslab.tables.quality import quality_table, quality_tables
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.quality import quality_tables
 from focuslab.tables.tabular import Tabular
-from focuslab.tables.validation import proof_table, table_of_proof
+from focuslab.tables.text import in_terminal
+from focuslab.tables.validation import validation_tables
 
 OneRun = TypeVar("OneRun", bound="Run")
 
@@ -113,7 +115,7 @@ class ProfileRun(RowsRun):
         ]
 
     def __repr__(self) -> str:
-        return profile_table(self.summary)
+        return in_terminal(profile_tables(self.summary))
 
     def _tables(self) -> list:
         return profile_tables(self.summary)
@@ -135,7 +137,7 @@ class AttentionRun(Run, Tabular):
     def __repr__(self) -> str:
         if not self.summary["blocks"]:
             return "<AttentionRun: no prompt has been recorded to its end>"
-        return attention_table(self.summary)
+        return in_terminal(attention_tables(self.summary))
 
     def to_pandas(self, of: str = "blocks"):
         """The rows of "blocks" or "sites" as a `pandas.DataFrame`, as of other runs."""
@@ -171,7 +173,7 @@ class EvaluationRun(RowsRun):
     SCHEMA, KIND = EVALUATION_SCHEMA, "evaluation"
 
     def __repr__(self) -> str:
-        return quality_table(self.summary)
+        return in_terminal(quality_tables(self.summary))
 
     def _tables(self) -> list:
         return quality_tables(self.summary, self.info)
@@ -183,7 +185,7 @@ class ValidationRun(RowsRun):
     SCHEMA, KIND = PROOF_SCHEMA, "validation"
 
     def __repr__(self) -> str:
-        return proof_table(self.summary)
+        return in_terminal(validation_tables(self.summary))
 
     def _tables(self) -> list:
-        return [table_of_proof(self.summary)]
+        return validation_tables(self.summary)

@@ -194,27 +194,29 @@ def test_summaries_of_lengths_become_one():
         merge_evaluations([short, summary(lengths=(80.0,), frechet={"reference": "dense"})])
 
 
-def test_words_say_where_a_method_is_surely_better_or_worse():
-    assert against_dense(summary(), "frechet", "tome") == "surely worse than dense at 10, 40 s."
-    assert against_dense(summary(width=3.0), "clap", "litefocus") == "not told apart from dense at 10, 40 s."
+def test_words_say_where_a_method_is_significantly_better_or_worse():
+    assert against_dense(summary(), "frechet", "tome") == "significantly worse than dense at 10, 40 s."
+    assert (
+        against_dense(summary(width=3.0), "clap", "litefocus") == "not significantly different from dense at 10, 40 s."
+    )
     assert against_dense(summary(), "log_mel_l1", "litefocus") == ""
     mixed = summary()
     mixed["rows"][4]["metrics"]["frechet"]["minus_dense"] |= {"low": -0.1, "high": 0.2}
     assert against_dense(mixed, "frechet", "litefocus") == (
-        "surely better than dense at 10 s; not told apart from dense at 40 s."
+        "significantly better than dense at 10 s; not significantly different from dense at 40 s."
     )
 
 
 def test_methods_of_which_the_same_is_said_share_a_line():
     assert findings(summary(), "kernel") == [
-        "kernel, `litefocus`: surely better than dense at 10, 40 s.",
-        "kernel, `tome`: surely worse than dense at 10, 40 s.",
+        "kernel, `litefocus`: significantly better than dense at 10, 40 s.",
+        "kernel, `tome`: significantly worse than dense at 10, 40 s.",
     ]
     assert findings(summary(width=30.0), "kernel") == [
-        "kernel, `litefocus`, `tome`: not told apart from dense at 10, 40 s."
+        "kernel, `litefocus`, `tome`: not significantly different from dense at 10, 40 s."
     ]
     assert findings(summary(), "frechet")[1] == (
-        "Frechet, `tome`: surely worse than dense at 10, 40 s. In the paper worse, as here, at 10, 40 s."
+        "Frechet, `tome`: significantly worse than dense at 10, 40 s. In the paper worse, as here, at 10, 40 s."
     )
     assert findings(summary(), "log_mel_l1") == []
 
@@ -224,7 +226,9 @@ def test_words_beside_the_paper_are_of_directions_alone():
     assert against_paper(summary(), "frechet", "litefocus") == (
         "In the paper worse, the other way here, at 10 s; better, as here, at 40 s."
     )
-    assert against_paper(summary(width=3.0), "frechet", "litefocus").startswith("In the paper worse, not settled here,")
+    assert against_paper(summary(width=3.0), "frechet", "litefocus").startswith(
+        "In the paper worse, not significant here,"
+    )
     assert against_paper(summary(), "kernel", "litefocus") == ""
     ours = {"dense": VALUES["dense"], "length-scale": VALUES["litefocus"]}
     found = summary(values=ours, speed={**SPEED, "length-scale": 1.0})

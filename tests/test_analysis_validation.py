@@ -4,7 +4,8 @@ import pytest
 
 from focuslab.analysis.validation import TIME_TOLERANCE, validation_summary
 from focuslab.errors import InputError
-from focuslab.tables.validation import measured_of, proof_markdown, proof_table
+from focuslab.tables.text import in_markdown, in_terminal
+from focuslab.tables.validation import measured_of, validation_tables
 
 DENSE, PLAN = 2.0, 1.0
 ERRORS = (0.010, 0.012, 0.014)
@@ -105,7 +106,7 @@ def test_silent_clips_are_left_out_and_counted():
     assert (plan["sounds"], plan["silent"], plan["log_mel_l1"]) == (1, 1, 0.5)
     assert plan["error_low"] is None and plan["log_mel_l1_low"] is None
     assert row(summary(predicted(error=9.0, low=8.0, high=10.0), found=records(errors=(0.01,))))["missed"] == []
-    assert "1 sounds were left out" in proof_table(summary(found=records(sounds=((None, None, None),))))
+    assert "1 clip left out" in in_terminal(validation_tables(summary(found=records(sounds=((None, None, None),)))))
 
 
 def test_a_choice_not_yet_compared_has_no_row():
@@ -115,17 +116,17 @@ def test_a_choice_not_yet_compared_has_no_row():
 
 def test_the_table_and_what_is_drawn_say_the_same():
     made = summary(predicted(speedup=2.1), dense_steps=2)
-    table = proof_table(made)
+    table = in_terminal(validation_tables(made))
     assert (
         "2.10x" in table
         and "1.26 (" in table
         and "plan at 80 s (2)" in table
         and max(map(len, table.splitlines())) <= 120
     )
-    assert proof_markdown(made).count("|") > 30
+    assert in_markdown(validation_tables(made)).count("|") > 30
     drawn = measured_of(made)[80.0]["plan"]
     # Dense was predicted to take 10 s a step, and the plan was measured so many times faster.
     assert drawn["step_seconds"] == pytest.approx(10 / row(made)["speedup_vs_dense"])
     assert drawn["error"] == row(made)["error"] and measured_of(summary()) == {}
-    with pytest.raises(InputError, match="expected the summary of a proof"):
-        proof_table({"schema": "focuslab/profile/1"})
+    with pytest.raises(InputError, match="expected the summary of a validation"):
+        in_terminal(validation_tables({"schema": "focuslab/profile/1"}))

@@ -14,7 +14,8 @@ from focuslab.hooks.output_error import Probe
 from focuslab.measure.evaluation.launch import Share
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.method_spec import MethodSpec
-from focuslab.tables.choice import choice_markdown
+from focuslab.tables.choice import choice_tables
+from focuslab.tables.text import in_markdown
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.workflows.records import measured_lengths
 from tests.quick import CountingClock, remember_dry_runs
@@ -127,7 +128,7 @@ def test_a_choice_of_a_speed_is_timed_as_a_whole(fast, session_pipe, tmp_path, m
     assert points["plan"]["methods"] and f"timing {rounds}" in one.plan.evidence["made_from"]
     # What falls short is never published as if it had been timed to be fast.
     assert not points["plan"]["timed"] or points["plan"]["speedup"] == pytest.approx(1, abs=0.1)
-    said = "were measured of the whole choice" in choice_markdown(one.selection.summary)
+    said = "were measured of the whole choice" in in_markdown(choice_tables(one.selection.summary))
     assert said == points["plan"]["timed"] and (said or min_speedup != "paper")
     before = one.path.read_bytes()
     again = recommend(session_pipe, **given, progress=lambda *_: pytest.fail("nothing was left to do"))
@@ -142,7 +143,7 @@ def test_from_records_alone_it_takes_no_torch(fast, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Proof" not in done.stdout
+    assert done.stdout.endswith("best.json\n") and "up_blocks.2" in done.stdout and "Validation" not in done.stdout
     figures = {path.name for path in (tmp_path / "best" / "figures").iterdir()}
     assert figures == {"frontier.svg", "site_map.svg"}
     plan = Plan.load(tmp_path / "best.json")
@@ -154,7 +155,9 @@ def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypa
     code, out, err = focuslab(*COMMAND, *fast, "--out", "plan.json", "--quiet")
     # By the clock here LiteFocus is no faster than dense.
     assert (
-        code == 1 and "Proof, on prompts and seeds that the choice has not seen" in out and out.endswith("plan.json\n")
+        code == 1
+        and "Validation, on prompts and seeds that the choice has not seen" in out
+        and out.endswith("plan.json\n")
     )
     (line,) = err.splitlines()
     assert "\x1b[31m" in line and "is written, but its validation missed what was predicted: at 0.64 s" in line

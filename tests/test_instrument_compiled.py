@@ -13,7 +13,8 @@ from focuslab.measure.evaluation.clips import ClipMaker
 from focuslab.measure.profile import profile
 from focuslab.measure.sensitivity import measure_sensitivity
 from focuslab.methods import Dense
-from focuslab.tables.profile import profile_table
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.text import in_terminal
 
 
 @contextmanager
@@ -85,7 +86,7 @@ def test_profile_times_compiled_steps_and_modules_of_the_eager_unet(pipe):
     assert len(row["step_seconds"]) == 2
     assert run.info.parameters["compiled"] is True
     assert run.summary["shares_of_eager"] is True and run.summary["instrumented_over_plain"] is None
-    assert "eager" in profile_table(run.summary)
+    assert "eager" in in_terminal(profile_tables(run.summary))
 
 
 def test_modules_of_a_wrapped_unet_have_their_own_names(pipe, monkeypatch):

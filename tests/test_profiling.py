@@ -17,7 +17,8 @@ from focuslab.models.sites import find_sites, select_sites
 from focuslab.report.html.sources import find
 from focuslab.runs.directory import RECORDS, RUN, SUMMARY
 from focuslab.runs.modules import UNITS
-from focuslab.tables.profile import profile_table
+from focuslab.tables.profile import profile_tables
+from focuslab.tables.text import in_terminal
 from tests.plans import everywhere, plan_of
 from tests.quick import CountingClock, remember_dry_runs
 from tests.schedulers import with_scheduler
@@ -275,7 +276,7 @@ def test_a_method_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, mo
     skipped = run.summary["skipped"]
     assert [(row["seconds"], row["method"]) for row in skipped] == [(5.12, "naive"), (80, "dense"), (80, "naive")]
     assert all(row["needed_bytes"] > row["free_bytes"] == 8_000_000 for row in skipped)
-    assert "naive at 5.12 s: it needs" in profile_table(run.summary)
+    assert "naive at 5.12 s: it needs" in in_terminal(profile_tables(run.summary))
     assert find([tmp_path]).of("profile")[0].gaps == []
     free(60_000_000)
     again = profile(pipe, (0.64, 5.12, 80), ("dense", "naive"), repeats=1, out=tmp_path)

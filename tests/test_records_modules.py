@@ -93,7 +93,7 @@ def test_both_layouts_are_loaded_and_shown(layout, tmp_path):
     assert [m["flops"] for m in dense] == [10, 10, 6, 0] and run.row(80.0, "bound")["modules"] == []
     page = build(find([directory]), lambda _: 0)
     tables = [table for section in page.sections for group in section.groups for table in group.more]
-    (shown,) = [table for table in tables if table.caption.startswith("Most expensive modules")]
+    (shown,) = [table for table in tables if table.title.startswith("Most expensive modules")]
     assert [row[0].shown for row in shown.rows] == ["a", "b", "step", "unet"]
     assert not any("could not be" in gap for gap in page.sections[-1].gaps)
 

@@ -1,10 +1,8 @@
 """Runs in a notebook: as HTML, and as data frames."""
 
-import sys
-
 import pytest
 
-from focuslab.errors import FocuslabError, InputError
+from focuslab.errors import InputError
 from focuslab.methods import Plan
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, ValidationRun
 from tests import report_runs
@@ -62,10 +60,3 @@ def test_frames_hold_every_number_of_the_rows(runs):
     plan = runs["plan"].to_pandas()
     assert len(plan) == 1 + len(runs["plan"].entries[1].sites) and plan.site.isna().sum() == 1
     assert runs["proof"].to_pandas().speedup_vs_dense.notna().all()
-
-
-def test_without_pandas_it_is_said_what_to_install(runs, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(FocuslabError, match="pip install pandas"):
-        runs["profile"].to_pandas()
-    assert runs["profile"]._repr_html_()

@@ -57,7 +57,7 @@ def test_the_same_protocol_differs_in_nothing():
         ({"model": {"name": "tiny"}}, "the model is tiny"),
         ({"prompts": ("rain",) * 96}, "96 captions"),
         ({"parameters": {"steps": 25, "seeds": [0]}}, "25 denoising steps"),
-        ({"parameters": {"steps": 200, "seeds": [0, 1]}}, "2 sounds a caption"),
+        ({"parameters": {"steps": 200, "seeds": [0, 1]}}, "2 clips a caption"),
     ],
 )
 def test_each_difference_of_the_run_is_named_alone(changes, reason):

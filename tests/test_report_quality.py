@@ -19,11 +19,24 @@ from focuslab.report.figures.quality import (
     write_quality_figures,
 )
 from focuslab.report.figures.style import method_look
-from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown, quality_table
+from focuslab.tables.quality import quality_csv, quality_tables
 from focuslab.tables.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
-from focuslab.tables.text import WIDTH, Column, Table, in_latex, in_tex
+from focuslab.tables.table import Table, numbers, words
+from focuslab.tables.text import WIDTH, in_latex, in_markdown, in_terminal, in_tex
 from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
+
+
+def quality_table(summary):
+    return in_terminal(quality_tables(summary))
+
+
+def quality_markdown(summary, info=None):
+    return in_markdown(quality_tables(summary, info))
+
+
+def quality_latex(summary):
+    return in_latex(quality_tables(summary))
 
 
 def cells(markdown: str, number: int = 0) -> list[dict[str, str]]:
@@ -39,42 +52,42 @@ def test_each_cell_is_the_number_it_came_from():
         (s, f"`{m}`") for s in ("10", "40") for m in ("dense", "litefocus", "tome")
     ]
     lite = found[1]
-    assert lite["Frechet clap"] == "6.00 (5.70..6.30)"
-    assert lite["CLAP score clap [%]"] == "18.0 (17.1..18.9)"
-    assert lite["KL ast"] == "1.90 (1.80..2.00)" or lite["KL ast"].startswith("1.90 (1.8")
-    assert (lite["speed-up vs dense"], lite["sounds scored"]) == ("1.50x", "96")
-    assert found[4]["kernel clap"].startswith("0.310 (")
+    assert lite["Frechet clap (low..high)"] == "6.00 (5.70..6.30)"
+    assert lite["CLAP score clap (low..high) [%]"] == "18.0 (17.1..18.9)"
+    assert lite["KL ast (low..high)"] == "1.90 (1.80..2.00)" or lite["KL ast (low..high)"].startswith("1.90 (1.8")
+    assert (lite["speed-up vs dense"], lite["clips scored"]) == ("1.50x", "96")
+    assert found[4]["kernel clap (low..high)"].startswith("0.310 (")
 
 
 def test_what_rounds_to_nothing_has_no_sign():
     found = summary()
     found["rows"][0]["metrics"]["kernel"] |= {"low": -1e-19}
-    assert cells(quality_markdown(found))[0]["kernel clap"] == "0.400 (0.000..0.420)"
+    assert cells(quality_markdown(found))[0]["kernel clap (low..high)"] == "0.400 (0.000..0.420)"
 
 
 def test_paired_differences_say_which_way_is_better_where_they_are_sure():
     found = {(c["length [s]"], c["method"]): c for c in cells(quality_markdown(summary()), 1)}
     assert set(found) == {(s, f"`{m}`") for s in ("10", "40") for m in ("litefocus", "tome")}
     lite, tome = found["10", "`litefocus`"], found["10", "`tome`"]
-    assert lite["Frechet"] == "-1.00 (-1.15..-0.85) +"
-    assert lite["CLAP score [% points]"] == "+2.00 (+1.55..+2.45) +"
-    assert tome["Frechet"].endswith("-") and tome["CLAP score [% points]"].endswith("-")
+    assert lite["Frechet (low..high)"] == "-1.00 (-1.15..-0.85) +"
+    assert lite["CLAP score (low..high) [% points]"] == "+2.00 (+1.55..+2.45) +"
+    assert tome["Frechet (low..high)"].endswith("-") and tome["CLAP score (low..high) [% points]"].endswith("-")
     unsure = cells(quality_markdown(summary(width=0.5)), 1)
-    assert all(not c["Frechet"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
+    assert all(not c["Frechet (low..high)"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
 
 
 def test_what_is_measured_beside_the_dense_sound_has_a_table_of_its_own_and_footnotes_come_last():
     text = quality_markdown(summary())
     beside = cells(text, 2)
-    assert beside[1]["log-mel L1"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1"] == "-"
+    assert beside[1]["log-mel L1 (low..high)"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1 (low..high)"] == "-"
     assert text.rstrip().endswith("- 1 sound was silent & left out.")
     assert "by tiny (the text\\_encoder of the pipeline), lower is better" in text
 
 
-def test_sounds_that_were_left_out_are_counted_in_their_row():
+def test_clips_that_were_left_out_are_counted_in_their_row():
     found = summary()
     found["rows"][1]["excluded"] = {"nan": 1, "silent": 2}
-    assert cells(quality_markdown(found))[1]["sounds scored"] == "96 (-3)"
+    assert cells(quality_markdown(found))[1]["clips scored"] == "96 (-3)"
 
 
 def test_the_papers_number_stands_beside_ours_only_where_the_protocol_is_the_same():
@@ -135,7 +148,7 @@ def test_tex_is_escaped_mark_by_mark():
     assert in_tex(r"a_b 5% {x} \y ~ ^ [s]") == (
         r"a\_b 5\% \{x\} \textbackslash{}y \textasciitilde{} \textasciicircum{} {[}s]"
     )
-    table = Table("T", [Column(("a", "[s]"), ["1"]), Column(("b", ""), ["x|y"], left=True)], [])
+    table = Table("T", [numbers("a", [1], "d", "s"), words("b", ["x|y"])])
     assert r"\begin{tabular}{rl}" in in_latex([table]) and r"1 & x\textbar{}y \\" in in_latex([table])
 
 
@@ -221,13 +234,17 @@ def test_given_axes_are_used_and_methods_without_a_speed_are_left_out():
 
 
 def test_a_figure_a_length_with_a_panel_a_metric(tmp_path):
-    figure = quality_figure(summary(), 10.0, "how it was made")
-    assert len(figure.axes) == 3
-    texts = [text.get_text() for text in figure.texts]
-    assert "Frechet, clap" in texts and any("how it was made" in text for text in texts)
+    figure = quality_figure(summary(), 10.0)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "(a) Frechet, clap",
+        "(b) KL, ast",
+        "(c) CLAP score, clap",
+    ]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense", "litefocus", "tome"]
-    paths = write_quality_figures(summary(), tmp_path)
+    assert len(figure.get_supxlabel().splitlines()) == 2
+    paths = write_quality_figures(summary(), tmp_path, "how it was made")
     assert [path.name for path in paths] == [f"speed_against_quality_{s}s.svg" for s in ("010", "040")]
+    assert all("how it was made" in path.read_text() and "1 sound was silent" in path.read_text() for path in paths)
     assert [length_name(seconds) for seconds in (5.0, 160.0, 0.64)] == ["005s", "160s", "0.64s"]
     with pytest.raises(InputError, match="no 15 s, only 10, 40 s"):
         quality_figure(summary(), 15.0)
@@ -238,9 +255,10 @@ def test_many_methods_have_the_whole_width(fractions, lefts, bottoms):
     variants = {f"litefocus:cross_fraction=0.{i}": VALUES["litefocus"] for i in range(1, fractions + 1)}
     methods = {"dense": VALUES["dense"], **variants}
     figure = quality_figure(summary(values=methods, speed={"dense": 1.0, **dict.fromkeys(variants, 1.5)}), 10.0)
-    places = [ax.get_position() for ax in figure.axes]
-    assert len({place.x0 for place in places}) == lefts and len({place.y0 for place in places}) == bottoms
     figure.canvas.draw()
+    places = [ax.get_subplotspec() for ax in figure.axes]
+    assert len({place.colspan.start for place in places}) == lefts
+    assert len({place.rowspan.start for place in places}) == bottoms
     boxes = [ax.get_tightbbox() for ax in figure.axes] + [text.get_window_extent() for text in figure.texts]
     assert not any(box.count_overlaps(boxes[i + 1 :]) for i, box in enumerate(boxes))
     assert all(figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 for box in boxes)

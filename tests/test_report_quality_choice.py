@@ -1,7 +1,7 @@
 """What an evaluation found best, as a table."""
 
 from focuslab.search.quality import best_in_quality
-from focuslab.tables.quality_choice import heard_best, quality_choice, quality_choice_tables
+from focuslab.tables.quality_choice import heard_best, quality_choice_tables
 from tests.evaluation_records import SPEED, VALUES, summary
 
 
@@ -15,7 +15,7 @@ def evidence(objective, **given):
 
 def columns(given):
     (table,) = quality_choice_tables(given)
-    return {" ".join(part for part in column.head if part): column.cells for column in table.columns}, table.notes
+    return {c.head_text: list(map(str, c.cells)) for c in table.columns}, table.notes
 
 
 def test_each_cell_is_the_number_it_came_from():
@@ -24,15 +24,17 @@ def test_each_cell_is_the_number_it_came_from():
         "length [s]": ["10", "40"],
         "best": ["litefocus", "litefocus"],
         "kernel": ["0.3", "0.31"],
-        "minus dense": ["-0.1 (-0.108..-0.0925)", "-0.1 (-0.108..-0.0923)"],
-        "log-mel L1": ["0.31 (0.294..0.326)", "0.32 (0.304..0.336)"],
+        "minus dense (low..high)": ["-0.1 (-0.108..-0.0925)", "-0.1 (-0.108..-0.0923)"],
+        "log-mel L1 (low..high)": ["0.31 (0.294..0.326)", "0.32 (0.304..0.336)"],
         "speed-up vs dense": ["1.50x", "1.50x"],
         "decided by": ["quality", "quality"],
         "its equals": ["0", "0"],
         "in the plan": ["no", "yes"],
     }
-    assert notes[0] == "kernel: lower is better." and notes[-1].startswith("Where it is not in the plan closeness")
-    assert notes[-2].startswith("Where it is in the plan, what stands for the plan")
+    assert notes[0] == "kernel: lower is better." and notes[-1].startswith(
+        "Where it is not in the plan, the plan was chosen for fidelity"
+    )
+    assert notes[-2].startswith("Where it is in the plan, the choice called plan")
     assert heard_best(evidence(("fidelity", "quality")), 10.0) is None
     assert heard_best(evidence(("fidelity", "quality")), 40.0) == "litefocus"
     assert heard_best({}, 40.0) is None
@@ -44,7 +46,7 @@ def test_what_was_taken_for_its_speed_and_what_is_worse_elsewhere_is_said():
     assert notes[1].endswith("Of all these the fastest is taken.") and len(notes) == 3
     values = {**VALUES, "litefocus": {**VALUES["litefocus"], "clap": 0.10}}
     _, notes = columns(evidence(("quality",), lengths=(40.0,), values=values))
-    assert "At 40 s litefocus is surely worse than dense in CLAP score." in notes
+    assert "At 40 s litefocus is significantly worse than dense in CLAP score." in notes
 
 
 def test_shares_are_in_percent_and_dense_has_no_difference():
@@ -55,5 +57,4 @@ def test_shares_are_in_percent_and_dense_has_no_difference():
 
 
 def test_without_an_evaluation_there_is_no_table():
-    assert quality_choice({}) == "" and quality_choice({"quality": None, "objective": None}) == ""
-    assert quality_choice(evidence(("quality", "quality"))).startswith("What the evaluation found best\n")
+    assert quality_choice_tables({}) == quality_choice_tables({"quality": None, "objective": None}) == []

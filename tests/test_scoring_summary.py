@@ -19,7 +19,8 @@ from focuslab.metrics import (
 )
 from focuslab.search.quality import best_in_quality
 from focuslab.stats.intervals import bootstrap_interval
-from focuslab.tables.quality import quality_csv, quality_table
+from focuslab.tables.quality import quality_csv, quality_tables
+from focuslab.tables.text import in_terminal
 from tests.evaluation_jobs import CLAP, METHODS, RATE, TAGGER, NoiseSounds, job, numbers, run
 
 
@@ -236,7 +237,7 @@ def test_few_captions_have_numbers_without_intervals(tmp_path):
 
 def test_it_shows_itself_with_every_footnote(done):
     table = repr(done)
-    assert table == quality_table(done.summary) and "2.00x" in table
+    assert table == in_terminal(quality_tables(done.summary)) and "2.00x" in table
     unwrapped = " ".join(table.split())
     for note in done.summary["footnotes"]:
         assert " ".join(note.split()) in unwrapped

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.search.quality import Measured, best_in_quality, measured, sure_sign
+from focuslab.search.quality import Measured, best_in_quality, measured, significant_sign
 from tests.evaluation_records import SPEED, VALUES, summary
 
 
@@ -73,7 +73,7 @@ def test_what_is_too_slow_is_left_out():
     assert list(best_in_quality(summary(), min_speedup={10.0: 9.0})) == [40.0]
 
 
-def test_metrics_in_which_it_is_surely_worse_are_named():
+def test_metrics_in_which_it_is_significantly_worse_are_named():
     values = {m: dict(v) for m, v in VALUES.items()}
     values["litefocus"]["clap"] = 0.10
     choice = best_in_quality(summary(values=values))[10.0]
@@ -110,7 +110,7 @@ def test_numbers_that_are_none_are_not_compared():
     found["rows"][2]["metrics"]["kernel"] |= {"low": None, "high": None, "minus_dense": None}
     for name in ("frechet", "kl_softmax", "clap"):
         del found["rows"][2]["metrics"][name]
-    # Without an interval nothing is told apart, and the faster one is taken.
+    # Without an interval nothing is significant, and the faster one is taken.
     assert best_in_quality(found)[10.0].method == "tome"
 
 
@@ -118,11 +118,11 @@ def test_numbers_that_are_none_are_not_compared():
 def test_a_difference_is_sure_where_its_interval_leaves_out_zero(value, half):
     difference = Measured(value, value - half, value + half)
     for better in ("lower", "higher"):
-        sign = sure_sign(difference, better)
+        sign = significant_sign(difference, better)
         assert (sign is None) == (value - half <= 0 <= value + half)
         if sign is not None:
             assert sign == ((value > 0) == (better == "higher"))
-    assert sure_sign(difference, None) is sure_sign(None, "lower") is None
+    assert significant_sign(difference, None) is significant_sign(None, "lower") is None
 
 
 @given(st.permutations(["dense", "litefocus", "tome"]))

@@ -5,7 +5,8 @@ from typing import Any
 
 from focuslab.report.figures.provenance import provenance
 from focuslab.runs import RunInfo
-from focuslab.tables.text import NOTHING, Column, Table, in_markdown, promises, times
+from focuslab.tables.table import NOTHING, Table, labels, times, words
+from focuslab.tables.text import in_markdown, targets
 
 Record = Mapping[str, Any]
 
@@ -48,12 +49,12 @@ def _sections(by_kind: Mapping[str, list[Record]]) -> Iterable[str]:
     at_least, at_most = _targets(by_kind, profiles)
     if at_least or at_most:
         yield "## Targets"
-        yield promises(at_least, at_most)
+        yield targets(at_least, at_most)
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *notes: str) -> str:
     cells = zip(*rows, strict=True)
-    columns = [Column((name, ""), list(own), left=name == "method") for name, own in zip(head, cells, strict=True)]
+    columns = [(labels if name == "method" else words)(name, own) for name, own in zip(head, cells, strict=True)]
     return in_markdown([Table(title, columns, list(notes))])
 
 

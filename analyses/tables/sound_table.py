@@ -18,9 +18,10 @@ from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.quality import write_quality_figures
 from focuslab.results import EvaluationRun
 from focuslab.runs.directory import write_atomically
-from focuslab.tables.quality import quality_csv, quality_latex, quality_markdown
+from focuslab.tables.quality import quality_csv, quality_tables
 from focuslab.tables.quality_rows import merge_evaluations
 from focuslab.tables.quality_words import findings
+from focuslab.tables.text import in_latex, in_markdown
 
 BUNDLED = "tiny"
 EVALUATION = "sound"
@@ -200,11 +201,11 @@ def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
 def write(table: SoundTable, whole: EvaluationRun, out: Path, given: Mapping[str, Any]) -> None:
     """The table in three forms, and what it shows in words."""
     made = how_it_was_made(table, whole, given)
-    markdown = quality_markdown(whole.summary, whole.info)
+    markdown = in_markdown(quality_tables(whole.summary, whole.info))
     files = {
         "table.md": f"{made}\n\n{markdown}\n".encode(),
         "table.csv": quality_csv(whole.summary, whole.info).encode(),
-        "table.tex": quality_latex(whole.summary, whole.info).encode() + b"\n",
+        "table.tex": in_latex(quality_tables(whole.summary, whole.info)).encode() + b"\n",
         "README.md": readme(table, whole, made).encode(),
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -81,9 +81,7 @@ def command(
     from focuslab.measure.profile_config import PROMPT
     from focuslab.models.specs import load
     from focuslab.report.figures.attention import write_attention_figures
-    from focuslab.report.figures.style import check_maps_can_be_drawn
 
-    check_maps_can_be_drawn()
     prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]
     cross_weight = _number_or_text(cross_weight)
     recorded = {

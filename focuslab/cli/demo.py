@@ -28,10 +28,8 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
         out = default_directory("demo", model, [settings, device, dtype])
     from focuslab.io.files import DirectoryLock
     from focuslab.models.specs import load
-    from focuslab.report.figures.style import check_maps_can_be_drawn
     from focuslab.workflows.demo import Demonstration
 
-    check_maps_can_be_drawn()
     pipe = load(model, device, dtype, offline=offline)
     pipe.set_progress_bar_config(disable=True)
     demo = Demonstration(pipe, out, **settings, force=force)

@@ -77,10 +77,8 @@ def command(model, device, dtype, offline, quiet, given, file, unvalidated, out,
     budget too. The records are kept in records/ beside the plan, for other budgets. The same command resumes what was
     stopped.
     """
-    from focuslab.report.figures.style import check_maps_can_be_drawn
     from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 
-    check_maps_can_be_drawn()
     kinds = {
         "attention": AttentionRun,
         "profile": ProfileRun,
@@ -136,24 +134,24 @@ def show(path: Path, selection, plan, validation) -> None:
     from focuslab.runs import RunInfo
     from focuslab.runs.directory import RUN, read_json
     from focuslab.search.plan_files import plan_directory
-    from focuslab.tables.choice import choice_table
+    from focuslab.tables.choice import choice_tables
     from focuslab.tables.plan import plan_tables
-    from focuslab.tables.quality_choice import quality_choice
+    from focuslab.tables.quality_choice import quality_choice_tables
     from focuslab.tables.text import in_terminal
-    from focuslab.tables.validation import measured_of, proof_table
+    from focuslab.tables.validation import measured_of, validation_tables
 
     directory = plan_directory(path)
     made = how_it_was_made(RunInfo.from_json(read_json(directory / RUN), str(directory / RUN)))
     measured = measured_of(validation.summary) if validation else None
     write_frontier(selection.summary, directory / "figures", made, measured=measured)
     write_site_map(selection.summary, directory / "figures", made)
-    click.echo(choice_table(selection.summary))
+    click.echo(in_terminal(choice_tables(selection.summary)))
     if plan.entries != selection.plan.entries:
         click.echo(f"\n{in_terminal(plan_tables(plan))}")
-    if quality := quality_choice(plan.evidence):
+    if quality := in_terminal(quality_choice_tables(plan.evidence)):
         click.echo(f"\n{quality}")
     if validation:
-        click.echo(f"\n{proof_table(validation.summary)}")
+        click.echo(f"\n{in_terminal(validation_tables(validation.summary))}")
     for note in selection.notes:
         click.echo(f"focuslab: {note}", err=True)
     click.echo(path)

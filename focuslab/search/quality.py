@@ -11,7 +11,7 @@ from typing import Any
 from focuslab.errors import InputError
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
 from focuslab.runs.plan import FIDELITY, QUALITY
-from focuslab.tables.measured import Measured, Row, measured, sure_sign
+from focuslab.tables.measured import Measured, Row, measured, significant_sign
 
 OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"
@@ -41,7 +41,7 @@ class QualityChoice:
     @property
     def beats_dense(self) -> bool | None:
         """Whether it is significantly better than dense (True), significantly worse (False), or neither (None)."""
-        return sure_sign(self.minus_dense, self.better)
+        return significant_sign(self.minus_dense, self.better)
 
     def to_json(self) -> dict[str, Any]:
         """For a plan's evidence."""
@@ -132,13 +132,15 @@ def _choice(seconds: float, rows: Sequence[Row], metric: str, summary: Mapping[s
         speedup=row.get("speedup_vs_dense"),
         equals=tuple(other["method"] for other in alike if other is not row),
         decided_by="quality" if row is best and not equals else "speed",
-        worse_in=tuple(name for name in others if sure_sign(measured(row, name, "minus_dense"), better[name]) is False),
+        worse_in=tuple(
+            name for name in others if significant_sign(measured(row, name, "minus_dense"), better[name]) is False
+        ),
     )
 
 
 def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
     """Whether a metric tells a method from the best, to its disadvantage."""
-    if [sure_sign(_difference(each, metric), better) is False for each in (row, best)] == [True, False]:
+    if [significant_sign(_difference(each, metric), better) is False for each in (row, best)] == [True, False]:
         return True
     # The differences to dense share its noise, and so are narrower (that of dense is nothing but 0).
     for of in (_difference, measured):

@@ -1,4 +1,4 @@
-"""The rows of a capture's summary, checked and picked for tables and figures. Needs the standard library only."""
+"""The rows of a capture's summary, checked and picked for tables and figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

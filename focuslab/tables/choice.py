@@ -1,40 +1,31 @@
-"""A choice of sites as text: what the plan does at each length, block by block, and why, in words.
+"""The tables of a choice of sites: what the plan does at each length, block by block, and why, in words.
 
-Needs the standard library only. Also holds what tables and figures of a choice share.
+Also holds what tables and figures of a choice share.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from focuslab.errors import InputError
 from focuslab.runs import CHOICE_SCHEMA, check_summary
 from focuslab.runs.method_spec import brief
-from focuslab.tables.profile import SECONDS
-from focuslab.tables.text import (
+from focuslab.tables.table import (
     NOTHING,
+    SECONDS,
     Column,
     Table,
+    amounts,
     formatter,
-    in_markdown,
-    in_terminal,
+    labels,
+    numbers,
     percent,
-    times,
+    seconds_of,
+    speedups,
+    words,
 )
 
 MARKS = ("plan", "paper", "all sites", "dense")
 """The order in which marked choices stand; others stand before dense."""
-
-
-def choice_table(summary: Mapping) -> str:
-    """The tables of a choice for a terminal: plain text, aligned, at most `WIDTH` columns, no newline at the end.
-
-    `summary` is that of `focuslab.search.summary`. Raises `InputError` where it is none or has no length.
-    """
-    return in_terminal(choice_tables(summary))
-
-
-def choice_markdown(summary: Mapping) -> str:
-    """The same tables and notes as `choice_table`, in GitHub's markdown."""
-    return in_markdown(choice_tables(summary))
 
 
 def length_rows(summary: Mapping) -> list[Mapping]:
@@ -68,112 +59,115 @@ def brief_group(group: str) -> str:
     return group.replace(".attentions.", " a").replace(".transformer_blocks.", ".")
 
 
-def choice_tables(summary: Mapping) -> Iterable[Table]:
+def choice_tables(summary: Mapping) -> Iterator[Table]:
+    """The plan beside what it is compared with; then a table a length, a row a block; then reasons in words."""
     rows = length_rows(summary)
     yield _by_length(summary, rows)
-    for row in rows:
-        yield _by_group(row)
-    words = [(row, group) for row in rows for group in row["groups"]]
+    yield from map(_by_group, rows)
+    pairs = [(row, group) for row in rows for group in row["groups"]]
     yield Table(
         "In words",
         [
-            Column(("length", "[s]"), [f"{row['seconds']:g}" for row, _ in words]),
-            Column(("block", ""), [brief_group(group["group"]) for _, group in words], left=True),
-            Column(("reason", ""), [group["reason"] for _, group in words], left=True, words=True),
+            seconds_of([row for row, _ in pairs]),
+            labels("block", [brief_group(group["group"]) for _, group in pairs]),
+            words("reason", [group["reason"] for _, group in pairs]),
         ],
-        [],
     )
 
 
 def _by_length(summary: Mapping, rows: list[Mapping]) -> Table:
     shown = [(row, name, point) for row in rows for name, point in marks_of(row).items()]
-    time, unit = formatter(SECONDS, (point["step_seconds"] for _, _, point in shown))
+    points = [point for _, _, point in shown]
 
-    def error(point: Mapping) -> str:
-        low, high = point["error_low"], point["error_high"]
-        between = f" ({percent(low, 2)}..{percent(high, 2)})" if low is not None and point["error"] else ""
-        return percent(point["error"], 2) + between
+    def of(key: str) -> list:
+        return [point[key] for point in points]
 
+    low = [point["error_low"] if point["error"] else None for point in points]
     columns = [
-        Column(("length", "[s]"), [f"{row['seconds']:g}" for row, _, _ in shown]),
-        Column(("choice", ""), [name for _, name, _ in shown], left=True),
-        Column(("sparse", "groups"), [str(len(point["methods"])) for _, _, point in shown]),
-        Column((f"step time [{unit}]", "predicted"), [time(point["step_seconds"]) for _, _, point in shown]),
-        Column(("speed-up", "vs dense"), [times(point["speedup"]) for _, _, point in shown]),
-        Column(("UNet error [%]", "(from joint runs)"), [error(point) for _, _, point in shown]),
+        seconds_of([row for row, _, _ in shown]),
+        labels("choice", [name for _, name, _ in shown]),
+        numbers("sparse\ngroups", [len(point["methods"]) for point in points], "d"),
+        amounts("step time\npredicted", of("step_seconds"), SECONDS),
+        speedups("speed-up\nvs dense", of("speedup")),
+        numbers("UNet error", of("error"), unit="%", factor=100, low=low, high=of("error_high")),
     ]
-    return Table("The plan and what it is compared with", columns, _notes(summary, shown))
+    return Table("The plan and what it is compared with", columns, list(_notes(summary, shown)))
 
 
-def _notes(summary: Mapping, shown: list[tuple]) -> list[str]:
-    combination = summary["combination"]
-    notes = [summary["crossover"], _budget(length_rows(summary))]
-    rule = f"(sum error^p)^(1/p), p = {combination['exponent']:.2f}"
-    if combination["misfit"] is None:
-        notes.append(f"Errors of groups combine as {rule}: assumed, for there was no joint run to fit it on.")
-    else:
-        notes.append(
-            f"Errors of groups combine as {rule}, fitted on {combination['runs']} joint runs: it misses them by "
-            f"{percent(combination['misfit'], 1)} %; measured over predicted from {combination['low']:.2f} to "
-            f"{combination['high']:.2f}."
-        )
+def _notes(summary: Mapping, shown: list[tuple]) -> Iterator[str]:
+    yield summary["crossover"]
+    yield _budget(length_rows(summary))
+    yield f"Errors of groups combine as {error_rule(summary['combination'])}."
     if timed := timed_note(summary):
-        notes.append(timed)
+        yield timed
     filled = sorted({row["seconds"] for row, _, point in shown if point["predicted_from_flops"]})
     if filled:
-        notes.append(f"Time predicted from FLOPs, not measured, at {', '.join(f'{s:g}' for s in filled)} s.")
-    return notes
+        yield f"Time predicted from FLOPs, not measured, at {', '.join(f'{s:g}' for s in filled)} s."
+
+
+def error_rule(model: Mapping) -> str:
+    """How the errors of groups of sites combine, and how well that was met on joint runs, in words."""
+    rule = f"(sum error^p)^(1/p), p = {model['exponent']:.2f}"
+    if model["misfit"] is None:
+        return f"{rule}, which is assumed: there was no joint run to fit it on"
+    return (
+        f"{rule}, fitted on {model['runs']} joint runs with an RMSE of {percent(model['misfit'], 1)} %; measured over "
+        f"predicted from {model['low']:.2f} to {model['high']:.2f}"
+    )
 
 
 def _budget(rows: list[Mapping]) -> str:
     """What was asked for, in words; by length where it was another at each."""
-    for key, words, text in (
+    for key, said, text in (
         ("max_error", "the fastest with an error of at most", lambda value: f"{percent(value, 2)} %"),
         ("min_speedup", "the least error with a speed-up over dense of at least", lambda value: f"{value:.2f}x"),
     ):
         asked = {row["seconds"]: row["budget"][key] for row in rows if row["budget"][key] is not None}
         if len(set(asked.values())) == 1:
-            return f"Chosen: {words} {text(next(iter(asked.values())))}."
+            return f"Chosen: {said} {text(next(iter(asked.values())))}."
         if asked:
-            return f"Chosen: {words} {', '.join(f'{text(value)} at {s:g} s' for s, value in asked.items())}."
+            return f"Chosen: {said} {', '.join(f'{text(value)} at {s:g} s' for s, value in asked.items())}."
     return "Chosen: the knee, where the share of time saved most exceeds the share of error that it costs."
 
 
 def _by_group(row: Mapping) -> Table:
     groups = row["groups"]
-    most = max((abs(1e3 * group["saved_seconds"]) for group in groups if group["saved_seconds"] is not None), default=0)
-    decimals = 0 if most >= 1000 else 1 if most >= 100 else 2 if most >= 10 else 3
 
-    def number(key: str, decimals: int) -> list[str]:
-        return [NOTHING if group[key] is None else f"{group[key]:.{decimals}f}" for group in groups]
+    def of(key: str) -> list:
+        return [group[key] for group in groups]
 
-    def share(key: str, decimals: int) -> list[str]:
-        return [percent(group[key], decimals) for group in groups]
+    def share(head: str, key: str, form: str = ".1f") -> Column:
+        return numbers(head, of(key), form, "%", factor=100)
 
     columns = [
-        Column(("block", ""), [brief_group(group["group"]) for group in groups], left=True),
-        Column(("sites", ""), [str(group["sites"]) for group in groups]),
-        Column(("tried", ""), [brief(group["method"]) if group["method"] else NOTHING for group in groups], left=True),
-        Column(("lift", ""), number("lift", 2)),
-        Column(("recall", "[%]"), share("recall", 1)),
-        Column(("site error", "[%]"), share("local_error", 1)),
-        Column(("UNet error", "[%]"), share("error", 2)),
-        Column(
-            ("saved", "[ms]"),
-            [
-                NOTHING
-                if group["saved_seconds"] is None
-                else f"{'~' if group['predicted'] else ''}{1e3 * group['saved_seconds']:.{decimals}f}"
-                for group in groups
-            ],
-        ),
-        Column(("verdict", ""), ["sparse" if group["taken"] else "dense" for group in groups], left=True),
+        labels("block", [brief_group(group["group"]) for group in groups]),
+        numbers("sites", of("sites"), "d"),
+        labels("tried", [brief(group["method"]) if group["method"] else None for group in groups]),
+        numbers("lift", of("lift")),
+        share("recall", "recall"),
+        share("site error", "local_error"),
+        share("UNet error", "error", ".2f"),
+        _saved(groups),
+        words("verdict", ["sparse" if group["taken"] else "dense" for group in groups]),
     ]
-    time, time_unit = formatter(SECONDS, [row["dense_step_seconds"]])
     notes = []
     if any(not group["taken"] for group in groups):
-        notes.append("Of a block that stays dense, what saves most for its error is shown.")
+        notes.append("For a block that stays dense, the method that saves most for its error is shown.")
     if any(group["predicted"] for group in groups):
         notes.append("~ is predicted from FLOPs, not measured.")
-    title = f"At {row['seconds']:g} s, block by block (a dense step: {time(row['dense_step_seconds'])} {time_unit})"
-    return Table(title, columns, notes)
+    time, unit = formatter(SECONDS, [row["dense_step_seconds"]])
+    dense = f"{time(row['dense_step_seconds'])} {unit}"
+    return Table(f"At {row['seconds']:g} s, block by block (a dense step: {dense})", columns, notes, keys=1)
+
+
+def _saved(groups: list[Mapping]) -> Column:
+    """Milliseconds that each group saves in a step, as many digits as the largest needs."""
+    saved = [group["saved_seconds"] for group in groups]
+    most = max((abs(1e3 * value) for value in saved if value is not None), default=0)
+    decimals = 0 if most >= 1000 else 1 if most >= 100 else 2 if most >= 10 else 3
+    column = numbers("saved", saved, f".{decimals}f", "ms", factor=1e3)
+    cells = [
+        replace(cell, shown=f"~{cell.shown}") if group["predicted"] and cell.shown != NOTHING else cell
+        for cell, group in zip(column.cells, groups, strict=True)
+    ]
+    return replace(column, cells=cells, base="s")

@@ -1,28 +1,28 @@
-"""What an evaluation would take, as text. Needs the standard library only."""
+"""What an evaluation would take, as text."""
 
 from collections.abc import Mapping
 
-from focuslab.tables.profile import BYTES, LONG_SECONDS, SECONDS
-from focuslab.tables.text import Column, Table, formatter, in_terminal
+from focuslab.tables.table import BYTES, LONG_SECONDS, SECONDS, Table, amounts, formatter, labels, numbers, seconds_of
+from focuslab.tables.text import in_terminal
 
 
 def estimate_table(estimate: Mapping) -> str:
-    """For a terminal: a row a length and method, then the whole in words. `estimate`:
-    `focuslab.measure.evaluation.cost`'s."""
+    """A row a length and method, then the whole in words. `estimate`: that of `focuslab.measure.evaluation.cost`."""
     rows = estimate["rows"]
-    second, unit = formatter(SECONDS, (row["step_seconds"] for row in rows))
-    long, long_unit = formatter(LONG_SECONDS, (row["item_seconds"] for row in rows))
+
+    def of(key: str) -> list:
+        return [row[key] for row in rows]
+
     columns = [
-        Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
-        Column(("method", ""), [row["method"] for row in rows], left=True),
-        Column(("items", ""), [str(row["items"]) for row in rows]),
-        Column(("step", f"[{unit}]"), [second(row["step_seconds"]) for row in rows]),
-        Column(("item", f"[{long_unit}]"), [long(row["item_seconds"]) for row in rows]),
-        Column(("whole", "[h]"), [f"{row['hours']:.3g}" for row in rows]),
+        seconds_of(rows),
+        labels("method", of("method")),
+        numbers("items", of("items"), "d"),
+        amounts("step", of("step_seconds"), SECONDS),
+        amounts("item", of("item_seconds"), LONG_SECONDS),
+        numbers("whole", of("hours"), ".3g", "h"),
     ]
-    hours, processes = estimate["hours"], estimate["processes"]
+    hours, processes, audio = estimate["hours"], estimate["processes"], estimate["audio_bytes"]
     shared = f", {hours / processes:.3g} h on {processes}" if processes > 1 else ""
-    audio = estimate["audio_bytes"]
     kept = "no audio" if audio is None else f"{_bytes(audio)} of audio"
     notes = [
         f"{estimate['items']} items: {hours:.3g} h on one process such as this{shared}; "

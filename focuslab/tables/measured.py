@@ -28,7 +28,7 @@ def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
     return Measured(found["value"], *(ends if all(map(is_number, ends)) else (None, None)))
 
 
-def sure_sign(difference: Measured | None, better: str | None) -> bool | None:
+def significant_sign(difference: Measured | None, better: str | None) -> bool | None:
     """True where the interval of a difference is all on the better side, False where on the worse, None otherwise."""
     if difference is None or difference.low is None or better not in ("lower", "higher"):
         return None

@@ -1,7 +1,7 @@
 """The paper's tables as numbers, and in what a measurement of ours differs from how they were made.
 
 Source: Tan et al. 2024, arXiv:2407.10468, Tables 1 to 3 and section 4.1. What the metrics are, which the paper does not
-say, is read off the tool that it names (github.com/haoheliu/audioldm_eval). Needs the standard library only.
+say, is read off the tool that it names (github.com/haoheliu/audioldm_eval).
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ def differences(metric: str, summary: Mapping[str, Any], info: Any) -> list[str]
     made += [
         (f"it has {steps} denoising steps and not {STEPS}", steps != STEPS),
         (f"it has {captions} captions and not the {CAPTIONS} of AudioCaps", captions != CAPTIONS),
-        (f"it has {seeds} sounds a caption and not one", seeds != 1),
+        (f"it has {seeds} clips a caption and not one", seeds != 1),
         *_METRIC_DIFFERENCES[metric](about),
     ]
     return [reason for reason, differs in made if differs]

@@ -1,4 +1,4 @@
-"""The rows of an evaluation's summary, checked and picked for tables and figures. Needs the standard library only."""
+"""The rows of an evaluation's summary, checked and picked for tables and figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -45,11 +45,6 @@ MOST_MAIN = 3
 
 def scale_of(metric: str) -> Scale:
     return SCALES.get(metric) or Scale(metric.replace("_", " "))
-
-
-def in_brackets(unit: str) -> str:
-    """The second line of a column's head; "" where there is no unit."""
-    return f"[{unit}]" if unit else ""
 
 
 def evaluation_rows(summary: Mapping) -> list[Mapping]:

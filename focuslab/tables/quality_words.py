@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping
 
-from focuslab.tables.measured import measured, sure_sign
+from focuslab.tables.measured import measured, significant_sign
 from focuslab.tables.paper import METRICS as PAPER_METRICS
 from focuslab.tables.paper import paper_value
 from focuslab.tables.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
 
-SURELY = {"+": "surely better", "-": "surely worse"}
+SIGNIFICANTLY = {"+": "significantly better", "-": "significantly worse"}
 """What an `outcome` is called."""
-_OUTCOMES = {**{sign: f"{surely} than dense" for sign, surely in SURELY.items()}, "": "not told apart from dense"}
+_OUTCOMES = {
+    **{sign: f"{significantly} than dense" for sign, significantly in SIGNIFICANTLY.items()},
+    "": "not significantly different from dense",
+}
 
 
 def outcome(row: Mapping, metric: str, better: str | None) -> str:
-    """ "+" where the paired difference to dense is surely an improvement, "-" where surely a loss, else ""."""
-    return {True: "+", False: "-", None: ""}[sure_sign(measured(row, metric, "minus_dense"), better)]
+    """ "+" where a row is significantly better than dense, "-" where significantly worse, else "".
+
+    Significant is a paired difference to dense whose 95 % confidence interval excludes 0.
+    """
+    return {True: "+", False: "-", None: ""}[significant_sign(measured(row, metric, "minus_dense"), better)]
 
 
 def findings(summary: Mapping, metric: str) -> list[str]:
@@ -27,8 +33,7 @@ def findings(summary: Mapping, metric: str) -> list[str]:
 
 
 def against_dense(summary: Mapping, metric: str, method: str) -> str:
-    """ "surely worse than dense at 10 s; not told apart from dense at 40, 80 s." "" where nothing was measured against
-    dense."""
+    """How a method compares with dense, length by length; "" where nothing was measured against dense."""
     better = _better(summary, metric)
     lengths: dict[str, list[str]] = {}
     for row in _compared(summary, metric, method):
@@ -37,7 +42,7 @@ def against_dense(summary: Mapping, metric: str, method: str) -> str:
 
 
 def against_paper(summary: Mapping, metric: str, method: str) -> str:
-    """Which way the paper's numbers lie at the same lengths, and whether ours surely lie the same way or the other.
+    """Which way the paper's numbers lie at the same lengths, and whether ours significantly lie the same way.
 
     Directions only: the numbers themselves are of another protocol (`paper.differences`). "" where the paper has none.
     """
@@ -51,7 +56,7 @@ def against_paper(summary: Mapping, metric: str, method: str) -> str:
             continue
         papers = "+" if (values[0] < values[1]) == (better == "lower") else "-"
         ours = outcome(row, metric, better)
-        agreement = "as here" if ours == papers else "not settled here" if not ours else "the other way here"
+        agreement = "as here" if ours == papers else "not significant here" if not ours else "the other way here"
         said = f"{'better' if papers == '+' else 'worse'}, {agreement},"
         found.setdefault(said, []).append(f"{row['seconds']:g}")
     return f"In the paper {_at_lengths(found)}" if found else ""

@@ -14,6 +14,5 @@ class Tabular:
         return in_html(self._tables())
 
     def to_pandas(self):
-        """The rows as a `pandas.DataFrame`, nested numbers in columns such as "kind_share.resnet". Raises
-        `FocuslabError` where pandas is not installed."""
+        """The rows as a `pandas.DataFrame`, nested numbers in columns such as "kind_share.resnet"."""
         return frame(self._rows())

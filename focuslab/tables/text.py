@@ -1,80 +1,55 @@
-"""Tables as text: columns and notes, for a terminal, in markdown and in LaTeX. Needs the standard library only."""
+"""Tables as text: for a terminal, in Markdown and in LaTeX."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+
+from focuslab.tables.table import Cell, Column, Table
 
 WIDTH = 120
-"""Widest line of the terminal table, in characters, for labels and numbers of ordinary size."""
-NOTHING = "-"
-NOT_MEASURED = "not measured"
-
-
-class Column(NamedTuple):
-    head: tuple[str, str]  # two lines; the second says the unit
-    cells: list[str]
-    left: bool = False
-    words: bool = False  # of prose, no name that is shown as code
-
-
-class Table(NamedTuple):
-    title: str
-    columns: list[Column]
-    notes: list[str]
+"""Widest line of a terminal table, in characters, for labels and numbers of ordinary size."""
+_LABEL = 16
+"""Characters that a label needs at least where a table is parted; the rest of it is folded."""
 
 
 def in_terminal(tables: Iterable[Table]) -> str:
-    """Aligned plain text, at most `WIDTH` columns wide, no newline at the end."""
-    parts = []
+    """Aligned plain text without a newline at the end.
+
+    A table that is wider than `WIDTH` is printed in parts, each with the columns that say what a row is of.
+    """
+    blocks = []
     for table in tables:
-        parts += [_terminal(table), "\n".join(_wrapped(table.notes))]
-    return "\n\n".join(part for part in parts if part)
+        blocks += map(_terminal, _parts(table))
+        blocks.append("\n".join(line for note in table.notes for line in _wrapped(note)))
+    return "\n\n".join(filter(None, blocks))
 
 
 def in_markdown(tables: Iterable[Table]) -> str:
-    parts = []
+    """Pipe tables of GitHub's Markdown, the notes of each as a list beneath it."""
+    blocks = []
     for table in tables:
-        parts += [_markdown(table), "\n".join(f"- {_escaped(note)}" for note in table.notes)]
-    return "\n\n".join(part for part in parts if part)
+        heads = _pipes(column.head_text for column in table.columns)
+        sides = _pipes(":--" if column.is_text else "--:" for column in table.columns)
+        body = [_pipes(map(_markdown, row, table.columns)) for row in table.rows]
+        blocks.append("\n".join([f"**{table.title}**", "", heads, sides, *body]))
+        blocks.append("\n".join(f"- {_escaped(note)}" for note in table.notes))
+    return "\n\n".join(filter(None, blocks))
 
 
 def in_latex(tables: Iterable[Table]) -> str:
-    """A `table` float a table, its title as caption and its notes beneath; needs the packages booktabs and graphicx."""
+    """A `table` float each, the title as caption and the notes beneath; needs the packages booktabs and graphicx."""
     return "\n\n".join(map(_latex, tables))
 
 
-def promises(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
-    """A table in markdown of (what, promised, measured), and whether each promise was met."""
-    lines = ["| what | promised | measured | |", "| --- | --- | --- | --- |"]
+def targets(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
+    """A table in Markdown of (what, target, measured), and whether each target was met."""
+    lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
     for sign, rows in (("at least", at_least), ("at most", at_most)):
-        for what, promised, measured in rows:
-            met = measured >= promised if sign == "at least" else measured <= promised
-            lines.append(f"| {what} | {sign} {promised:g} | {_measured(measured)} | {'met' if met else 'missed'} |")
+        for what, target, measured in rows:
+            met = measured >= target if sign == "at least" else measured <= target
+            shown = f"{measured:.1e}" if 0 < abs(measured) < 5e-4 else f"{measured:.3f}"
+            lines.append(f"| {what} | {sign} {target:g} | {shown} | {'met' if met else 'missed'} |")
     return "\n".join(lines)
-
-
-def _measured(value: float) -> str:
-    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
-
-
-def formatter(units: Sequence[tuple[float, str]], values: Iterable[float | None]):
-    """A function value -> text and the unit, one for a whole column.
-
-    The unit is the largest in which the column's smallest value is at least 1; decimals are as many as give that
-    value three digits. So every cell has the same precision, and none has fewer than three digits.
-    """
-    smallest = min((value for value in values if value), default=units[0][0])
-    size, unit = next(((size, unit) for size, unit in units if smallest >= size), units[-1])
-    decimals = 2 if smallest / size < 10 else 1 if smallest / size < 100 else 0
-    return lambda value: NOTHING if value is None else f"{value / size:.{decimals}f}", unit
-
-
-def times(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}x"
-
-
-def percent(value: float | None, decimals: int, sign: str = "") -> str:
-    return NOTHING if value is None else f"{100 * value:.{decimals}f}{sign}"
 
 
 def at_lengths(pairs: Iterable[tuple[str, float]]) -> str:
@@ -88,91 +63,103 @@ def at_lengths(pairs: Iterable[tuple[str, float]]) -> str:
     return "; ".join(f"{', '.join(n)} at {', '.join(f'{s:g}' for s in at)} s" for at, n in names.items())
 
 
-def _wrapped(notes: Iterable[str]) -> list[str]:
-    return [line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
+def _wrapped(note: str) -> list[str]:
+    return textwrap.wrap(note, WIDTH, subsequent_indent="  ")
+
+
+def _natural(column: Column) -> int:
+    return max(map(len, (*column.head_lines, *map(str, column.cells))))
+
+
+def _parts(table: Table) -> list[Table]:
+    def width(columns: Sequence[Column]) -> int:
+        own = [min(_natural(c), _LABEL) if c.kind == "label" else _natural(c) for c in columns]
+        return sum(own) + 2 * (len(own) - 1)
+
+    keys, parts = list(table.columns[: table.keys]), [[]]
+    for column in table.columns[table.keys :]:
+        if parts[-1] and not column.is_text and width([*keys, *parts[-1], column]) > WIDTH:
+            parts.append([])
+        parts[-1].append(column)
+    return [
+        replace(table, title=f"{table.title}, continued" if i else table.title, columns=[*keys, *part])
+        for i, part in enumerate(parts)
+    ]
 
 
 def _terminal(table: Table) -> str:
-    """Columns two spaces apart. A long label goes on in lines of its own, one parameter a line, so that the numbers
-    of a row stay on its first line and a line stays within `WIDTH`."""
-    widths = [max(map(len, (*column.head, *column.cells))) for column in table.columns]
-    labels = next(i for i, column in enumerate(table.columns) if column.left)
-    room = WIDTH - sum(widths) - 2 * (len(widths) - 1) + widths[labels]
-    pieces = [_folded(cell, room) for cell in table.columns[labels].cells]
-    widths[labels] = max(map(len, (*table.columns[labels].head, *(line for lines in pieces for line in lines))))
+    """Columns two spaces apart. Long labels are folded, so that a line stays within `WIDTH`."""
+    widths = [_natural(column) for column in table.columns]
+    label = next((i for i, column in enumerate(table.columns) if column.is_text), 0)
+    room = WIDTH - sum(widths) - 2 * (len(widths) - 1) + widths[label]
+    folded = [_folded(str(cell), max(room, 12)) for cell in table.columns[label].cells]
+    widths[label] = max(map(len, (*table.columns[label].head_lines, *(line for lines in folded for line in lines))))
 
     def line(cells: Iterable[str]) -> str:
-        placed = (
-            cell.ljust(width) if column.left else cell.rjust(width)
-            for cell, width, column in zip(cells, widths, table.columns, strict=True)
-        )
-        return "  ".join(placed).rstrip()
+        placed = zip(cells, widths, table.columns, strict=True)
+        return "  ".join(f"{cell:{'<' if column.is_text else '>'}{width}}" for cell, width, column in placed).rstrip()
 
-    lines = [table.title]
-    lines += [line(column.head[i] for column in table.columns) for i in (0, 1)]
+    lines = [table.title, *(line(column.head_lines[i] for column in table.columns) for i in (0, 1))]
     lines.append("  ".join("-" * width for width in widths))
-    for i, label in enumerate(pieces):
-        for j, piece in enumerate(label):
-            row = (piece if k == labels else "" if j else c.cells[i] for k, c in enumerate(table.columns))
-            lines.append(line(row))
+    for row, pieces in zip(table.rows, folded, strict=True):
+        lines.append(line(pieces[0] if i == label else str(cell) for i, cell in enumerate(row)))
+        lines += [" " * (sum(widths[:label]) + 2 * label) + piece for piece in pieces[1:]]
     return "\n".join(lines)
 
 
 def _folded(label: str, width: int) -> list[str]:
-    width = max(width, 12)
     if len(label) <= width:
         return [label]
     name, *parameters = label.split(":")
     lines = textwrap.wrap(name, width) or [name]
     for parameter in parameters:
-        lines += textwrap.wrap(parameter, width, initial_indent="  ", subsequent_indent="    ")
+        # A long parameter is broken after its name.
+        pieces = textwrap.wrap(parameter.replace("=", "= "), width, initial_indent="  ", subsequent_indent="    ")
+        lines += [piece.replace("= ", "=") for piece in pieces]
     return lines
 
 
-def _markdown(table: Table) -> str:
-    heads = [" ".join(part for part in column.head if part) for column in table.columns]
-    lines = [f"**{table.title}**", "", _pipes(heads), _pipes(":--" if c.left else "--:" for c in table.columns)]
-    for cells in zip(*([_cell(c, cell) for cell in c.cells] for c in table.columns), strict=True):
-        lines.append(_pipes(cells))
-    return "\n".join(lines)
-
-
-def _cell(column: Column, cell: str) -> str:
-    # "~" twice in a line would strike out what stands between.
-    return f"`{cell.replace('|', chr(92) + '|')}`" if column.left and not column.words else _escaped(cell)
+def _markdown(cell: Cell, column: Column) -> str:
+    return "`{}`".format(str(cell).replace("|", r"\|")) if column.kind == "label" else _escaped(str(cell))
 
 
 def _escaped(text: str) -> str:
+    # "~" twice in a line would strike out what stands between.
     for mark in "\\|*_~<`":
         text = text.replace(mark, f"\\{mark}")
     return text
 
 
+def _pipes(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def _latex(table: Table) -> str:
-    places = "".join("l" if column.left else "r" for column in table.columns)
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{in_tex(table.title)}}}",
-        # Shrunk where it is wider than the page, never stretched.
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{places}}}",
-        r"\toprule",
-    ]
-    lines += [_ampersands(column.head[i] for column in table.columns) for i in (0, 1)]
-    lines.append(r"\midrule")
-    lines += [_ampersands(cells) for cells in zip(*(column.cells for column in table.columns), strict=True)]
-    lines += [r"\bottomrule", r"\end{tabular}}"]
-    lines += [rf"\par\footnotesize {in_tex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table}"])
+    def row(cells: Iterable[object]) -> str:
+        return " & ".join(in_tex(str(cell)) for cell in cells) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{in_tex(table.title)}}}",
+            # Shrunk where it is wider than the page, never enlarged.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{''.join('l' if column.is_text else 'r' for column in table.columns)}}}",
+            r"\toprule",
+            *(row(column.head_lines[i] for column in table.columns) for i in (0, 1)),
+            r"\midrule",
+            *map(row, table.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            *(rf"\par\footnotesize {in_tex(note)}" for note in table.notes),
+            r"\end{table}",
+        ]
+    )
 
 
 def in_tex(text: str) -> str:
     """Plain text with what LaTeX would read as commands written out."""
     return "".join(_TEX.get(mark, mark) for mark in text)
-
-
-def _ampersands(cells: Iterable[str]) -> str:
-    return " & ".join(map(in_tex, cells)) + r" \\"
 
 
 _TEX = {mark: rf"\{mark}" for mark in "&%$#_{}"} | {
@@ -185,7 +172,3 @@ _TEX = {mark: rf"\{mark}" for mark in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
-
-
-def _pipes(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,31 +1,17 @@
-"""A proof as text: what was measured of each choice on held-out prompts, beside what had been predicted.
+"""The table of a validation: what was measured of each choice on held-out prompts, beside what had been predicted."""
 
-Needs the standard library only.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from focuslab.runs import PROOF_SCHEMA, check_summary, skipped_in_words
-from focuslab.tables.profile import SECONDS
-from focuslab.tables.text import NOTHING, Column, Table, formatter, in_markdown, in_terminal, percent, times
+from focuslab.tables.table import SECONDS, Column, Table, amounts, numbers, seconds_of, speedups, words
 from focuslab.tables.verdict import counted
 
 
-def proof_table(summary: Mapping) -> str:
-    """The table of a proof for a terminal. Raises `InputError` where the summary is none of a proof."""
-    return in_terminal([table_of_proof(summary)])
-
-
-def proof_markdown(summary: Mapping) -> str:
-    """The same in GitHub's markdown."""
-    return in_markdown([table_of_proof(summary)])
-
-
 def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
-    """Length -> choice -> step seconds and error with its interval, as `report.frontier` draws them.
+    """Length -> choice -> step seconds and error with its interval, as `report.figures.frontier` draws them.
 
-    Step seconds are of a whole generation, dense steps among them, and scaled to the dense step that the choice was
-    predicted with, so that a machine that is faster or slower as a whole does not move the points.
+    Step seconds are of a whole generation, dense steps among them. They are scaled to the dense step that the choice
+    was predicted with, so that a machine that is faster or slower as a whole does not move the points.
     """
     found: dict[float, dict[str, dict[str, float]]] = {}
     for row in _rows(summary):
@@ -37,56 +23,52 @@ def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:
     return found
 
 
+def validation_tables(summary: Mapping) -> list[Table]:
+    """One table, a row a length and choice. Raises `InputError` where the summary is none of a validation."""
+    rows = _rows(summary)
+
+    def of(key: str) -> list:
+        return [row[key] for row in rows]
+
+    def predicted(key: str, only: str | None = None) -> list:
+        return [row["predicted"][key] if row["predicted"] and (not only or row[only]) else None for row in rows]
+
+    def interval(head: str, key: str, **form) -> Column:
+        values = [row[key] if row["n"] else None for row in rows]
+        return numbers(head, values, low=of(f"{key}_low"), high=of(f"{key}_high"), **form)
+
+    columns = [
+        seconds_of(rows),
+        words("choice", of("method")),
+        amounts("step", of("step_seconds_median"), SECONDS),
+        speedups("speed-up", of("speedup_vs_dense")),
+        speedups("speed-up\npredicted", predicted("speedup")),
+        interval("UNet error", "error", unit="%", factor=100),
+        numbers("error\npredicted", predicted("error", "n"), unit="%", factor=100),
+        interval("log-mel L1", "log_mel_l1"),
+        numbers("loudness\nratio", of("rms_ratio")),
+        numbers("centroid\nratio", of("centroid_ratio")),
+    ]
+    title = "Validation, on prompts and seeds that the choice has not seen"
+    return [Table(title, columns, list(_notes(summary, rows)))]
+
+
 def _rows(summary: Mapping) -> list[Mapping]:
-    check_summary(summary, PROOF_SCHEMA, "a proof")
+    check_summary(summary, PROOF_SCHEMA, "a validation")
     return list(summary["rows"])
 
 
-def table_of_proof(summary: Mapping) -> Table:
-    rows = _rows(summary)
-    time, unit = formatter(SECONDS, (row["step_seconds_median"] for row in rows))
-
-    def predicted(row: Mapping, key: str):
-        return row["predicted"][key] if row["predicted"] else None
-
-    columns = [
-        Column(("length", "[s]"), [f"{row['seconds']:g}" for row in rows]),
-        Column(("choice", ""), [row["method"] for row in rows], left=True),
-        Column(("step", f"[{unit}]"), [time(row["step_seconds_median"]) for row in rows]),
-        Column(("faster", "measured"), [times(row["speedup_vs_dense"]) for row in rows]),
-        Column(("", "predicted"), [times(predicted(row, "speedup")) for row in rows]),
-        Column(("UNet error", "[%]"), [_interval(row, "error", 100) if row["n"] else NOTHING for row in rows]),
-        Column(("", "predicted"), [percent(predicted(row, "error"), 2) if row["n"] else NOTHING for row in rows]),
-        Column(("log-mel", "L1"), [_interval(row, "log_mel_l1") for row in rows]),
-        Column(("loudness", "ratio"), [_number(row["rms_ratio"]) for row in rows]),
-        Column(("centroid", "ratio"), [_number(row["centroid_ratio"]) for row in rows]),
-    ]
-    return Table("Proof, on prompts and seeds that the choice has not seen", columns, _notes(summary, rows))
-
-
-def _notes(summary: Mapping, rows: list[Mapping]) -> list[str]:
+def _notes(summary: Mapping, rows: list[Mapping]) -> Iterator[str]:
     prompts = max((row["prompts"] or 0 for row in rows), default=0)
-    notes = [
-        f"Intervals: 95 % over {counted(prompts, 'prompt')}. UNet error: relative, of the guided "
-        "output at latents of the dense generation. log-mel L1, loudness and centroid: final sound to the dense sound "
-        f"of the same seed, {summary['steps']} steps."
-    ]
+    yield (
+        f"Intervals: 95 % over {counted(prompts, 'prompt')}. UNet error: relative, of the guided output at latents of "
+        "the dense generation. log-mel L1, loudness and centroid: final clip to the dense clip of the same seed, "
+        f"{summary['steps']} steps."
+    )
     kept = [f"{row['method']} at {row['seconds']:g} s ({row['dense_steps']})" for row in rows if row["dense_steps"]]
     if kept:
-        notes.append(f"Steps kept dense, which count in `faster` and not in `step`: {', '.join(kept)}.")
+        yield f"Steps kept dense, which count in `speed-up` and not in `step`: {', '.join(kept)}."
     silent = sum(row["silent"] or 0 for row in rows)
     if silent:
-        notes.append(f"{silent} sounds were left out: they or their dense sound are all zeros.")
-    return [*notes, *skipped_in_words(summary.get("skipped") or ())]
-
-
-def _interval(row: Mapping, name: str, factor: float = 1.0) -> str:
-    if row[name] is None:
-        return NOTHING
-    value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
-    bounds = "" if low is None else f" ({factor * low:.2f} to {factor * high:.2f})"
-    return f"{factor * value:.2f}{bounds}"
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}"
+        yield f"{counted(silent, 'clip')} left out: all samples of the clip or of its dense clip are zero."
+    yield from skipped_in_words(summary.get("skipped") or ())

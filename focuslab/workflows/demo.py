@@ -165,7 +165,7 @@ class Demonstration:
             latents.unlink()
         if made.validation is None:
             return "the plan is dense at all lengths: there is nothing to validate"
-        return "; ".join([_words(story.of_proof(made.validation.summary)), *made.missed])
+        return "; ".join([_words(story.of_validation(made.validation.summary)), *made.missed])
 
     def _recommended(self, validate: bool, progress: Progress) -> Recommendation:
         return recommend(

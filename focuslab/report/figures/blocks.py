@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from focuslab.report.figures.layout import error_bars
 from focuslab.report.figures.style import QUIET_INK, block_look
 
 Point = tuple[float, float, float | None, float | None]
@@ -17,10 +18,9 @@ UNIFORM = {"color": QUIET_INK, "linestyle": (0, (1, 1.5)), "linewidth": 0.9, "zo
 def draw_block(ax: Axes, name: str, points: Sequence[Point]) -> None:
     """A line through the points of a block, with a bar for each interval."""
     x, y, lows, highs = zip(*points, strict=True)
-    # An interval of skewed values may lie on one side of their mean.
-    below = [0.0 if low is None else max(0.0, value - low) for value, low in zip(y, lows, strict=True)]
-    above = [0.0 if high is None else max(0.0, high - value) for value, high in zip(y, highs, strict=True)]
-    ax.errorbar(x, y, yerr=[below, above], label=name, elinewidth=0.7, capsize=1.5, capthick=0.7, **_marks(name))
+    ax.errorbar(
+        x, y, yerr=error_bars(y, lows, highs), label=name, elinewidth=0.7, capsize=1.5, capthick=0.7, **_marks(name)
+    )
 
 
 def block_handles(names: Iterable[str]) -> list[Line2D]:

@@ -5,6 +5,7 @@ import io
 import re
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 COLORS, COLORS_WITHIN = 256, 64
 """Of a picture, and of one within an SVG, such as a map or a spectrogram."""
@@ -14,11 +15,15 @@ _PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")
 
 
 def smaller_svg(svg: str) -> str:
-    """The SVG without ids that nothing refers to, with the coordinates of its paths in hundredths of a point, and with
-    fewer colours in the pictures in it."""
-    named = " ".join(re.findall(r'aria-labelledby="([^"]*)"', svg)).split()
-    named = {*named, *re.findall(r'(?:url\(#|href="#)([^")]+)', svg)}
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in named else "", svg)
+    """The SVG with short ids and without those that nothing refers to, with the coordinates of its paths in hundredths
+    of a point, and with fewer colours in the pictures in it.
+
+    matplotlib makes ids from unrounded places, whose last digits the solver of its layout leaves to chance.
+    """
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    names = {name: f"i{number}" for number, name in enumerate(used)}
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", svg)
+    svg = re.sub(r'(url\(#|href="#)([^")]+)', lambda found: found[1] + names[found[2]], svg)
     svg = re.sub(r">\s*\n\s*<", ">\n<", svg)
     for _ in range(_NESTED):
         svg = re.sub(r"<g>\n((?:<(?:path|use)\b[^>]*/>\n)*)</g>\n", r"\1", svg)
@@ -35,6 +40,9 @@ def smaller_png(content: bytes, colors: int = COLORS) -> bytes:
     picture = Image.open(io.BytesIO(content))
     if picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255):
         return content
+    about = PngInfo()
+    for name, text in picture.text.items():
+        about.add_text(name, text)
     small = io.BytesIO()
-    picture.convert("RGB").quantize(colors).save(small, "PNG", optimize=True)
+    picture.convert("RGB").quantize(colors).save(small, "PNG", optimize=True, pnginfo=about)
     return min(small.getvalue(), content, key=len)

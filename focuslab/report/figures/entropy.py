@@ -76,23 +76,6 @@ def _finish(ax: Axes, rows: Sequence[Mapping], training_seconds: float) -> None:
     ends = min(lengths[0], training_seconds), max(lengths[-1], training_seconds)
     ax.set_xlim(ends[0] / 1.15, ends[1] * 1.15)
     ax.axvline(training_seconds, color=QUIET_INK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, label="training")
-    ax.annotate(
-        "training",
-        (training_seconds, 1),
-        (2, -1),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        va="top",
-        color=QUIET_INK,
-        fontsize="x-small",
-    )
-    _headroom(ax)
     ax.grid(axis="y")
     length_ticks(ax, lengths)
     ax.set_xlabel(LENGTH_LABEL)
-
-
-def _headroom(ax: Axes) -> None:
-    """Room above the lines for the word."""
-    bottom, top = ax.transAxes.transform([(0, 0), (0, 1.1)])[:, 1]
-    ax.set_ylim(*(ax.transData.inverted().transform((0, y))[1] for y in (bottom, top)))

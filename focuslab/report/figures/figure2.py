@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from focuslab.analysis.maps import CropMap, QueryMap, maps_of, pick, strongest_site
 from focuslab.errors import InputError
-from focuslab.report.figures.layout import TIMES, axes, draw_footnote, footnote, panel_title, place
+from focuslab.report.figures.layout import TIMES, axes, outer_labels, small_print
 from focuslab.report.figures.style import INK, PAGE_INCHES, intensity, new_figure, style
 from focuslab.runs import RunInfo
 from focuslab.tables.attention_rows import at_length, attention_rows
@@ -25,6 +25,7 @@ SHADE_LABEL = f"Attention [{TIMES} uniform]"
 TIME_LABEL, MEL_LABEL = "Time [s]", "Mel row"
 COLUMNS = 3
 """Crops side by side."""
+_TITLE = {"x": 0.01, "ha": "left", "fontsize": 8}
 
 
 def plot_query(query: QueryMap, ax: Axes | None = None, *, head: int | None = None, norm: LogNorm | None = None):
@@ -108,7 +109,7 @@ def map_norm(maps: Sequence[np.ndarray]) -> LogNorm:
     return LogNorm(0.25, max(4.0, most), clip=True)
 
 
-def figure2(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any], caption: str | None = None) -> Figure:
+def figure2(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any]) -> Figure:
     """The paper's Figure 2 from the kept pieces of a capture, at page width.
 
     Shown are the first prompt, shortest length and last recorded step of which there are pieces, in the conditional
@@ -125,8 +126,49 @@ def figure2(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any], caption:
         queries = pick(queries, site=site)
     crops = [crop for block in dict.fromkeys(c.place.block for c in crops) for crop in _of_block(crops, block, sites)]
     rows = {(row["seconds"], row["name"]): row for row in sites}
+    panels = [(query, head) for query in queries for head in dict.fromkeys((None, _best_head(query, rows)))]
+    norm = map_norm([_one(query, head) for query, head in panels] + [_one(crop, None) for crop in crops])
     with style():
-        return _page(queries, crops, rows, caption)
+        lines = -(-len(crops) // COLUMNS)
+        figure = new_figure(PAGE_INCHES, 0.9 + max(0.95 * len(panels), 1.5 * lines))
+        both = [kind for kind in (panels, crops) if kind]
+        parts = iter(np.atleast_1d(figure.subfigures(1, len(both), width_ratios=(5, 6)[: len(both)])))
+        if panels:
+            _draw_queries(next(parts), panels, norm)
+        if crops:
+            part = next(parts)
+            shade_bar(part, _draw_crops(part, crops, rows, norm), norm, SHADE_LABEL)
+        else:
+            shade_bar(figure.subfigs[0], figure.axes, norm, SHADE_LABEL)
+        small_print(figure, _note(queries, crops))
+    return figure
+
+
+def _draw_queries(part: SubFigure, panels: Sequence[tuple[QueryMap, int | None]], norm: LogNorm) -> None:
+    places = part.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    part.suptitle(f"(a) Attention of single tokens, {panels[0][0].place.block}", **_TITLE)
+    for ax, (query, head) in zip(places, panels, strict=True):
+        plot_query(query, ax, head=head, norm=norm)
+        heads = f"mean of {len(query.values)} heads" if head is None else f"head {head}"
+        ax.set_title(f"token at {query.middle_seconds:.1f} s, mel row {query.f}: {heads}", fontsize=6.6)
+        ax.label_outer()
+
+
+def _draw_crops(part: SubFigure, crops: Sequence[CropMap], rows: Mapping, norm: LogNorm) -> list[Axes]:
+    columns = min(COLUMNS, len(crops))
+    places = list(part.subplots(-(-len(crops) // columns), columns, squeeze=False).flat)
+    part.suptitle("(b) Crops of attention maps, by block", **_TITLE)
+    for ax, crop in zip(places, crops, strict=False):
+        plot_crop(crop, ax, norm=norm)
+        lift = rows.get((crop.place.seconds, crop.place.site), {}).get("lift")
+        said = "" if lift is None else f", lift {times(lift)}"
+        ax.set_title(f"{crop.place.block}\nF = {crop.place.mel_rows}{said}", fontsize=6.6, pad=6)
+        ax.set_box_aspect(1)
+        ax.tick_params(labelsize=5.5)
+    for ax in places[len(crops) :]:
+        ax.remove()
+    outer_labels(places[: len(crops)], columns)
+    return places[: len(crops)]
 
 
 def _shown(pieces: list) -> list:
@@ -145,76 +187,36 @@ def _of_block(crops: Sequence[CropMap], block: str, sites: Sequence[Mapping]) ->
     return pick(own, site=site)[:1]
 
 
-def _page(queries: Sequence[QueryMap], crops: Sequence[CropMap], rows: Mapping, caption: str | None) -> Figure:
-    panels = [(query, head) for query in queries for head in dict.fromkeys((None, _best_head(query, rows)))]
-    lines = -(-len(crops) // COLUMNS)
-    top, crop_side, crop_pitch, query_height, query_pitch = 0.5, 0.98, 1.5, 0.62, 1.02
-    body = max(len(panels) * query_pitch - 0.1, lines * crop_pitch - 0.06)
-    notes, note_height = footnote(_paragraphs(queries, crops, caption))
-    bar_top = top + body + 0.1
-    height = bar_top + 0.5 + note_height
-    figure = new_figure(PAGE_INCHES, height)
-    norm = map_norm([_one(query, head) for query, head in panels] + [_one(crop, None) for crop in crops])
-    split = 3.3
-    if panels:
-        panel_title(figure, "(a)", f"Attention of single tokens, {queries[0].place.block}", 0.06)
-    for i, (query, head) in enumerate(panels):
-        ax = place(figure, 0.45, top + i * query_pitch, split - 0.45 - 0.1, query_height)
-        plot_query(query, ax, head=head, norm=norm)
-        heads = f"mean of {len(query.values)} heads" if head is None else f"head {head}"
-        ax.set_title(f"token at {query.middle_seconds:.1f} s, mel row {query.f}: {heads}", fontsize=6.6, pad=3)
-        if i + 1 < len(panels):
-            ax.set_xlabel("")
-    if crops:
-        panel_title(figure, "(b)", "Crops of attention maps, by block", split + 0.15)
-    for i, crop in enumerate(crops):
-        line, column = divmod(i, COLUMNS)
-        ax = place(figure, split + 0.55 + column * 1.14, top + 0.1 + line * crop_pitch, crop_side, crop_side)
-        plot_crop(crop, ax, norm=norm)
-        lift = rows.get((crop.place.seconds, crop.place.site), {}).get("lift")
-        said = "" if lift is None else f", lift {times(lift)}"
-        ax.set_title(f"{crop.place.block}\nF = {crop.place.mel_rows}{said}", fontsize=6.6, pad=6)
-        ax.tick_params(labelsize=5.5)
-        if column:
-            ax.set_ylabel("")
-        if i + COLUMNS < len(crops):
-            ax.set_xlabel("")
-    shade_bar(figure, place(figure, 2.2, bar_top, 2.8, 0.09), norm, SHADE_LABEL)
-    draw_footnote(figure, notes, bar_top + 0.5)
-    return figure
-
-
 def _best_head(query: QueryMap, rows: Mapping) -> int | None:
     """The head with the highest lift of the site."""
     best = rows.get((query.place.seconds, query.place.site), {}).get("best_head")
     return best and best["head"]
 
 
-def _paragraphs(queries: Sequence[QueryMap], crops: Sequence[CropMap], caption: str | None) -> list[str]:
+def _note(queries: Sequence[QueryMap], crops: Sequence[CropMap]) -> str:
     at = (*queries, *crops)[0].place
     parts = [f"Prompt {at.prompt + 1}, {at.seconds:g} s, step {at.step}, {at.half} half of the guidance batch."]
     if queries:
-        parts.append(
-            f"(a) site {queries[0].place.site}, the one with the highest lift there; the token is in the square."
-        )
+        parts.append("(a) The site with the highest lift; the token is in the square.")
     if crops:
         parts.append(
-            "(b) the site with the highest lift of each block, mean over heads; the bar above a map is F tokens long, "
-            "which is how far stripes of same-frequency attention are apart."
+            "(b) The site with the highest lift of each block, mean over heads; the bar above is F tokens long."
         )
-    return [" ".join(parts), *(caption or "").splitlines()]
+    return " ".join(parts)
 
 
-def shade_bar(figure: Figure, cax: Axes, norm: LogNorm, label: str, extend: str = "both") -> None:
-    """A horizontal bar of shades with ticks at powers of two, every other one where they are many."""
-    shades = ScalarMappable(norm, intensity())
-    bar = figure.colorbar(shades, cax=cax, orientation="horizontal", extend=extend, extendfrac=0.03)
+def shade_bar(
+    figure: Figure | SubFigure, places: Sequence[Axes], norm: LogNorm, label: str, extend: str = "both"
+) -> None:
+    """A horizontal bar of shades beneath axes, with ticks at powers of two, every other one where they are many."""
+    how = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": extend, "extendfrac": 0.03}
+    bar = figure.colorbar(ScalarMappable(norm, intensity()), ax=places, **how)
     powers = [2.0**i for i in range(-6, 16) if norm.vmin <= 2.0**i <= norm.vmax]
     axis = bar.ax.xaxis
     axis.set_ticks(powers[powers.index(1.0) % 2 :: 2] if len(powers) > 7 else powers)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
-    bar.set_label(label, fontsize=7, labelpad=1)
+    bar.set_label(label, fontsize=7)
     bar.outline.set_linewidth(0.4)
 
 

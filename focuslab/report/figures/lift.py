@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from focuslab.report.figures.layout import TIMES, axes
 from focuslab.report.figures.style import INK, QUIET_INK, block_look, intensity
@@ -77,7 +77,7 @@ def plot_lift_by_step(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
         )
         ax.tick_params(axis="y", rotation=0, length=0)
         ax.tick_params(axis="x", rotation=0, length=0)
-        ax.set_xlabel("Denoising step (noise to sound)")
+        ax.set_xlabel("Denoising step (noise to audio)")
     return ax
 
 
@@ -88,10 +88,8 @@ def block_ticks(axis, rows: Sequence[Mapping]) -> None:
 
 
 def times_axis(axis, limits: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis of lifts at 1, 2, 4, ...; between them too where fewer than three are seen."""
-    ticks = [2.0**i for i in range(-6, 12)]
-    if sum(limits[0] <= tick <= limits[1] for tick in ticks) < 3:
-        ticks = [tick * step for tick in ticks for step in (1, 1.25, 1.5)]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    """Ticks of a logarithmic axis of lifts at 1, 2, 4, ...; between them too where the axis is short."""
+    is_short = limits[1] < 4 * limits[0]
+    axis.set_major_locator(LogLocator(2, (1, 1.25, 1.5) if is_short else (1,), numticks=20))
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())

@@ -17,15 +17,13 @@ from matplotlib.lines import Line2D
 
 from focuslab.checks import is_number
 from focuslab.errors import InputError
-from focuslab.report.figures.layout import LEGEND, TIMES, axes, draw_footnote, footnote, panel_title, place
+from focuslab.report.figures.layout import TIMES, axes, error_bars, page
 from focuslab.report.figures.style import (
     FORMATS,
     INK,
     MARKERS,
-    PAGE_INCHES,
     Look,
     method_look,
-    new_figure,
     save,
     shade,
     style,
@@ -44,7 +42,6 @@ from focuslab.tables.quality_rows import (
 
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 DIFFERENCE = "\u0394"
-_COLUMNS = 3
 _ABREAST = 7
 """Methods up to which the panels stand side by side."""
 _SHADES = (-0.55, 0.45)
@@ -66,9 +63,22 @@ def plot_speed_against_quality(
 ) -> Axes:
     """A metric's difference to dense against the speed-up over dense, a point a method with the intervals of both.
 
-    rows: of one length. A metric that is a distance to dense is drawn as it is. A horizontal line is dense. better:
-    "lower" or "higher", for the label. looks: method -> how it is drawn, to share between panels. Methods without a
-    speed-up are left out; raises `InputError` where none is left.
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Of an evaluation, of one length. Methods without a speed-up are left out.
+    metric : str
+        One that is a distance to dense is drawn as it is.
+    ax : matplotlib axes, optional
+    better : {"lower", "higher"}, optional
+        For the label.
+    looks : mapping, optional
+        How each method is drawn, to share between panels.
+
+    Raises
+    ------
+    InputError
+        Where no method has both a speed-up and the metric, or rows are of several lengths.
     """
     rows = [row for row in rows if is_number(row.get(SPEEDUP))]
     key = "minus_dense" if any(is_number(metric_of(row, metric, "minus_dense")["value"]) for row in rows) else None
@@ -83,15 +93,16 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            there = found[row["method"]]
-            there = {k: v if v is None else v * scale.factor for k, v in there.items() if k != "n"}
-            speed = {"value": row[SPEEDUP], "low": row.get("speedup_low"), "high": row.get("speedup_high")}
+            there = [
+                v if v is None else v * scale.factor for v in map(found[row["method"]].get, ("value", "low", "high"))
+            ]
+            speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
             look = looks[row["method"]]
             ax.errorbar(
-                speed["value"],
-                there["value"],
-                xerr=_beyond(speed),
-                yerr=_beyond(there),
+                speed[0],
+                there[0],
+                xerr=None if None in speed else error_bars(*([end] for end in speed)),
+                yerr=None if None in there else error_bars(*([end] for end in there)),
                 label=row["method"],
                 zorder=3,
                 elinewidth=0.8,
@@ -111,8 +122,8 @@ def plot_speed_against_quality(
     return ax
 
 
-def quality_figure(summary: Mapping, seconds: float, caption: str | None = None) -> Figure:
-    """Speed against quality at one length: a panel a metric (of `PANELS`), one legend, and what intervals are.
+def quality_figure(summary: Mapping, seconds: float) -> Figure:
+    """Speed against quality at one length: a panel a main metric under one legend.
 
     Raises `InputError` for a summary that is none of an evaluation, or has nothing to draw at this length.
     """
@@ -123,57 +134,41 @@ def quality_figure(summary: Mapping, seconds: float, caption: str | None = None)
         raise InputError(f"the evaluation has no speed-up beside a metric at {seconds:g} s: evaluate dense too")
     methods = methods_of(drawn)
     looks = looks_of(methods)
+
+    def panel(name: str):
+        about = summary["metrics"].get(name) or {}
+        title = ", ".join(filter(None, (scale_of(name).head, about.get("embedder"))))
+        better = about.get("better")
+        return title, lambda ax: plot_speed_against_quality(drawn, name, ax, better=better, looks=looks)
+
+    note = (
+        f"{seconds:g} s of audio. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
+        "seeds. Bars are 95 % intervals; the difference is significant where the bar does not meet the line."
+    )
+    if left_out := [brief(row["method"]) for row in rows if row not in drawn]:
+        note += f" Without a speed-up: {', '.join(left_out)}."
     with style():
-        left_out = [row["method"] for row in rows if row not in drawn]
-        said = [
-            f"{seconds:g} s of sound. {DIFFERENCE}: minus that of dense (the dashed line) with the same captions and "
-            "seeds. Bars are 95 % intervals; where one does not meet the line, the method surely differs from dense.",
-            *([f"Without a speed-up: {', '.join(left_out)}."] if left_out else []),
-            *map(str, summary.get("footnotes") or ()),
-            *(caption or "").splitlines(),
-        ]
-        notes, note_height = footnote([" ".join(said[:1]), *said[1:]])
-        names_height = 0.15 * -(-len(methods) // _COLUMNS)
-        top = 0.1 + names_height
+        handles = [Line2D([], [], label=brief(method), **_marks(looks[method])) for method in methods]
         # Many methods are often as many variants of nearly the same speed, which need the whole width.
         abreast = len(metrics) if len(methods) <= _ABREAST else 1
-        panel = 1.9 if abreast > 1 else 1.6
-        under = 0.3 + panel + 0.48
-        height = top + under * (len(metrics) // abreast) + note_height
-        figure = new_figure(PAGE_INCHES, height)
-        pitch = (PAGE_INCHES - 0.1) / abreast
-        for i, name in enumerate(metrics):
-            x, y = 0.06 + i % abreast * pitch, top + i // abreast * under
-            better = (summary["metrics"].get(name) or {}).get("better")
-            panel_title(figure, f"({'abc'[i]})", _title(summary, name), x, y)
-            ax = place(figure, x + 0.7, y + 0.3, pitch - 0.82, panel)
-            plot_speed_against_quality(drawn, name, ax, better=better, looks=looks)
-        handles = [Line2D([], [], label=brief(method), **_marks(looks[method])) for method in methods]
-        figure.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(0.06 / PAGE_INCHES, 1 - 0.05 / height),
-            ncols=_COLUMNS,
-            **LEGEND,
-        )
-        draw_footnote(figure, notes, height - note_height)
-    return figure
+        return page([panel(name) for name in metrics], note, columns=abreast, height=2.4, handles=handles)
 
 
 def write_quality_figures(
-    summary: Mapping,
-    directory: str | os.PathLike,
-    caption: str | None = None,
-    formats: Sequence[str] = FORMATS,
+    summary: Mapping, directory: str | os.PathLike, made: str | None = None, formats: Sequence[str] = FORMATS
 ) -> list[Path]:
-    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw."""
+    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw.
+
+    `made` says how, in the metadata of the files, where the footnotes of the evaluation stand too.
+    """
+    made = "\n".join([*([made] if made else []), *map(str, summary.get("footnotes") or ())])
     rows = evaluation_rows(summary)
     paths = []
     for seconds in lengths_of(rows):
         own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
         if main_metrics(own):
-            figure = quality_figure(summary, seconds, caption)
-            paths += save(figure, Path(directory) / f"speed_against_quality_{length_name(seconds)}", formats)
+            path = Path(directory) / f"speed_against_quality_{length_name(seconds)}"
+            paths += save(quality_figure(summary, seconds), path, formats, made)
     return paths
 
 
@@ -204,17 +199,3 @@ def _ramp(count: int) -> list[float]:
 
 def _marks(look: Look) -> dict:
     return {"color": look.color, "linestyle": "none", "marker": look.marker, "markersize": 4.5, "markeredgewidth": 0}
-
-
-def _beyond(interval: Mapping[str, float | None]) -> list[list[float]] | None:
-    """How far both ends of an interval are from its value; None where it has none."""
-    value, low, high = (interval[key] for key in ("value", "low", "high"))
-    if not (is_number(low) and is_number(high)):
-        return None
-    return [[max(0.0, value - low)], [max(0.0, high - value)]]
-
-
-def _title(summary: Mapping, name: str) -> str:
-    scale = scale_of(name)
-    embedder = (summary["metrics"].get(name) or {}).get("embedder")
-    return f"{scale.head}, {embedder}" if embedder else scale.head

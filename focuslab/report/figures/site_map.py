@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from focuslab.report.figures.figure2 import shade_bar
-from focuslab.report.figures.layout import LEGEND, TIMES, axes, draw_footnote, footnote, panel_title, place
-from focuslab.report.figures.style import INK, PAGE_INCHES, intensity, new_figure, save, style
+from focuslab.report.figures.layout import TIMES, axes, page
+from focuslab.report.figures.style import INK, intensity, save, style
 from focuslab.runs.method_spec import brief
 from focuslab.tables.choice import length_rows
 
@@ -29,11 +29,21 @@ SLOWER = {"facecolor": "white", "edgecolor": "#8C8C8C"}
 def plot_site_map(
     sites: Sequence[Mapping], of: str, ax: Axes | None = None, *, norm: Normalize | None = None, methods: bool = True
 ) -> Axes:
-    """Every site as a square, shaded by `of`: "lift", or "saved_share", the share of a dense step that is saved there.
+    """Every site as a square: the way down on the left, the way up on the right, fine blocks at the top.
 
-    sites: those of one length of a choice's summary. The way down is on the left, the way up on the right, the middle
-    beneath; fine blocks are at the top. A site that the plan makes sparse has a thick frame and a dot; with `methods`
-    its block's name is followed by what runs there. norm: the scale of shades, to share between panels.
+    A site that the plan makes sparse has a thick frame and a dot.
+
+    Parameters
+    ----------
+    sites : sequence of mapping
+        Those of one length of a choice's summary.
+    of : {"lift", "saved_share"}
+        What shades them; "saved_share" is the share of a dense step that is saved there.
+    ax : matplotlib axes, optional
+    norm : matplotlib Normalize, optional
+        The scale of shades, to share between panels.
+    methods : bool
+        Whether the name of a block is followed by what runs there.
     """
     blocks: dict[str, list[Mapping]] = {}
     for site in sites:
@@ -69,49 +79,39 @@ def site_norm(sites: Sequence[Mapping], of: str) -> Normalize:
     return Normalize(0.0, max([1e-9, *values]), clip=True)
 
 
-def site_map_figure(summary: Mapping, caption: str | None = None) -> Figure:
+def site_map_figure(summary: Mapping) -> Figure:
     """At page width, for every length of a choice's summary: the sites by lift on the left, by gain on the right.
 
-    `caption` says how it was made. Raises `InputError` where the summary is none of a choice.
+    Raises `InputError` where the summary is none of a choice.
     """
     rows = length_rows(summary)
     every = [site for row in rows for site in row["sites"]]
     lift_norm, gain_norm = site_norm(every, LIFT), site_norm(every, GAIN)
-    with style():
-        notes, note_height = footnote([_said(rows), *(caption or "").splitlines()])
-        deep = max(_places([site["block"] for site in every]).values()) + 1
-        top, panel = 0.56, 0.44 * deep
-        bar_top = top + len(rows) * (panel + 0.3) - 0.02
-        note_top = bar_top + 0.5
-        figure = new_figure(PAGE_INCHES, note_top + note_height)
-        height = figure.get_size_inches()[1]
-        width = (PAGE_INCHES - 0.3) / 2
-        left, right = 0.06, PAGE_INCHES / 2 + 0.09
-        for i, row in enumerate(rows):
-            y = top + i * (panel + 0.3)
-            words = f"{row['seconds']:g} s: lift"
-            gain = f"{row['seconds']:g} s: what {brief(row['gain_method'])} would save"
-            panel_title(figure, f"({chr(97 + 2 * i)})", words, left, y - 0.16)
-            panel_title(figure, f"({chr(98 + 2 * i)})", gain, right, y - 0.16)
-            plot_site_map(row["sites"], LIFT, place(figure, left, y, width, panel), norm=lift_norm)
-            plot_site_map(row["sites"], GAIN, place(figure, right, y, width, panel), norm=gain_norm, methods=False)
-        shade_bar(figure, place(figure, left + 0.5, bar_top, 2.3, 0.09), lift_norm, f"Lift [{TIMES} chance]", "min")
-        _share_bar(figure, place(figure, right + 0.5, bar_top, 2.3, 0.09), gain_norm)
-        handles = [
-            Line2D([], [], label="sparse in the plan", **_chosen_marker()),
-            Patch(label="no time saved", linewidth=0.5, **SLOWER),
-            Patch(label="not recorded", linewidth=0.5, **UNKNOWN),
+    panels = []
+    for row in rows:
+        gain = f"{row['seconds']:g} s: what {brief(row['gain_method'])} would save"
+        panels += [
+            (f"{row['seconds']:g} s: lift", lambda ax, own=row["sites"]: plot_site_map(own, LIFT, ax, norm=lift_norm)),
+            (gain, lambda ax, own=row["sites"]: plot_site_map(own, GAIN, ax, norm=gain_norm, methods=False)),
         ]
-        figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.06 / height), ncols=len(handles), **LEGEND
-        )
-        draw_footnote(figure, notes, note_top)
+    frame = {"marker": "s", "markersize": 6, "linestyle": "none", "color": "white"}
+    handles = [
+        Line2D([], [], label="sparse in the plan", markeredgecolor=INK, markeredgewidth=1.3, **frame),
+        Patch(label="no time saved", linewidth=0.5, **SLOWER),
+        Patch(label="not recorded", linewidth=0.5, **UNKNOWN),
+    ]
+    with style():
+        deep = max(_places([site["block"] for site in every]).values()) + 1
+        figure = page(panels, _note(rows), columns=2, height=0.3 + 0.44 * deep, handles=handles, beneath=0.4)
+        maps = list(figure.axes)
+        shade_bar(figure, maps[0::2], lift_norm, f"Lift [{TIMES} chance]", "min")
+        _share_bar(figure, maps[1::2], gain_norm)
     return figure
 
 
-def write_site_map(summary: Mapping, directory: str | os.PathLike, caption: str | None = None) -> list[Path]:
-    """Write DIRECTORY/site_map.svg and return its path."""
-    return save(site_map_figure(summary, caption), Path(directory) / "site_map")
+def write_site_map(summary: Mapping, directory: str | os.PathLike, made: str | None = None) -> list[Path]:
+    """Write DIRECTORY/site_map.svg and return its path. `made` says how, in the metadata of the file."""
+    return save(site_map_figure(summary), Path(directory) / "site_map", made=made)
 
 
 def _places(blocks: Sequence[str]) -> dict[str, int]:
@@ -143,23 +143,17 @@ def _draw_site(ax: Axes, x: float, y: float, site: Mapping, value: float | None,
         ax.plot(x + 0.5, y + 0.5, marker="o", markersize=2.6, color=INK, markeredgecolor="white", markeredgewidth=0.6)
 
 
-def _chosen_marker() -> dict:
-    return {"marker": "s", "markersize": 6, "linestyle": "none", "color": "white", "markeredgecolor": INK} | {
-        "markeredgewidth": 1.3
-    }
-
-
-def _share_bar(figure: Figure, cax: Axes, norm: Normalize) -> None:
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 100 * norm.vmax), intensity()), cax=cax, orientation="horizontal")
-    bar.set_label("Saved at this site [% of a dense step]", fontsize=7, labelpad=1)
+def _share_bar(figure: Figure, maps: Sequence[Axes], norm: Normalize) -> None:
+    shades = ScalarMappable(Normalize(0, 100 * norm.vmax), intensity())
+    bar = figure.colorbar(shades, ax=maps, location="bottom", shrink=0.6, aspect=30)
+    bar.set_label("Saved at this site [% of a dense step]", fontsize=7)
     bar.outline.set_linewidth(0.4)
 
 
-def _said(rows: Sequence[Mapping]) -> str:
+def _note(rows: Sequence[Mapping]) -> str:
     text = (
-        "Squares: self-attention sites in the order in which the UNet runs them; F: number of mel rows, which is the "
-        "most a lift can be. Gain: one method at all sites, so that sites can be compared; what the plan runs where is "
-        "written beside the block's name on the left."
+        "Squares: self-attention sites in the order of the UNet; F: number of mel rows, the most a lift can be. On the "
+        "left, what the plan runs; on the right, one method at all sites."
     )
     lacking = [f"{row['seconds']:g}" for row in rows if all(site["lift"] is None for site in row["sites"])]
     return f"{text} Lift was not recorded at {', '.join(lacking)} s." if lacking else text

@@ -1,4 +1,4 @@
-"""A sound as a picture: mel bands by time."""
+"""A clip as a picture: mel bands by time."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,9 +14,9 @@ RANGE = (-9.0, 1.0)
 
 
 def plot_spectrogram(log_mel: np.ndarray, seconds: float, ax: Axes | None = None, *, highest: float = HIGHEST) -> Axes:
-    """A natural log-mel spectrogram `[frames, bands]` of `seconds` of sound; bands are equal steps on the mel scale up
+    """A natural log-mel spectrogram `[frames, bands]` of `seconds` of audio; bands are equal steps on the mel scale up
     to `highest` Hz."""
-    with axes(ax, top=0.97) as ax:
+    with axes(ax) as ax:
         ax.imshow(
             log_mel.T,
             origin="lower",

@@ -67,8 +67,9 @@ RC = {
     "lines.markersize": 4,
     "hatch.linewidth": 0.5,
     "legend.frameon": False,
-    # Names are placed by measuring them, and hinting makes small letters wider at fewer dots: as measured, so saved.
     "figure.dpi": 250,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.constrained_layout.h_pad": 0.04,
     "savefig.dpi": "figure",
     "savefig.facecolor": "white",
     "svg.fonttype": "none",
@@ -133,7 +134,7 @@ def style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that many inches on an Agg canvas, unknown to pyplot."""
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -165,11 +166,6 @@ def block_look(block: str) -> Look:
     return Look(shade(look.color, (-0.4, 0.0, 0.35, 0.6)[place % 4]), marker, look.dashes)
 
 
-def check_maps_can_be_drawn() -> None:
-    """Import what maps are drawn with, so that an installation without it is noticed before hours of work."""
-    intensity()
-
-
 def intensity() -> Colormap:
     """Light to dark."""
     import seaborn  # it imports pyplot and pandas, which not every figure needs
@@ -183,13 +179,6 @@ def shade(color: str, amount: float) -> str:
     return to_hex([c + (target - c) * abs(amount) for c in to_rgb(color)])
 
 
-def text_color(color: str) -> str:
-    """A colour as text on white: the same hue, darkened until it can be read (luma of at most 0.45)."""
-    red, green, blue = to_rgb(color)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return shade(color, min(0.0, 0.45 / luma - 1)) if luma else to_hex(color)
-
-
 def kind_color(kind: str) -> str:
     """The colour of a kind of module; grey for one that this version does not know."""
     return KIND_COLORS.get(kind, "#BBBBBB")
@@ -200,27 +189,44 @@ def kind_label(kind: str) -> str:
     return kind.replace("_", "-")
 
 
-def save(figure: Figure, path_without_suffix: str | os.PathLike, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write PATH.svg, or PATH in each of `formats` ("svg", "png"), and return the paths.
+def save(
+    figure: Figure,
+    path_without_suffix: str | os.PathLike,
+    formats: Sequence[str] = FORMATS,
+    made: str | None = None,
+) -> list[Path]:
+    """Write a figure as files. The same figure gives the same bytes, since no date is written.
 
-    The folder is made if need be. Each file is complete or not there: it is written beside its place and then renamed.
-    The same figure gives the same bytes, since no date is written.
+    Parameters
+    ----------
+    figure : matplotlib figure
+    path_without_suffix : path
+        Its folder is made if need be. Each file is complete or not there.
+    formats : sequence of {"svg", "png"}
+    made : str, optional
+        How the figure was made, which machine and versions among it. It becomes the description in the metadata.
+
+    Returns
+    -------
+    list of Path
     """
     base = Path(path_without_suffix)
     base.parent.mkdir(parents=True, exist_ok=True)
     # All are drawn before any is written, so that a figure that cannot be drawn leaves the old files together.
-    drawn = [(base.with_name(f"{base.name}.{name}"), _drawn(figure, name)) for name in formats]
-    for path, content in drawn:
+    files = {base.with_name(f"{base.name}.{name}"): drawn(figure, name, made) for name in formats}
+    for path, content in files.items():
         write_atomically(path, content)
-    return [path for path, _ in drawn]
+    return list(files)
 
 
-def _drawn(figure: Figure, name: str) -> bytes:
+def drawn(figure: Figure, form: str, made: str | None = None, **how) -> bytes:
+    """The figure as a file of the format "svg" or "png"; `how` is for matplotlib's `savefig`."""
     buffer = io.BytesIO()
+    metadata = _METADATA[form] | ({"Description": made} if made else {})
     with style():
-        figure.savefig(buffer, format=name, metadata=_METADATA[name])
+        figure.savefig(buffer, format=form, metadata=metadata, **how)
     content = buffer.getvalue()
-    return smaller_svg(content.decode()).encode() if name == "svg" else smaller_png(content)
+    return smaller_svg(content.decode()).encode() if form == "svg" else smaller_png(content)
 
 
 def _pick(text: str, choices: Sequence[str]) -> str:

@@ -1,32 +1,48 @@
 """From what was found in the directories to the parts of a page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from focuslab.report.html import story
 from focuslab.report.html.captures import capture_group
+from focuslab.report.html.clips import clip_group, comparisons_of
 from focuslab.report.html.drawing import Drawer
 from focuslab.report.html.evaluations import evaluation_group
 from focuslab.report.html.made import made_of
 from focuslab.report.html.parts import Group, Made, Section
-from focuslab.report.html.plans import choice_group, plan_group, proof_group
+from focuslab.report.html.plans import choice_group, plan_group, validation_group
 from focuslab.report.html.profiles import merged, profile_group
-from focuslab.report.html.sounds import comparisons_of, sound_group
 from focuslab.report.html.sources import Found, Run
+from focuslab.tables.verdict import counted
 
 TILES = 4
+MOST_GAPS = 200
+"""That are listed one by one."""
+_SENTENCES = 4
+"""Of a kind of run."""
 _ABSENT = {
     "time": "No profile was given, so where the time goes is not shown: focuslab profile measures it.",
     "attention": "No capture was given, so where attention looks is not shown: focuslab capture-attn records it.",
     "plan": "No plan was given, so what to make sparse is not shown: focuslab recommend chooses it.",
-    "cost": "Neither a proof of a plan nor an evaluation was given, so what sparse attention does to the sound is not "
-    "shown: focuslab recommend and focuslab evaluate measure it.",
-    "sound": "No sounds were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
+    "cost": "Neither a validation of a plan nor an evaluation was given, so what sparse attention does to quality is "
+    "not shown: focuslab recommend and focuslab evaluate measure it.",
+    "sound": "No clips were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
 }
+_KINDS = {
+    "profile": "profile",
+    "attention": "capture",
+    "sensitivity": "sensitivity run",
+    "recommendation": "recommendation",
+    "proof": "validation",
+    "evaluation": "evaluation",
+}
+"""What the page calls each kind of run."""
 
 
 @dataclass
 class Page:
+    """All that is on a page, top to bottom."""
+
     title: str
     said: str
     sections: list[Section]
@@ -36,31 +52,18 @@ class Page:
 
 
 def build(found: Found, room: Callable[[Page], int]) -> Page:
-    """The page of all that was found. `room`: how many bytes are left for sounds on a page as it is then."""
+    """The page of all that was found.
+
+    Parameters
+    ----------
+    found : Found
+    room : callable
+        How many bytes are left for clips on a page as it is then.
+    """
     drawer = Drawer()
-    # What a recommendation or a proof made on its way is shown as part of it.
-    proofs = [(run, run.summary) for run in found.of("proof")]
-    proofs += [
-        (run, run.summary["proof"])
-        for run in found.of("recommendation")
-        if run.summary["proof"] and not any(proof.lies_in(run) for proof, _ in proofs)
-    ]
+    validations = _validations(found)
     timings = [run for run in found.of("profile") if _is_timing(run, found)]
     profiles = merged([run for run in found.of("profile") if run not in timings])
-    captures, evaluations = found.of("attention"), found.of("evaluation")
-    time = [_tried(drawer, run, lambda r=run, s=s: profile_group(r, s, drawer)) for run, s in profiles]
-    attention = [_tried(drawer, [run], lambda run=run: capture_group(run, drawer)) for run in captures]
-    choices = [
-        _tried(drawer, [run], lambda run=run: choice_group(run, _beneath(run, found.of("sensitivity")), drawer))
-        for run in found.of("recommendation")
-    ]
-    shown = {f"{run.folder.shown}.json" for run in found.of("recommendation")}
-    plans = [plan_group(file, drawer, chosen_here=file.name in shown) for file in found.plans]
-    cost = [
-        _tried(drawer, [run], lambda run=run, s=s: proof_group(run, s, _beneath(run, timings), drawer))
-        for run, s in proofs
-    ]
-    cost += [_tried(drawer, [run], lambda run=run: evaluation_group(run, drawer)) for run in evaluations]
     sections = [
         Section(
             "time",
@@ -68,114 +71,130 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
             "Measured time of a denoising step, dense against sparse in one interleaved run, and the kinds of module "
             "that take it.",
             story.profiles_side_by_side(profiles),
-            _there(time),
+            _groups(
+                drawer, ((runs, lambda r=runs, s=summary: profile_group(r, s, drawer)) for runs, summary in profiles)
+            ),
         ),
         Section(
             "attention",
             "Where attention looks",
             "How much of self-attention stays in a query's own mel row, against the chance of one in F rows.",
-            story.captures_side_by_side(captures),
-            _there(attention),
+            story.captures_side_by_side(found.of("attention")),
+            _groups(drawer, (([run], lambda run=run: capture_group(run, drawer)) for run in found.of("attention"))),
         ),
         Section(
             "plan",
             "What to make sparse",
             "For each length the sites that pay: time saved against the error of the UNet's output.",
-            None,
-            _there([*choices, *plans]),
+            groups=_plans(found, drawer),
         ),
         Section(
             "cost",
             "What it gains and what it costs",
-            "Measured on sounds: a plan's proof, and metrics against reference and captions.",
-            None,
-            _there(cost),
+            "Measured on clips: the validation of a plan, and metrics against reference and captions.",
+            groups=_groups(
+                drawer,
+                [([r], lambda r=r, s=s: validation_group(r, s, _beneath(r, timings), drawer)) for r, s in validations]
+                + [([run], lambda run=run: evaluation_group(run, drawer)) for run in found.of("evaluation")],
+            ),
         ),
     ]
     for section in sections:
-        _tell_apart(section.groups)
+        _name_apart(section.groups)
     page = Page(_title(found), _said(found), sections)
-    _tell(page, found, profiles, captures, proofs, drawer)
+    _tell(page, found, profiles, validations, drawer)
     gaps = list(found.gaps)
-    chosen, left = comparisons_of(found.sounds, evaluations)
-    listen = Section(
+    sections.append(_listen(found, page, room, drawer, gaps))
+    for section in sections:
+        if not section.groups:
+            section.gaps.append(_ABSENT[section.name])
+    gaps += [f"{run.folder.shown}: {gap}" for run in found.runs for gap in run.gaps]
+    sections.append(_missing(sections, [*gaps, *drawer.gaps]))
+    return page
+
+
+def _validations(found: Found) -> list[tuple[Run, Mapping]]:
+    """Those of a run of their own, and those that a recommendation holds without one."""
+    own = found.of("proof")
+    within = [run for run in found.of("recommendation") if run.summary["proof"]]
+    within = [run for run in within if not any(validation.lies_in(run) for validation in own)]
+    return [(run, run.summary) for run in own] + [(run, run.summary["proof"]) for run in within]
+
+
+def _plans(found: Found, drawer: Drawer) -> list[Group]:
+    recommendations = found.of("recommendation")
+    choices = (
+        ([run], lambda run=run: choice_group(run, _beneath(run, found.of("sensitivity")), drawer))
+        for run in recommendations
+    )
+    shown = {f"{run.folder.shown}.json" for run in recommendations}
+    groups = _groups(drawer, choices)
+    return groups + [plan_group(file, drawer, chosen_here=file.name in shown) for file in found.plans]
+
+
+def _listen(found: Found, page: Page, room: Callable[[Page], int], drawer: Drawer, gaps: list[str]) -> Section:
+    section = Section(
         "sound",
         "Listen",
         "The same prompt, length and seed, dense and sparse side by side; the method is all that differs.",
     )
-    sections.append(listen)
-    heard = sound_group(chosen, room(page), drawer, gaps) if chosen else None
-    if heard:
-        listen.groups.append(heard)
+    chosen, left = comparisons_of(found.sounds, found.of("evaluation"))
+    heard = clip_group(chosen, room(page), drawer, gaps) if chosen else None
+    section.groups += [heard] if heard else []
     if left:
-        listen.gaps.append(f"{left} more groups of sounds are in the run directories and not on this page.")
-    for section in sections:
-        if not section.groups:
-            section.gaps.append(_ABSENT[section.name])
-    for run in found.runs:
-        gaps += [f"{run.folder.shown}: {gap}" for gap in run.gaps]
-    gaps += drawer.gaps
-    sections.append(_missing(sections, gaps))
-    return page
+        section.gaps.append(f"{left} more groups of clips are in the run directories and not on this page.")
+    return section
 
 
-MOST_GAPS = 200
-"""That are listed one by one."""
-
-
-def _missing(sections: Sequence[Section], gaps: Sequence[str]) -> Section:
+def _missing(sections: Sequence[Section], gaps: Iterable[str]) -> Section:
     gaps = [*(gap for section in sections for gap in section.gaps), *dict.fromkeys(gaps)]
     if len(gaps) > MOST_GAPS:
         gaps = [*gaps[:MOST_GAPS], f"and {len(gaps) - MOST_GAPS} more"]
     lead = (
-        "What was not given, was damaged, or could not be shown. What a run itself did not measure is said beneath its "
-        "tables."
+        "What was not given, was damaged, or could not be shown."
         if gaps
-        else "Every kind of run was given, and all of them could be read and shown. What a run itself did not measure "
-        "is said beneath its tables."
+        else "Every kind of run was given, and all of them could be read and shown."
     )
+    lead += " What a run itself did not measure is said beneath its tables."
     return Section("missing", "What was not measured", lead, gaps=gaps)
 
 
 def _tell(
-    page: Page,
-    found: Found,
-    profiles: story.Profiles,
-    captures: Sequence[Run],
-    proofs: Sequence[tuple[Run, Mapping]],
-    drawer: Drawer,
+    page: Page, found: Found, profiles: story.Profiles, validations: Sequence[tuple[Run, Mapping]], drawer: Drawer
 ) -> None:
     """Sentences in the order of the sections; with several runs of a kind each says whose it is."""
     recommendations = found.of("recommendation")
     kinds = [
         [(runs[0], lambda s=s: story.of_profile(s)) for runs, s in profiles],
-        [(run, lambda run=run: story.of_capture(run.summary)) for run in captures],
+        [(run, lambda run=run: story.of_capture(run.summary)) for run in found.of("attention")],
         [(run, lambda run=run: story.of_choice(run.summary["choice"], run.summary)) for run in recommendations],
-        [(run, lambda s=s: story.of_proof(s)) for run, s in proofs],
+        [(run, lambda s=s: story.of_validation(s)) for run, s in validations],
         [(run, lambda run=run: story.of_evaluation(run.summary)) for run in found.of("evaluation")],
     ]
-    kinds = [[(run.model, run.folder.shown, _said_of(run, tell, drawer)) for run, tell in kind] for kind in kinds]
+    told = [
+        [
+            (
+                run.model,
+                run.folder.shown,
+                drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell),
+            )
+            for run, tell in kind
+        ]
+        for kind in kinds
+    ]
     if not recommendations:
-        kinds[2] = [(file.plan.model, file.name, story.of_plan(file)) for file in found.plans]
-    models = {model for kind in kinds for model, _, _ in kind}
+        told[2] = [(file.plan.model, file.name, story.of_plan(file)) for file in found.plans]
+    models = {model for kind in told for model, _, _ in kind}
     tiles = []
-    for kind in kinds:
-        told = [(model, where, said) for model, where, said in kind if said]
-        for model, where, said in told[:_SENTENCES]:
-            whose = where if len({m for m, _, _ in told}) < len(told) else model if len(models) > 1 else ""
+    for kind in told:
+        said_of = [(model, where, said) for model, where, said in kind if said]
+        for model, where, said in said_of[:_SENTENCES]:
+            whose = where if len({m for m, _, _ in said_of}) < len(said_of) else model if len(models) > 1 else ""
             page.words.append(f"{whose}: {said.words}" if whose else said.words)
             # A number that stands alone must not leave open which of several runs it is of.
             tiles.append([t._replace(label=f"{t.label} ({whose})") if whose else t for t in said.tiles])
     page.tiles = _some(tiles)
     page.made = [made_of(run) for run in found.runs]
-
-
-_SENTENCES = 4
-"""Of a kind of run."""
-
-
-def _said_of(run: Run, tell: Callable[[], story.Said | None], drawer: Drawer) -> story.Said | None:
-    return drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell)
 
 
 def _some(tiles: Sequence[Sequence[story.Tile]]) -> list[story.Tile]:
@@ -185,11 +204,16 @@ def _some(tiles: Sequence[Sequence[story.Tile]]) -> list[story.Tile]:
     return [tile for own in tiles for tile in own if id(tile) in kept]
 
 
-def _tried(drawer: Drawer, runs: Sequence[Run], make: Callable[[], Group]) -> Group | None:
-    return drawer.attempt(f"{', '.join(run.folder.shown for run in runs)} could not be shown", make)
+def _groups(drawer: Drawer, makers: Iterable[tuple[Sequence[Run], Callable[[], Group]]]) -> list[Group]:
+    """A group of each (runs, maker); what cannot be made from odd records is a gap."""
+    made = (
+        drawer.attempt(f"{', '.join(run.folder.shown for run in runs)} could not be shown", make)
+        for runs, make in makers
+    )
+    return [group for group in made if group]
 
 
-def _tell_apart(groups: Sequence[Group]) -> None:
+def _name_apart(groups: Sequence[Group]) -> None:
     """Groups with the same title get the directory of their first run beside it."""
     titles = [group.title for group in groups]
     for group in groups:
@@ -197,12 +221,8 @@ def _tell_apart(groups: Sequence[Group]) -> None:
             group.title = f"{group.title}: {group.made[0].title}"
 
 
-def _there(groups: Sequence[Group | None]) -> list[Group]:
-    return [group for group in groups if group is not None]
-
-
 def _is_timing(run: Run, found: Found) -> bool:
-    """Whether a profile is what a proof was timed by, or a recommendation its choice: PROOF/time, PLAN/timings/1."""
+    """Whether a validation or a recommendation was timed by this profile: PROOF/time, PLAN/timings/1."""
     around = run.folder.root.parent.parent
     chosen = any(around == other.folder.root for other in found.of("recommendation"))
     return chosen or any(run.lies_in(other) for other in found.of("proof"))
@@ -215,29 +235,15 @@ def _beneath(run: Run, others: Sequence[Run]) -> list[Run]:
 
 
 def _title(found: Found) -> str:
-    models = _models(found)
+    names = [run.model for run in found.runs] + [file.plan.model for file in found.plans]
+    models = list(dict.fromkeys(names + [clip.settings["model"]["name"] for clip in found.sounds]))
     return " and ".join(models) if len(models) < 4 else f"{', '.join(models[:3])} and {len(models) - 3} more models"
 
 
-def _models(found: Found) -> list[str]:
-    names = [run.model for run in found.runs] + [file.plan.model for file in found.plans]
-    return list(dict.fromkeys(names + [sound.settings["model"]["name"] for sound in found.sounds]))
-
-
 def _said(found: Found) -> str:
-    kinds = {
-        "profile": "profile",
-        "attention": "capture",
-        "sensitivity": "sensitivity pass",
-        "recommendation": "recommendation",
-        "proof": "proof",
-        "evaluation": "evaluation",
-    }
-    counts = [(len(found.of(kind)), word) for kind, word in kinds.items()]
-    counts += [(len(found.plans), "plan"), (len(found.sounds), "sound")]
-    parts = [
-        f"{count} {word}{'' if count == 1 else 'es' if word.endswith('ss') else 's'}" for count, word in counts if count
-    ]
-    days = sorted({day for run in found.runs for day in (run.info.started, run.info.ended) if day})
-    days = list(dict.fromkeys(day[:10] for day in (days[0], days[-1]))) if days else []
+    counts = [(len(found.of(kind)), name) for kind, name in _KINDS.items()]
+    counts += [(len(found.plans), "plan"), (len(found.sounds), "clip")]
+    parts = [counted(count, name) for count, name in counts if count]
+    days = sorted({day[:10] for run in found.runs for day in (run.info.started, run.info.ended) if day})
+    days = list(dict.fromkeys((days[0], days[-1]))) if days else []
     return ", ".join(parts) + (f"; measured {' to '.join(days)}" if days else "")

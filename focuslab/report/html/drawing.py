@@ -1,24 +1,26 @@
 """Draws figures for a page. One that cannot be drawn from odd numbers is a gap, and the rest of the page is there."""
 
-from collections.abc import Callable
+import base64
+import warnings
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from focuslab.checks import shown
-from focuslab.report.html.parts import Figure, Group, Table
-from focuslab.report.html.svg import inline_svg
+from focuslab.report.figures.style import COLUMN_INCHES, drawn
+from focuslab.report.html.parts import Figure, Group
+from focuslab.tables.table import Table
 
 T = TypeVar("T")
-
 
 MOST_FIGURES = 60
 """Of a page."""
 
 
 class Drawer:
-    """Numbers the figures of a page, and keeps in `gaps` what could not be drawn or put into a table."""
+    """Counts the figures of a page, and keeps in `gaps` what could not be drawn or put into a table."""
 
     def __init__(self):
         self.gaps: list[str] = []
@@ -29,35 +31,38 @@ class Drawer:
         group: Group,
         title: str,
         draw: Callable[[], Axes | Drawing],
-        caption: str,
         numbers: str = "",
-        *,
-        wide: bool = False,
-        more: bool = False,
+        caption: str = "",
     ) -> None:
-        """Draw a figure and add it to the group, to those that are shown at a click if `more`.
+        """Draw a figure and add it to a group.
 
-        caption: what is seen, in words. numbers: the most important ones, for those who do not see it.
+        Parameters
+        ----------
+        group : Group
+        title : str
+        draw : callable
+            Makes the figure, or axes in it. Its small print becomes the caption.
+        numbers : str
+            The most important ones, for those who do not see the figure.
+        caption : str
+            What is seen, in words, where the figure has no small print.
         """
         if self._drawn >= MOST_FIGURES:
             self.gaps.append(f"“{title}” of {group.title} was not drawn: a page has at most {MOST_FIGURES} figures.")
             return
-        alternative = f"{caption} {numbers}".strip()
-
-        def drawn() -> Figure:
-            made = draw()
-            figure = made if isinstance(made, Drawing) else made.get_figure(root=True)
-            return Figure(title, inline_svg(figure, f"figure-{self._drawn + 1}", title, alternative), caption, wide)
-
         # Whatever odd numbers make matplotlib raise, the other figures can be drawn.
-        figure = self.attempt(f"The figure “{title}” of {group.title} could not be drawn from these records", drawn)
-        if figure:
+        found = self.attempt(
+            f"The figure “{title}” of {group.title} could not be drawn from these records", lambda: _drawn(draw())
+        )
+        if found:
             self._drawn += 1
-            (group.more_figures if more else group.figures).append(figure)
+            image, note, inches = found
+            alt = f"{title}. {note or caption} {numbers}".strip()
+            group.figures.append(Figure(title, image, alt, note or caption, inches > COLUMN_INCHES))
 
-    def tables(self, group: Group, make: Callable[[], list[Table]], *, more: bool = False) -> None:
+    def tables(self, group: Group, make: Callable[[], Iterable[Table]], *, more: bool = False) -> None:
         """Add tables to the group, to those that are shown at a click if `more`."""
-        made = self.attempt(f"A table of {group.title} could not be made from these records", make)
+        made = self.attempt(f"A table of {group.title} could not be made from these records", lambda: list(make()))
         (group.more if more else group.tables).extend(made or [])
 
     def attempt(self, otherwise: str, make: Callable[[], T]) -> T | None:
@@ -67,3 +72,16 @@ class Drawer:
         except Exception as error:
             self.gaps.append(f"{otherwise} ({type(error).__name__}: {shown(str(error))}).")
         return None
+
+
+def _drawn(made: Axes | Drawing) -> tuple[str, str, float]:
+    """The picture as a data URI, its small print, and its width in inches."""
+    figure = made if isinstance(made, Drawing) else made.get_figure(root=True)
+    note = " ".join(figure.get_supxlabel().split())
+    if note:
+        figure.supxlabel("")
+    with warnings.catch_warnings():
+        # Letters that the font of the layout has not are drawn by the browser.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        content = drawn(figure, "svg", bbox_inches="tight", pad_inches=0.04)
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}", note, figure.get_figwidth()

@@ -1,12 +1,12 @@
-"""What sparse attention does to the sound: what evaluations show."""
+"""What sparse attention does to quality: what evaluations show."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from focuslab.report.figures.quality import quality_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import machine_of, made_of
-from focuslab.report.html.parts import Group, from_text
+from focuslab.report.html.made import group_of
+from focuslab.report.html.parts import Group
 from focuslab.report.html.sources import Run
 from focuslab.tables.attention_rows import lengths_of
 from focuslab.tables.quality import quality_tables
@@ -14,9 +14,9 @@ from focuslab.tables.quality_rows import SPEEDUP, evaluation_rows, metric_of, me
 
 
 def evaluation_group(run: Run, drawer: Drawer) -> Group:
-    summary, info = run.summary, run.info
+    """Speed against quality at each length, and the tables."""
+    summary, group = run.summary, group_of([run])
     rows = evaluation_rows(summary)
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run)])
     for seconds in lengths_of(rows):
         here = [row for row in rows if row["seconds"] == seconds and row[SPEEDUP] is not None]
         if here and metrics_of(here):
@@ -24,11 +24,9 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
                 group,
                 f"Speed against quality at {seconds:g} s",
                 lambda seconds=seconds: quality_figure(summary, seconds),
-                f"Each method's difference to dense (the dashed line) at {seconds:g} s of sound, with intervals.",
                 f"{'. '.join(_told(row) for row in here)}.",
-                wide=True,
             )
-    drawer.tables(group, lambda: [from_text(found) for found in quality_tables(summary, info)])
+    drawer.tables(group, lambda: quality_tables(summary, run.info))
     return group
 
 

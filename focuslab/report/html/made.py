@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focuslab.report.html.parts import Made
+from focuslab.report.html.parts import Group, Made
 from focuslab.report.html.sources import Run
 from focuslab.runs import RunInfo
 from focuslab.runs.plan import PlanSpec
@@ -12,16 +12,16 @@ from focuslab.runs.plan import PlanSpec
 _MOST = 600
 PROTOCOLS = {
     "profile": "Step time: the UNet's call to the scheduler's new latents, guided batch of two, without any "
-    "instrument; the methods follow each other in every round, after an untimed step of each. Shares: a run of its own "
+    "timers; the methods follow each other in every round, after an untimed step of each. Shares: a run of its own "
     "with a clock on every module. FLOPs and predicted bytes: a dry run without weights.",
     "attention": "Statistics of softmax probabilities, exact, at the recorded steps and in both halves of the guidance "
     "batch. Lift is mass over chance (1 / F for F mel rows). Recall and output error: each site alone, on the input it "
     "has in dense attention. Intervals: bootstrap over prompts.",
-    "evaluation": "Every sound has a seed of its own that depends on prompt, length and seed only, so methods are "
-    "compared pair by pair. Sounds that are NaN or silent are counted and left out. Speed-ups are of the denoising of "
-    "the same sounds.",
+    "evaluation": "Every clip has a seed of its own that depends on prompt, length and seed only, so methods are "
+    "compared pair by pair. Clips that are NaN or silent are counted and left out. Speed-ups are of the denoising of "
+    "the same clips.",
     "proof": "On prompts and seeds that the choice has not seen. Step times: interleaved, as in a profile. UNet error: "
-    "of the guided output at latents of the dense generation. Distances: final sound to the dense sound of the same "
+    "of the guided output at latents of the dense generation. Distances: final clip to the dense clip of the same "
     "seed.",
     "sensitivity": "Relative error of the guided UNet output with one group of sites sparse at a time, and with "
     "several, at latents of dense generations.",
@@ -36,6 +36,12 @@ def made_of(run: Run) -> Made:
         run.folder.shown,
         [("Directory", run.folder.shown), *facts_of(run.info), ("Protocol", PROTOCOLS[run.kind])],
     )
+
+
+def group_of(runs: Sequence[Run]) -> Group:
+    """An empty group named after the model and machine of the first of these runs."""
+    info = runs[0].info
+    return Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run) for run in runs])
 
 
 def facts_of(info: RunInfo) -> list[tuple[str, str]]:
@@ -57,7 +63,7 @@ def facts_of(info: RunInfo) -> list[tuple[str, str]]:
 
 
 def facts_of_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Of one sound, as `focuslab generate` writes them beside it."""
+    """Of one clip, as `focuslab generate` writes them beside it."""
     facts = [
         ("Command", "focuslab generate"),
         ("Method", settings["method"]),

@@ -1,14 +1,14 @@
-"""What to make sparse, and what that gains and costs: plans, how they were chosen, and their proofs."""
+"""What to make sparse, and what that gains and costs: plans, how they were chosen, and their validations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.report.figures.frontier import plot_frontier
+from focuslab.report.figures.frontier import frontier_figure
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of_evidence, machine_of, made_of
-from focuslab.report.html.parts import Group, Made, from_text
+from focuslab.report.html.made import facts_of_evidence, group_of
+from focuslab.report.html.parts import Group, Made
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA
 from focuslab.runs.checked import salvaged
@@ -16,91 +16,79 @@ from focuslab.runs.schemas.choice import Choice, Proof, Quality
 from focuslab.tables.choice import choice_tables
 from focuslab.tables.plan import plan_tables
 from focuslab.tables.quality_choice import quality_choice_tables
-from focuslab.tables.validation import measured_of, table_of_proof
+from focuslab.tables.validation import measured_of, validation_tables
 
-MAPS = 4
-"""Lengths that a map of the UNet is drawn for."""
+DRAWN = 4
+"""Lengths that are drawn."""
 
 
 def plan_group(file: PlanFile, drawer: Drawer, *, chosen_here: bool) -> Group:
     """A plan: what it does at which length; and how it was chosen, unless the page shows that from its records."""
     plan = file.plan
     group = Group(f"{file.name}, for {plan.model}", made=[Made(file.name, facts_of_evidence(plan))])
-    drawer.tables(group, lambda: [from_text(found) for found in plan_tables(plan)])
+    drawer.tables(group, lambda: plan_tables(plan))
     if chosen_here:
         return group
-    proof = _checked(plan.evidence.get("measured"), Proof, "evidence.measured", drawer)
+    validation = _checked(plan.evidence.get("measured"), Proof, "evidence.measured", drawer)
     choice = _checked(plan.evidence.get("choice"), Choice, "evidence.choice", drawer)
     if choice is None:
         drawer.gaps.append(f"{file.name}: the plan does not say how it was chosen.")
     else:
-        _add_choice(group, choice, proof, drawer)
+        _add_choice(group, choice, validation, drawer)
     quality = _checked(dict(plan.evidence), Quality, "evidence", drawer)
-    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(quality or {})])
-    if proof is None:
+    drawer.tables(group, lambda: quality_choice_tables(quality or {}))
+    if validation is None:
         drawer.gaps.append(f"{file.name}: the plan does not say what was measured of it.")
     else:
-        drawer.tables(group, lambda: [from_text(table_of_proof({**proof, "schema": PROOF_SCHEMA}))])
+        _add_validation(group, validation, drawer)
     return group
 
 
 def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
-    """A recommendation: the choice at each length, and its proof."""
-    info, proof = run.info, run.summary["proof"]
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
-    _add_choice(group, run.summary["choice"], proof, drawer)
-    drawer.tables(group, lambda: [from_text(found) for found in quality_choice_tables(run.summary)])
-    if proof is None:
-        drawer.gaps.append(f"{run.folder.shown}: the plan was not proved on prompts that its choice had not seen.")
+    """A recommendation: the choice at each length, and its validation."""
+    validation, group = run.summary["proof"], group_of([run, *timings])
+    _add_choice(group, run.summary["choice"], validation, drawer)
+    drawer.tables(group, lambda: quality_choice_tables(run.summary))
+    if validation is None:
+        drawer.gaps.append(f"{run.folder.shown}: the plan was not validated on prompts that its choice had not seen.")
     drawer.gaps += run.summary["notes"]
     return group
 
 
-def proof_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
+def validation_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
     """What was measured of a plan beside dense, the paper's choice and all sites, beside what was predicted."""
-    info = run.info
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(r) for r in (run, *timings)])
+    group = group_of([run, *timings])
     group.missed = list(summary["missed"])
-    drawer.tables(group, lambda: [from_text(table_of_proof({**summary, "schema": PROOF_SCHEMA}))])
+    _add_validation(group, summary, drawer)
     return group
 
 
-def _add_choice(group: Group, choice: Mapping, proof: Mapping | None, drawer: Drawer) -> None:
+def _add_validation(group: Group, summary: Mapping, drawer: Drawer) -> None:
+    drawer.tables(group, lambda: validation_tables({**summary, "schema": PROOF_SCHEMA}))
+
+
+def _add_choice(group: Group, choice: Mapping, validation: Mapping | None, drawer: Drawer) -> None:
     choice = {**choice, "schema": CHOICE_SCHEMA}
     group.lead = choice["crossover"]
-    measured = measured_of({**proof, "schema": PROOF_SCHEMA}) if proof else {}
-    for row in choice["lengths"]:
-        if row["frontier"]:
-            told = "; ".join(
-                f"{name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
-                for name, point in row["points"].items()
-            )
-            drawer.add(
-                group,
-                f"What there is to choose from at {row['seconds']:g} s",
-                lambda row=row: plot_frontier(row, measured=measured.get(row["seconds"])),
-                "Predicted error of the UNet's output against the time of a denoising step: the grey line is the least "
-                f"error at each time; filled marks are predicted{', open ones measured' if measured else ''}.",
-                f"{told}.",
-            )
-    mapped = [row for row in choice["lengths"] if row["sites"]]
-    if mapped:
-        shown = {**choice, "lengths": [*mapped[: MAPS - 1], mapped[-1]] if len(mapped) > MAPS else mapped}
-        told = "; ".join(
-            f"{row['seconds']:g} s {sum(site['method'] is not None for site in row['sites'])} of {len(row['sites'])}"
-            for row in mapped
-        )
-        drawer.add(
-            group,
-            "The sites on a map of the UNet",
-            lambda: site_map_figure(shown),
-            "Every self-attention site as a square, shaded by its lift on the left and by what a sparse form would "
-            "save there on the right; sites of the plan have a thick frame.",
-            f"Sparse sites of the plan: {told}.",
-            wide=True,
-        )
-    drawer.tables(group, lambda: [from_text(found) for found in choice_tables(choice)][:1])
-    drawer.tables(group, lambda: [from_text(found) for found in choice_tables(choice)][1:], more=True)
+    measured = measured_of({**validation, "schema": PROOF_SCHEMA}) if validation else {}
+    for key, title, draw in (
+        ("frontier", "What there is to choose from", lambda some: frontier_figure(some, measured=measured)),
+        ("sites", "The sites on a map of the UNet", site_map_figure),
+    ):
+        rows = [row for row in choice["lengths"] if row[key]]
+        if rows:
+            some = {**choice, "lengths": [*rows[: DRAWN - 1], rows[-1]] if len(rows) > DRAWN else rows}
+            drawer.add(group, title, lambda draw=draw, some=some: draw(some), _told(some["lengths"]))
+    drawer.tables(group, lambda: list(choice_tables(choice))[:1])
+    drawer.tables(group, lambda: list(choice_tables(choice))[1:], more=True)
+
+
+def _told(rows: Sequence[Mapping]) -> str:
+    return "; ".join(
+        f"{row['seconds']:g} s: {name} {point['speedup']:.2f} times as fast, error {100 * point['error']:.2g} %"
+        for row in rows
+        for name, point in row["points"].items()
+    )
 
 
 def _checked(content: Any, shape: type[Proof | Choice | Quality], where: str, drawer: Drawer) -> dict[str, Any] | None:

@@ -4,31 +4,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focuslab.analysis.cost import merge_summaries
-from focuslab.report.figures.figure1 import plot_kind_share, plot_speed_against_ideal, plot_time_against_length
-from focuslab.report.figures.layout import TIMES
+from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.style import KIND_COLORS, kind_label
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import machine_of, made_of
-from focuslab.report.html.parts import Group, Table, numbers, plain, table, words
+from focuslab.report.html.made import group_of
+from focuslab.report.html.parts import Group
 from focuslab.report.html.sources import Run, read_records
 from focuslab.runs.modules import UNITS, module_rows
 from focuslab.runs.schemas.profile import ModuleTimes
 from focuslab.tables.profile import (
-    BYTES,
-    FLOPS,
-    LONG_SECONDS,
-    SECONDS,
     dense_seconds,
+    ideal_speedup,
     is_bound,
+    is_sparse,
     methods_of,
     profile_tables,
     summary_rows,
 )
+from focuslab.tables.table import SECONDS, Table, amounts, labels, numbers, seconds_of, words
 
 MODULES = 12
 """The most expensive ones that are listed."""
-LINES, SHARES = 9, 6
-"""Methods whose times are drawn, and whose shares are."""
+LINES = 9
+"""Methods that are drawn."""
 
 
 def merged(runs: Sequence[Run]) -> list[tuple[list[Run], dict[str, Any]]]:
@@ -53,72 +51,56 @@ def merged(runs: Sequence[Run]) -> list[tuple[list[Run], dict[str, Any]]]:
 
 def told_of(rows: Sequence[Mapping]) -> Mapping | None:
     """The row of the sparse method that is told of first: the paper's where it was measured, else the fastest."""
-    sparse = [r for r in rows if not is_bound(r["method"]) and r["speedup_vs_dense"] and (r["kept_pairs"] or 1) < 1]
+    sparse = [row for row in rows if is_sparse(row) and row["speedup_vs_dense"]]
     named = [row for row in sparse if row["method"] == "litefocus"]
     return (named or sorted(sparse, key=lambda row: -row["speedup_vs_dense"]) or [None])[0]
 
 
 def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Group:
-    every = summary_rows(summary)
-    rows, info = _drawn(every), runs[0].info
+    """Time against length, speed-ups beside their ideals, shares of kinds of modules, and the tables."""
+    every, group = summary_rows(summary), group_of(runs)
+    rows = _drawn(every)
     longest, dense = rows[-1]["seconds"], dense_seconds(every)
-    group = Group(f"{info.model['name']}, {machine_of(info)}", made=[made_of(run) for run in runs])
-    measured = [row for row in rows if row["seconds"] == longest]
-    told = "; ".join(f"{row['method']} {row['step_seconds_median']:.3g} s" for row in measured)
-    drawer.add(
-        group,
-        "Time of a step against length",
-        lambda: plot_time_against_length(rows),
-        "Median seconds of a denoising step against audio length, both axes logarithmic, a line a method; bars reach "
-        "from the 10th to the 90th percentile.",
-        f"At {longest:g} s: {told}.",
+    told = (
+        f"{row['method']} {row['step_seconds_median']:.3g} s, self-attention {_percent(row['kind_share'])}"
+        for row in rows
+        if row["seconds"] == longest
     )
-    ideals = [row for row in rows if row["speedup_vs_dense"] and _ideal(row, dense)]
+    drawn = {**summary, "rows": rows}
+    drawer.add(
+        group, "Time of a step, and where it goes", lambda: figure1(drawn), f"At {longest:g} s: {'; '.join(told)}."
+    )
+    ideals = [row for row in rows if row["speedup_vs_dense"] and ideal_speedup(row, dense)]
     if ideals:
-        told = "; ".join(
-            f"{row['method']} {row['speedup_vs_dense'] or 0:.2f} of {_ideal(row, dense):.2f} times"
+        last = ideals[-1]["seconds"]
+        told = (
+            f"{row['method']} {row['speedup_vs_dense']:.2f} of {ideal_speedup(row, dense):.2f} times"
             for row in ideals
-            if row["seconds"] == ideals[-1]["seconds"]
+            if row["seconds"] == last
         )
         drawer.add(
             group,
             "Speed-up, and the best there could be",
             lambda: plot_speed_against_ideal(rows),
-            "Speed-up over dense against audio length: measured, the ideal of the method (bound + kept pairs x "
+            f"At {last:g} s: {'; '.join(told)}.",
+            "Speed-up over dense against audio length: measured, the ideal of the method (bound + density x "
             "(dense - bound)), and the bound, where attention of the chosen sites costs nothing.",
-            f"At {ideals[-1]['seconds']:g} s: {told}.",
-        )
-    methods = [
-        m for m in methods_of(rows) if not is_bound(m) and any(r["method"] == m and r["kind_share"] for r in rows)
-    ]
-    first = told_of([row for row in rows if row["seconds"] == longest])
-    for method in methods[:SHARES]:
-        told = "; ".join(
-            f"{row['seconds']:g} s {100 * row['kind_share'].get('self_attention', 0.0):.0f} %"
-            for row in rows
-            if row["method"] == method and row["kind_share"]
-        )
-        drawer.add(
-            group,
-            f"Where the time goes: {method}",
-            lambda method=method: plot_kind_share(rows, method),
-            "Share of each kind of module in a step against audio length: of measured time on the left, and hatched "
-            "of FLOPs on the right.",
-            f"Self-attention takes, of time: {told}.",
-            more=method not in ("dense", first and first["method"]),
         )
     left_out = [method for method in methods_of(every) if method not in methods_of(rows)]
     if left_out:
         group.lead = f"Drawn are the fastest methods; in the tables only: {', '.join(left_out)}."
-    notes = profile_tables(summary)[0].notes
-    group.tables.append(_step_table(every, dense, summary["projected_steps"], notes))
-    group.more += [t for t in (_share_table(every), _stage_table(summary["stages"])) if t]
-    drawer.tables(group, lambda: [t for t in [_module_table(runs, every)] if t], more=True)
+    drawer.tables(group, lambda: profile_tables(summary)[:1])
+    drawer.tables(group, lambda: [*_share_table(every), *profile_tables(summary)[1:]], more=True)
+    drawer.tables(group, lambda: _module_table(runs, every), more=True)
     return group
 
 
+def _percent(share: Mapping) -> str:
+    return f"{100 * share['self_attention']:.0f} %" if "self_attention" in share else "not measured"
+
+
 def _drawn(rows: Sequence[Mapping]) -> list[Mapping]:
-    """The rows of as many methods as can be told apart in a figure: dense, bound, and of the others the fastest."""
+    """The rows of as many methods as can be distinguished in a figure: dense, bound, and of the others the fastest."""
     methods = methods_of(rows)
     fixed = [method for method in methods if method in ("dense", "litefocus") or is_bound(method)]
     best = {m: max((r["speedup_vs_dense"] or 0 for r in rows if r["method"] == m), default=0) for m in methods}
@@ -138,76 +120,22 @@ def _ordered(summary: dict[str, Any]) -> dict[str, Any]:
     return {**summary, "stages": sorted(summary["stages"], key=lambda stage: stage["seconds"])}
 
 
-def _ideal(row: Mapping, dense: Mapping[float, float]) -> float | None:
-    if not row["ideal_seconds"] or row["seconds"] not in dense:
-        return None
-    return dense[row["seconds"]] / row["ideal_seconds"]
-
-
-def _step_table(rows: Sequence[Mapping], dense: Mapping, steps: int | None, notes: Sequence[str]) -> Table:
-    def of(key: str) -> list:
-        return [row[key] for row in rows]
-
-    def share(key: str) -> list:
-        return [row[key].get("self_attention") for row in rows]
-
-    whole = f"Whole generation, {steps} steps, projected" if steps else "Whole generation, projected"
-    return table(
-        "A denoising step, by length and method",
-        [
-            plain("Length", of("seconds"), "g", "s"),
-            words("Method", of("method")),
-            numbers("Step time, median", of("step_seconds_median"), SECONDS, "s"),
-            numbers("10th percentile", of("step_seconds_p10"), SECONDS, "s"),
-            numbers("90th percentile", of("step_seconds_p90"), SECONDS, "s"),
-            plain("Speed-up over dense", of("speedup_vs_dense"), ".2f", TIMES),
-            plain("Ideal speed-up", [_ideal(row, dense) for row in rows], ".2f", TIMES),
-            plain("Of ideal", of("share_of_ideal"), ".0f", "%", 100),
-            plain("Self-attention, of time", share("kind_share"), ".1f", "%", 100),
-            plain("Self-attention, of FLOPs", share("kind_flop_share"), ".1f", "%", 100),
-            numbers("Peak memory", of("peak_bytes"), BYTES, "bytes"),
-            numbers("FLOPs", of("flops_per_step"), FLOPS, "FLOP"),
-            numbers(whole, of("generation_seconds_projected"), LONG_SECONDS, "s"),
-        ],
-        [note for note in notes if not note.startswith("The last column")],
-    )
-
-
-def _share_table(rows: Sequence[Mapping]) -> Table | None:
+def _share_table(rows: Sequence[Mapping]) -> list[Table]:
     rows = [row for row in rows if row["kind_share"]]
     if not rows:
-        return None
+        return []
     kinds = [*KIND_COLORS, *sorted({k for row in rows for k in row["kind_share"]} - set(KIND_COLORS))]
-    return table(
-        "Share of each kind of module in measured time",
-        [
-            plain("Length", [row["seconds"] for row in rows], "g", "s"),
-            words("Method", [row["method"] for row in rows]),
-            *(
-                plain(kind_label(kind).capitalize(), [row["kind_share"].get(kind) for row in rows], ".1f", "%", 100)
-                for kind in kinds
-            ),
-            plain("Together", [sum(row["kind_share"].values()) for row in rows], ".1f", "%", 100),
-        ],
-    )
-
-
-def _stage_table(stages: Sequence[Mapping]) -> Table | None:
-    if not stages:
-        return None
-    return table(
-        "Other stages of a generation",
-        [
-            plain("Length", [stage["seconds"] for stage in stages], "g", "s"),
-            words("Stage", [stage["stage"].replace("_", " ") for stage in stages]),
-            numbers("Time, median", [stage["stage_seconds_median"] for stage in stages], SECONDS, "s"),
-            words("Note", [stage["note"] for stage in stages]),
-        ],
-    )
+    shares = {kind_label(kind): [row["kind_share"].get(kind) for row in rows] for kind in kinds}
+    shares["together"] = [sum(row["kind_share"].values()) for row in rows]
+    columns = [numbers(name, values, ".1f", "%", factor=100) for name, values in shares.items()]
+    keys = [seconds_of(rows), labels("method", [row["method"] for row in rows])]
+    return [Table("Share of each kind of module in measured time", [*keys, *columns])]
 
 
 def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
     """The modules of a row: those in it, as older summaries have them, else from the records of its run."""
+    if not row:
+        return ()
     if modules := row.get("modules"):
         return modules
     key = row["seconds"], row["method"]
@@ -216,25 +144,22 @@ def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
     return module_rows(records).get(key, ())
 
 
-def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> Table | None:
+def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> list[Table]:
     """The modules of dense at the longest length by their own time."""
     row = next((row for row in reversed(rows) if row["method"] == "dense" and row["kind_share"]), None)
-    modules = _modules_of(runs, row) if row else ()
+    modules = [(m["exclusive_seconds"] or 0.0, m["name"], kind_label(m["kind"])) for m in _modules_of(runs, row or {})]
     if not modules:
-        return None
-    whole = sum(m["exclusive_seconds"] or 0.0 for m in modules)
-    modules = sorted(modules, key=lambda m: -(m["exclusive_seconds"] or 0.0))
-    shown, rest = modules[:MODULES], modules[MODULES:]
-    names = [m["name"] for m in shown] + ["all others"] * bool(rest)
-    kinds = [kind_label(m["kind"]) for m in shown] + [None] * bool(rest)
-    own = [m["exclusive_seconds"] or 0.0 for m in shown]
-    own += [sum(m["exclusive_seconds"] or 0.0 for m in rest)] * bool(rest)
-    return table(
-        f"Most expensive modules: dense at {row['seconds']:g} s, time of their own in an instrumented step",
-        [
-            words("Module", names),
-            words("Kind", kinds),
-            numbers("Own time", own, SECONDS, "s"),
-            plain("Of a step", [value / whole if whole else None for value in own], ".1f", "%", 100),
-        ],
-    )
+        return []
+    modules.sort(key=lambda module: -module[0])
+    whole = sum(own for own, _, _ in modules)
+    if rest := modules[MODULES:]:
+        modules = [*modules[:MODULES], (sum(own for own, _, _ in rest), "all others", None)]
+    own, names, kinds = zip(*modules, strict=True)
+    columns = [
+        labels("module", names),
+        words("kind", kinds),
+        amounts("own time", own, SECONDS),
+        numbers("of a step", [value / whole if whole else None for value in own], ".1f", "%", factor=100),
+    ]
+    title = f"Most expensive modules: dense at {row['seconds']:g} s, time of their own in a step with timers"
+    return [Table(title, columns)]

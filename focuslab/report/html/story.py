@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 from focuslab.report.figures.layout import TIMES
 from focuslab.report.html.captures import shown_rows
 from focuslab.report.html.made import machine_of
-from focuslab.report.html.parts import Table, numbers, plain, table, words
 from focuslab.report.html.profiles import told_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs.method_spec import brief
 from focuslab.tables.plan import range_of
-from focuslab.tables.profile import SECONDS, summary_rows
+from focuslab.tables.profile import summary_rows
 from focuslab.tables.quality_choice import heard_best
 from focuslab.tables.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
-from focuslab.tables.quality_words import SURELY, outcome
-from focuslab.tables.text import formatter
+from focuslab.tables.quality_words import SIGNIFICANTLY, outcome
+from focuslab.tables.table import SECONDS, Table, amounts, formatter, labels, numbers, seconds_of, speedups, words
 from focuslab.tables.verdict import times
 
 Profiles = Sequence[tuple[list[Run], Mapping[str, Any]]]
@@ -59,14 +58,14 @@ def of_profile(summary: Mapping) -> Said | None:
     best = told_of([r for r in rows if r["seconds"] == seconds])
     if best:
         gain = best["speedup_vs_dense"]
-        said += f" With {best['method']} it is {gain:.2f} times as fast"
+        said += f" With {brief(best['method'])} it is {gain:.2f} times as fast"
         limits = [
             f"{name} {row['step_seconds_median'] / best[key]:.2f}"
             for name, key in (("its ideal", "ideal_seconds"), ("the bound", "bound_seconds"))
             if best[key]
         ]
         said += f" ({', '.join(limits)})." if limits else "."
-        tiles.append(Tile(f"{gain:.2f}{TIMES}", f"as fast with {best['method']} at {seconds:g} s", "time"))
+        tiles.append(Tile(f"{gain:.2f}{TIMES}", f"as fast with {brief(best['method'])} at {seconds:g} s", "time"))
     return Said(said, tiles)
 
 
@@ -102,7 +101,7 @@ def of_choice(choice: Mapping, evidence: Mapping | None = None) -> Said | None:
     said = f"{choice['crossover']} At {row['seconds']:g} s "
     if heard:
         said += f"the plan runs {heard}, which the evaluation found best; "
-    said += f"{'the closest choice' if heard else 'the plan'} is predicted to be {point['speedup']:.2f} times as"
+    said += f"{'the choice for fidelity' if heard else 'the plan'} is predicted to be {point['speedup']:.2f} times as"
     said += f" fast for an error of {100 * point['error']:.2g} % in the UNet's output"
     paper = row["points"].get("paper")
     if paper:
@@ -119,7 +118,7 @@ def of_plan(plan: PlanFile) -> Said:
     return Said(f"The plan makes self-attention sparse at {parts}.", [])
 
 
-def of_proof(summary: Mapping) -> Said | None:
+def of_validation(summary: Mapping) -> Said | None:
     """What was measured of the plan at the longest length, on prompts that its choice had not seen."""
     rows = [row for row in summary["rows"] if row["method"] == "plan" and row["speedup_vs_dense"]]
     if not rows:
@@ -141,51 +140,54 @@ def of_proof(summary: Mapping) -> Said | None:
         tiles.append(Tile(f"{100 * row['error']:.2g} %", label, "cost"))
     said += f" at {row['seconds']:g} s"
     if row["log_mel_l1"] is not None:
-        said += f"; its sound is {row['log_mel_l1']:.2f} from the dense one in log-mel distance"
-    missed = " The proof missed its prediction; below it says where." if summary["missed"] else ""
+        said += f"; its audio is {row['log_mel_l1']:.2f} from the dense audio in log-mel distance"
+    missed = " The validation missed the prediction; its section says where." if summary["missed"] else ""
     return Said(f"{said}.{missed}", tiles)
 
 
 def of_evaluation(summary: Mapping) -> Said | None:
-    """At the longest length: which methods surely differ from dense in which of the main metrics."""
+    """At the longest length: which methods differ significantly from dense in which of the main metrics."""
     rows = evaluation_rows(summary)
     rows = [row for row in rows if row["seconds"] == rows[-1]["seconds"] and row["method"] != "dense"]
     metrics = [name for name in main_metrics(rows) if any(_has_interval(row, name) for row in rows)]
     if not metrics:
         return None
-    sure = [said for row in rows if (said := _sure_differences(summary, row, metrics))]
+    significant = [said for row in rows if (said := _significant_differences(summary, row, metrics))]
     heads = ", ".join(scale_of(name).head for name in metrics)
     methods = f"{len(rows)} method{'s' * (len(rows) > 1)} against dense at {rows[0]['seconds']:g} s in {heads}"
-    found = f"{'; '.join(sure)}; no other difference is sure" if sure else "no difference is sure"
+    found = (
+        f"{'; '.join(significant)}; no other difference is significant"
+        if significant
+        else "no difference is significant"
+    )
     return Said(f"Of {methods}: {found}.", [])
 
 
 def profiles_side_by_side(profiles: Profiles) -> Table | None:
     """What a dense step takes and what sparse gains, a row a profile and length, where there are several profiles."""
-    rows = [
+    found = [
         (runs[0], row, told_of([r for r in summary_rows(summary) if r["seconds"] == row["seconds"]]))
         for runs, summary in profiles
         for row in summary_rows(summary)
         if row["method"] == "dense"
     ]
-    if len(profiles) < 2 or not rows:
+    if len(profiles) < 2 or not found:
         return None
-    shares = [row["kind_share"].get("self_attention") for _, row, _ in rows]
-    gains = [best and best["speedup_vs_dense"] for _, _, best in rows]
-    return table(
-        "Profiles side by side",
-        [
-            words("Model", [run.model for run, _, _ in rows]),
-            plain("Length", [row["seconds"] for _, row, _ in rows], "g", "s"),
-            numbers("Dense step", [row["step_seconds_median"] for _, row, _ in rows], SECONDS, "s"),
-            plain("Self-attention, of time", shares, ".1f", "%", 100),
-            words("Sparse method", [best and best["method"] for _, _, best in rows]),
-            plain("Speed-up over dense", gains, ".2f", TIMES),
-            words("Made on", [machine_of(run.info) for run, _, _ in rows]),
-            words("Run", [run.folder.shown for run, _, _ in rows]),
-        ],
-        ["Compare times of one machine only. The method is litefocus where it was measured, else the fastest."],
-    )
+    runs, rows, best = zip(*found, strict=True)
+    columns = [
+        words("model", [run.model for run in runs]),
+        seconds_of(rows),
+        amounts("dense step", [row["step_seconds_median"] for row in rows], SECONDS),
+        numbers(
+            "self-attention, of time", [r["kind_share"].get("self_attention") for r in rows], ".1f", "%", factor=100
+        ),
+        labels("sparse method", [row and row["method"] for row in best]),
+        speedups("speed-up over dense", [row and row["speedup_vs_dense"] for row in best]),
+        words("made on", [machine_of(run.info) for run in runs]),
+        words("run", [run.folder.shown for run in runs]),
+    ]
+    note = "Compare times of one machine only. The method is litefocus where it was measured, else the fastest."
+    return Table("Profiles side by side", columns, [note])
 
 
 def captures_side_by_side(captures: Sequence[Run]) -> Table | None:
@@ -195,18 +197,18 @@ def captures_side_by_side(captures: Sequence[Run]) -> Table | None:
     lifts = [{row["name"]: row["lift"] for row in shown_rows(run.summary)} for run in captures[:MOST_COLUMNS]]
     blocks = list(dict.fromkeys(name for own in lifts for name in own))
     columns = [
-        plain(f"{run.model}, {run.folder.shown}", [own.get(block) for block in blocks], ".2f", TIMES)
+        speedups(f"{run.model}, {run.folder.shown}", [own.get(block) for block in blocks])
         for run, own in zip(captures, lifts, strict=False)
     ]
-    return table("Lift of each block, captures side by side", [words("Block", blocks), *columns])
+    return Table("Lift of each block, captures side by side", [labels("block", blocks), *columns])
 
 
 def _has_interval(row: Mapping, metric: str) -> bool:
     return None not in (metric_of(row, metric, "minus_dense")[key] for key in ("value", "low", "high"))
 
 
-def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
-    """ "litefocus surely worse in KL (+0.06, +0.01 to +0.11), surely better in ..."; "" where nothing is sure."""
+def _significant_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
+    """In which metrics a method is significantly better or worse than dense; "" where in none."""
     found: dict[str, list[str]] = {}
     for metric in metrics:
         sign = outcome(row, metric, (summary["metrics"].get(metric) or {}).get("better"))
@@ -216,6 +218,6 @@ def _sure_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) ->
         value, low, high = (scale.factor * minus[key] for key in ("value", "low", "high"))
         unit = f" {scale.difference_unit}" if scale.unit else ""
         said = f"{scale.head} ({value:+.2g}{unit}, {low:+.2g} to {high:+.2g})"
-        found.setdefault(SURELY[sign], []).append(said)
-    said = ", ".join(f"{surely} in {' and '.join(parts)}" for surely, parts in found.items())
+        found.setdefault(SIGNIFICANTLY[sign], []).append(said)
+    said = ", ".join(f"{significantly} in {' and '.join(parts)}" for significantly, parts in found.items())
     return f"{brief(row['method'])} {said}" if said else ""

@@ -8,16 +8,17 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from focuslab.errors import InputError
 from focuslab.io.files import check_place, failed, open_regular, write_atomically
 from focuslab.report.html.build import Page, build
+from focuslab.report.html.parts import MOST_ROWS
 from focuslab.report.html.sources import find
-from focuslab.report.html.template import render_template
 
 MOST_BYTES = 8_000_000
-"""Of a page with sounds; they are cut so that they fit."""
+"""Of a page with clips; they are cut so that they fit."""
 _MARK, _HEAD = b'<meta name="generator" content="focuslab', 4096
 _ASSETS = files("focuslab.report.html") / "assets"
 
@@ -60,7 +61,15 @@ def render(page: Page) -> bytes:
         "base-uri 'none'; form-action 'none'"
     )
     content = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
-    return render_template("report.html.jinja", page=page, version=version("focuslab"), **content).encode()
+    content |= {"page": page, "version": version("focuslab"), "most_rows": MOST_ROWS}
+    environment = Environment(
+        loader=PackageLoader("focuslab.report.html", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(**content).encode()
 
 
 def _asset(name: str) -> str:

@@ -83,19 +83,19 @@
   }
 
   for (const comparison of document.querySelectorAll(".comparison")) {
-    const sounds = [...comparison.querySelectorAll("audio")];
-    sounds.forEach((sound, index) => {
-      sound.addEventListener("play", () => {
-        for (const other of document.querySelectorAll("audio")) if (other !== sound) other.pause();
+    const clips = [...comparison.querySelectorAll("audio")];
+    clips.forEach((clip, index) => {
+      clip.addEventListener("play", () => {
+        for (const other of document.querySelectorAll("audio")) if (other !== clip) other.pause();
       });
-      if (sounds.length < 2) return;
-      const next = sounds[(index + 1) % sounds.length];
-      const made = button("Go on with the other at this moment");
+      if (clips.length < 2) return;
+      const next = clips[(index + 1) % clips.length];
+      const made = button("Switch to the other clip at this moment");
       made.addEventListener("click", () => {
-        next.currentTime = sound.currentTime;
+        next.currentTime = clip.currentTime;
         next.play();
       });
-      sound.after(made);
+      clip.after(made);
     });
   }
 
