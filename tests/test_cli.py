@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == ""
-    assert err.strip().splitlines()[-1].startswith("focuslab: stopped; the same command goes on")
+    assert err.strip().splitlines()[-1].startswith("focuslab: stopped; the same command resumes")
     (run,) = (tmp_path / "runs").iterdir()
     kept = (run / "records.jsonl").read_bytes()
     assert json.loads((run / "summary.json").read_text())["rows"]

@@ -166,7 +166,9 @@ def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypa
     plan = Plan.load(tmp_path / "plan.json")
     assert plan.evidence["measured"]["missed"] == proof.summary["missed"] != []
     summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
-    assert summary["proof"]["rows"] == proof.rows and summary["choice"]["lengths"]
+    written = summary["proof"]["rows"]
+    assert [{key: row[key] for key in one} for one, row in zip(written, proof.rows, strict=True)] == written
+    assert summary["choice"]["lengths"]
     assert "measured" in (tmp_path / "plan" / "figures" / "frontier.svg").read_text()
 
 
@@ -184,7 +186,7 @@ def test_after_ctrl_c_in_the_pass_the_same_command_resumes(focuslab, made, tmp_p
     monkeypatch.setattr(Probe, "error", stopping)
     command = [*COMMAND, "--no-proof", "--out", "plan.json"]
     code, out, err = focuslab(*command)
-    assert (code, out) == (130, "") and err.splitlines()[-1].startswith("focuslab: stopped; the same command goes on")
+    assert (code, out) == (130, "") and err.splitlines()[-1].startswith("focuslab: stopped; the same command resumes")
     assert not (tmp_path / "plan.json").exists()
     code, out, err = focuslab(*command)
     assert code == 0 and out.endswith("plan.json\n") and "sensitivity pass: 0.64 s, prompt 1 of 1" in err

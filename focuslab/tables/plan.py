@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from focuslab.runs.method_spec import MethodSpec
 from focuslab.runs.plan import PlanEntry, PlanSpec, block_of
 from focuslab.tables.table import Table, numbers, words
 
