@@ -151,3 +151,20 @@ def test_json_that_cannot_be_held_is_refused(content):
 def test_json_keeps_what_is_within_bounds():
     nested = b"[" * DEEPEST + b"]" * DEEPEST
     assert parse_json(nested, "x") and parse_json(b'{"a": [NaN, 1.5]}', "x") == {"a": ["NaN", 1.5]}
+
+
+PAIRS = """
+import sys
+from pathlib import Path
+from focuslab.io.files import write_together
+folder, content = Path(sys.argv[1]), sys.argv[2].encode()
+for _ in range(60):
+    write_together({folder / "a": content, folder / "b": content})
+"""
+
+
+def test_files_written_together_are_of_one_writer(tmp_path):
+    writers = [subprocess.Popen([sys.executable, "-c", PAIRS, str(tmp_path), content]) for content in ("1", "2")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -108,7 +108,10 @@ def naming_what_did_not_fit(pipe, what: str, instead: str, kept: Callable[[], st
     """A `FocuslabError` that says what ran out of memory, what to do `instead`, and what is `kept`."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # The allocator of the CPU raises an error without a class of its own.
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+            raise
         raise FocuslabError(f"{what} ran out of memory on {device_of(pipe)}: {instead} ({kept()})") from error
 
 

@@ -5,8 +5,8 @@ import secrets
 import stat
 import weakref
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from focuslab.errors import FocuslabError, InputError
@@ -87,8 +87,8 @@ def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> N
             if not replace:
                 _link(partial, path)
                 written.append(path)
-        for path, partial in partials.items() if replace else ():
-            os.replace(partial, path)
+        if replace:
+            _replace_together(partials)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -96,6 +96,36 @@ def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> N
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
+
+
+def _replace_together(partials: Mapping[Path, Path]) -> None:
+    """Put files in the place of others, so that what is there at any moment is of one writer."""
+    first, *rest = partials
+    with _turn(first):
+        # A kill in between leaves the first file without the others, rather than with those of another writer.
+        for path in rest:
+            path.unlink(missing_ok=True)
+        for path, partial in partials.items():
+            os.replace(partial, path)
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """One process at a time; others wait, and a kill ends its turn."""
+    file = path.with_name(f"{PARTIAL}turn-{zlib.crc32(os.fsencode(path.name)):08x}")
+    while True:
+        descriptor = os.open(file, _WRITE | os.O_CREAT | _NO_LINK, 0o600)
+        lock(descriptor, wait=True)
+        # Whoever had it before has removed the file: a lock on what nobody else can open is none.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:

@@ -16,6 +16,7 @@ from focuslab.hooks.recorder import STATISTICS, Labels
 from focuslab.measure.config import settle
 from focuslab.methods import LiteFocus
 from focuslab.methods.base import check_choice, check_count, check_seed
+from focuslab.models.callables import what_it_does
 
 DEFAULT_STEPS = 20
 DEFAULT_CAPTURED = 5
@@ -116,8 +117,8 @@ class CaptureConfig:
             "cross_fractions": [method.cross_fraction for method in self.focus.values()],
             "cross_weight": plain(self.cross_weight),
             "sampled_times": self.sampled_times,
-            "labels": sorted(self.labels),
-            "patterns": sorted(self.patterns),
+            "labels": _recorded(self.labels),
+            "patterns": _recorded(self.patterns),
             "queries": [f"{t}:{f}" for t, f in self.queries],
             "crops": [str(crop) for crop in self.crops],
         }
@@ -182,3 +183,8 @@ def _by_name(functions: Callable | Mapping[str, Callable] | None, name: str) -> 
 
 def _is_tensor(value: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
     return isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape
+
+
+def _recorded(functions: Mapping[str, Callable]) -> dict[str, str] | list:
+    """Name -> what a function does; an empty list for none, as runs of earlier versions have it."""
+    return {name: what_it_does(function) for name, function in sorted(functions.items())} or []

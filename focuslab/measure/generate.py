@@ -12,10 +12,12 @@ import torch
 
 from focuslab.checks import text
 from focuslab.errors import FocuslabError, InputError
+from focuslab.hooks.memory import naming_what_did_not_fit
 from focuslab.io.audio import encode_wav
 from focuslab.io.files import already_there, check_place, failed, write_together
 from focuslab.methods import AnyMethod, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
+from focuslab.models.callables import as_recorded
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
@@ -126,7 +128,10 @@ def generate(
 
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
-    with method(pipe) as handle:
+    did_not_fit = naming_what_did_not_fit(
+        pipe, f"a clip of {seconds:g} s", "ask for a shorter one, or a sparse method", lambda: "nothing was written"
+    )
+    with method(pipe) as handle, did_not_fit:
         before = time.perf_counter()
         samples = pipe(
             prompt,
@@ -167,7 +172,7 @@ def what_makes(
         "steps": steps,
         "guidance_scale": GUIDANCE_SCALE,
         "seed": seed,
-        "method": repr(method),
+        "method": as_recorded(method),
         "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Plan) else None,
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),

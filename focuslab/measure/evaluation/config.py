@@ -13,6 +13,7 @@ from focuslab.measure.evaluation.metrics import parse_metrics
 from focuslab.methods import AnyMethod, as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.metrics.embedders import Embedder
+from focuslab.models.callables import as_recorded
 
 STEPS = 200
 """Denoising steps where none are given: AudioLDM2's own default, and the paper's."""
@@ -76,7 +77,7 @@ class EvaluationConfig:
     def to_json(self) -> dict[str, Any]:
         """The parameters that run.json holds; lengths, metrics and what scores are those of the pipeline."""
         return {
-            "methods": {label: repr(method) for label, method in self.methods.items()},
+            "methods": {label: as_recorded(method) for label, method in self.methods.items()},
             "seeds": self.seeds,
             "steps": self.steps,
             "keep_audio": self.keep_audio,

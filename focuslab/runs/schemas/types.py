@@ -9,7 +9,7 @@ from focuslab.checks import is_number
 
 LARGEST = 1e24
 SMALLEST = 1e-24
-"""Of a number above 0, so that no ratio of two passes what floating point holds."""
+"""What is nearer to 0 is rounding, and is read as 0: no ratio of two numbers passes what floating point holds."""
 LABEL = 200
 """Most characters of a name."""
 LONGEST = 1e6
@@ -24,9 +24,9 @@ def number(low: float = -LARGEST, high: float = LARGEST, kinds: type | tuple[typ
 
     def check(value: Any) -> Any:
         fine = is_number(value) and isinstance(value, kinds) and low <= value <= high
-        if not fine or 0 < abs(value) < SMALLEST:
+        if not fine:
             raise PydanticCustomError("expected", expected)
-        return value
+        return 0.0 if 0 < abs(value) < SMALLEST else value
 
     return PlainValidator(check)
 
