@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 PLAN = "plan:"
@@ -69,9 +70,10 @@ class MethodSpec:
 
     @property
     def brief(self) -> str:
-        """As short as tables and figures have room for: "litefocus r=0.02 w=1/r"; of a plan, "plan mine.json"."""
+        """As short as tables and figures have room for: "litefocus r=0.02 w=1/r"; of a plan file, "plan mine"."""
         if self.is_plan:
-            return f"plan {self.name.removeprefix(PLAN)}"
+            stem = PurePath(self.name.removeprefix(PLAN)).stem
+            return stem if stem == "plan" else f"plan {stem}"
         short = {key: "1/r" if value == UNBIASED else _text(value) for key, value in self.parameters.items()}
         short |= {"sites": "+".join(self.sites)} if self.sites else {}
         return " ".join([self.name, *(f"{_SYMBOLS.get(key, key)}={text}" for key, text in short.items())])
