@@ -9,11 +9,10 @@ from focuslab.runs import RunInfo
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.search.budget import Budget
 from focuslab.search.candidates import Candidate, candidates_of
-from focuslab.search.choose import NothingMeetsBudget, choose
 from focuslab.search.cost_model import CostModel
 from focuslab.search.error_model import fit_error_model
 from focuslab.search.experiments import parse_choice
-from focuslab.search.frontier import frontier
+from focuslab.search.frontier import NothingMeetsBudget, choose, frontier
 from focuslab.search.summary import choice_summary
 
 BLOCKS = {

@@ -40,7 +40,8 @@ def test_a_site_of_a_plan_is_the_same_method():
         ("tome:ratio=0.5", "tome ratio=0.5"),
         ("litefocus:length_scale=true:sites=a+b", "litefocus length_scale=true sites=a+b"),
         ("dense", "dense"),
-        ("plan:plans/mine.json", "plan plans/mine.json"),
+        ("plan:plans/mine.json", "plan mine"),
+        ("plan:plan.json", "plan"),
     ],
 )
 def test_short_names(label, short):

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from focuslab.errors import InputError
-from focuslab.search.choose import WORTH, NothingMeetsBudget, choose
 from focuslab.search.error_model import ErrorModel
-from focuslab.search.frontier import frontier
+from focuslab.search.frontier import WORTH, NothingMeetsBudget, choose, frontier
 from tests.choice_records import candidate, labels, predict
 
 INDEPENDENT = ErrorModel(2.0)

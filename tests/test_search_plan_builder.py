@@ -8,10 +8,9 @@ import pytest
 from focuslab.errors import InputError
 from focuslab.methods import Plan
 from focuslab.search.budget import Budget
-from focuslab.search.choose import WORTH
 from focuslab.search.cost_model import CostModel
 from focuslab.search.error_model import ErrorModel
-from focuslab.search.frontier import frontier
+from focuslab.search.frontier import WORTH, frontier
 from focuslab.search.plan_builder import boundaries, crossover, crossover_in_words, made_from, plan_of
 from focuslab.search.summary import DRAWN, choice_evidence, choice_summary
 from tests.choice_records import (

@@ -5,7 +5,7 @@ import pytest
 from focuslab.errors import InputError
 from focuslab.methods import parse_method
 from focuslab.results import EvaluationRun
-from focuslab.search.quality_plan import EVERYWHERE, check_objective, with_quality
+from focuslab.search.quality import EVERYWHERE, check_objective, with_quality
 from focuslab.search.select import select
 from tests.choice_records import SITES, make_info, make_pass, make_profile
 from tests.evaluation_records import SPEED, VALUES, summary

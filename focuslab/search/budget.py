@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from focuslab.checks import number
 from focuslab.errors import InputError
-from focuslab.search.choose import WORTH
-from focuslab.search.frontier import OperatingPoint
+from focuslab.search.frontier import WORTH, OperatingPoint
 from focuslab.search.retiming import Timing
 
 FROM_PAPER = "paper"

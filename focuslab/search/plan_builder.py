@@ -8,8 +8,7 @@ from typing import Any
 from focuslab.errors import InputError
 from focuslab.runs import RunInfo
 from focuslab.runs.plan import PlanEntry, PlanSpec
-from focuslab.search.choose import WORTH
-from focuslab.search.frontier import Frontier, OperatingPoint
+from focuslab.search.frontier import WORTH, Frontier, OperatingPoint
 
 
 def plan_of(

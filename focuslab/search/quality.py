@@ -1,16 +1,21 @@
-"""Which way to run each length sounds best by an evaluation.
+"""Which way to run each length sounds best by an evaluation, and a plan that runs it.
 
 Fidelity to dense is the right aim up to the training length. Beyond it dense itself gets worse, and what sounds better
 may be further from it: then the aim is a metric that does not take dense for the truth.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from focuslab.errors import InputError
+from focuslab.results import EvaluationRun
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
-from focuslab.runs.plan import FIDELITY, QUALITY
+from focuslab.runs.method_spec import PLAN, MethodSpec
+from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec
+from focuslab.runs.sites import sites_of_layout
+from focuslab.search.frontier import Frontier, OperatingPoint
+from focuslab.search.plan_builder import boundaries, entries_of
 from focuslab.tables.measured import Measured, Row, measured, significant_sign
 
 OBJECTIVES = (FIDELITY, QUALITY)
@@ -20,6 +25,8 @@ ORDER = ("kernel", "frechet", "kl_softmax", "kl_sigmoid", "clap")
 before the Frechet distance for that."""
 DISTANCE = "log_mel_l1"
 """How far a clip is from the dense one of the same seed."""
+EVERYWHERE = ("length-scale", "naive")
+"""Methods that are at every site unless some are named; the others are at those of the paper."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +159,69 @@ def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
 
 def _difference(row: Row, metric: str) -> Measured | None:
     return Measured(0.0, 0.0, 0.0) if row["method"] == DENSE else measured(row, metric, "minus_dense")
+
+
+def with_quality(
+    plan: PlanSpec,
+    points: Mapping[float, OperatingPoint],
+    frontiers: Mapping[float, Frontier],
+    evaluation: EvaluationRun,
+    objective: str,
+    training_seconds: float,
+    min_speedup: Mapping[float, float | None] | None = None,
+) -> PlanSpec:
+    """The plan with measured quality in its evidence and, where quality is the objective, with what is best in it.
+
+    Up to the training length the aim stays fidelity to dense: beyond it dense itself gets worse. min_speedup: by
+    length, the budget; where the evaluation has nothing so fast, the plan stays as it is.
+    """
+    found = best_in_quality(evaluation.summary, _labels(evaluation), min_speedup=min_speedup)
+    chosen = {s: choice for s, choice in found.items() if s in points and s > training_seconds}
+    evidence = {
+        **plan.evidence,
+        "objective": {f"{s:g}": QUALITY if objective == QUALITY and s in chosen else FIDELITY for s in sorted(points)},
+        "quality": {f"{s:g}": choice.to_json() for s, choice in found.items() if s in points},
+    }
+    if objective == FIDELITY:
+        return replace(plan, evidence=evidence)
+    return replace(plan, entries=_entries(plan, boundaries(points, frontiers), chosen), evidence=evidence)
+
+
+def check_objective(
+    evaluation: EvaluationRun, objective: str, lengths: Sequence[float], training_seconds: float
+) -> None:
+    """Raise `InputError` where the evaluation holds no metric to choose by or, with quality as the objective, no length
+    to choose at."""
+    found = best_in_quality(evaluation.summary, _labels(evaluation))
+    if objective == QUALITY and not any(s in lengths and s > training_seconds for s in found):
+        there, asked = (", ".join(f"{s:g}" for s in sorted(own)) for own in (found, lengths))
+        raise InputError(
+            f"the evaluation has {there} s and the plan {asked} s: expected a length in both that is longer than the "
+            f"training length of {training_seconds:g} s"
+        )
+
+
+def _labels(evaluation: EvaluationRun) -> list[str]:
+    # A plan that was evaluated has another one's sites, and dense lengths among them.
+    return sorted({row["method"] for row in evaluation.rows if not row["method"].startswith(PLAN)})
+
+
+def _entries(
+    plan: PlanSpec, starts: Mapping[float, float], chosen: Mapping[float, QualityChoice]
+) -> tuple[PlanEntry, ...]:
+    does = {}
+    for begin in sorted({entry.min_seconds for entry in plan.entries} | set(starts)):
+        seconds = next((starts[start] for start in sorted(starts, reverse=True) if start <= begin), None)
+        if seconds in chosen:
+            does[begin] = _sites(MethodSpec.parse(chosen[seconds].method), plan.unet)
+        else:
+            does[begin] = next(entry.sites for entry in reversed(plan.entries) if entry.min_seconds <= begin)
+    return entries_of(does)
+
+
+def _sites(method: MethodSpec, unet: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Site -> method, at the sites that it names or else at those that it has by itself."""
+    if method.name == DENSE:
+        return {}
+    patterns = method.sites or (("*",) if method.name in EVERYWHERE else None)
+    return dict.fromkeys(sites_of_layout(unet, patterns), method.to_site())

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from focuslab.errors import InputError
 from focuslab.results import ProfileRun
 from focuslab.runs import RunInfo
-from focuslab.search.choose import choose
 from focuslab.search.experiments import choice_key
-from focuslab.search.frontier import Frontier, OperatingPoint
+from focuslab.search.frontier import Frontier, OperatingPoint, choose
 
 LEAST_RAISE = 1e-6
 """By at least this share more is asked for after a choice that fell short, so that it is not chosen again."""

@@ -13,12 +13,11 @@ from focuslab.runs.plan import PlanSpec
 from focuslab.runs.sites import sites_of_layout
 from focuslab.search.budget import FROM_PAPER, Budget, Limits
 from focuslab.search.candidates import candidates_of
-from focuslab.search.choose import NothingMeetsBudget, choose
 from focuslab.search.comparable import check_comparable
 from focuslab.search.cost_model import CostModel, Flops
 from focuslab.search.error_model import fit_error_model
 from focuslab.search.experiments import Choice
-from focuslab.search.frontier import Frontier, OperatingPoint, frontier
+from focuslab.search.frontier import Frontier, NothingMeetsBudget, OperatingPoint, choose, frontier
 from focuslab.search.plan_builder import made_from, plan_of
 from focuslab.search.retiming import Timings, reaching, with_speed
 from focuslab.search.summary import choice_evidence, choice_summary

@@ -12,9 +12,8 @@ from focuslab.runs.method_spec import MethodSpec
 from focuslab.runs.plan import block_of
 from focuslab.search.budget import Budget, Limits
 from focuslab.search.candidates import Candidate
-from focuslab.search.choose import WORTH
 from focuslab.search.cost_model import CostModel
-from focuslab.search.frontier import Frontier, OperatingPoint
+from focuslab.search.frontier import WORTH, Frontier, OperatingPoint
 from focuslab.search.plan_builder import crossover, crossover_in_words
 
 DRAWN = 400

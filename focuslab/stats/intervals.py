@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from focuslab.errors import InputError
 
@@ -78,4 +77,7 @@ def mean_with_interval(name: str, values: Sequence[float]) -> dict[str, float | 
 
 def _tail(n: int, level: float) -> float:
     """The share of resamples of n values below the interval, and above it."""
+    # Not at the top: tables need `FEWEST` alone, and must show at once.
+    from scipy.special import ndtr, stdtrit
+
     return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)))

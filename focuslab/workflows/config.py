@@ -15,8 +15,7 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
-from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY
-from focuslab.search.quality_plan import check_objective
+from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY, check_objective
 from focuslab.search.tried import default_methods, with_paper
 
 

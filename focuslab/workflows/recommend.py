@@ -21,8 +21,7 @@ from focuslab.search.comparable import check_comparable
 from focuslab.search.cost_model import Flops
 from focuslab.search.experiments import Choice
 from focuslab.search.plan_files import check_plan_path, check_same, plan_directory, publish
-from focuslab.search.quality import QUALITY
-from focuslab.search.quality_plan import with_quality
+from focuslab.search.quality import QUALITY, with_quality
 from focuslab.search.retiming import Timings
 from focuslab.search.select import Selection, select
 from focuslab.workflows.config import RecommendConfig
