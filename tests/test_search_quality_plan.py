@@ -4,8 +4,9 @@ import pytest
 
 from focuslab.errors import InputError
 from focuslab.methods import parse_method
+from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
-from focuslab.search.quality import EVERYWHERE, check_objective, with_quality
+from focuslab.search.quality import check_objective, with_quality
 from focuslab.search.select import select
 from tests.choice_records import SITES, make_info, make_pass, make_profile
 from tests.evaluation_records import SPEED, VALUES, summary
@@ -102,6 +103,6 @@ def test_an_evaluation_that_cannot_choose_is_refused():
         check_objective(evaluation(**to_dense), "fidelity", LENGTHS, TRAINED)
 
 
-@pytest.mark.parametrize("name", ["litefocus", "same-frequency", "cross-frequency", "pooled", "tome", *EVERYWHERE])
+@pytest.mark.parametrize("name", [name for name in catalogue() if name not in ("dense", "bound")])
 def test_a_method_without_sites_is_where_it_is_by_itself(name):
-    assert (parse_method(name).sites == "*") is (name in EVERYWHERE)
+    assert (parse_method(name).sites == "*") is catalogue()[name].everywhere

@@ -6,7 +6,7 @@ as text, so that help texts, figures and the README list a new method as soon as
 
 import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,10 @@ class Entry:
         Parameters of the class that the name stands for.
     papers
         Authors -> address of what the method is taken from.
+    candidates
+        Parameters of each form that `focuslab recommend` tries where attention costs much.
+    everywhere
+        Whether it runs at every site unless some are named.
     color, marker
         How figures draw it, in matplotlib's notation. None leaves the choice to the figure.
     """
@@ -36,6 +40,8 @@ class Entry:
     does: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     papers: Mapping[str, str] = field(default_factory=dict)
+    candidates: Sequence[Mapping[str, Any]] = ()
+    everywhere: bool = False
     color: str | None = None
     marker: str | None = None
 

@@ -45,6 +45,7 @@ NAMES = {
     "cross-frequency": {
         "method": "LiteFocus",
         "parameters": {"same_frequency": False},
+        "candidates": [{}],
         "does": "LiteFocus with the sampled keys alone: Table 2 of its paper",
         "color": "#E69F00",
         "marker": "D",

@@ -21,6 +21,7 @@ NAMES = {
             "Su 2021": "https://kexue.fm/archives/8823",
             "Chiang and Cholak 2022": "https://arxiv.org/abs/2202.12172",
         },
+        "everywhere": True,
         "color": "#56B4E9",
         "marker": "p",
     },

@@ -22,10 +22,17 @@ NAMES = {
     "eager": {
         "method": "Eager",
         "does": "unfused softmax(QK^T)V, which the paper's speed-ups were measured against",
+        "everywhere": True,
         "color": "#D55E00",
         "marker": "X",
     },
-    "naive": {"method": "Eager", "does": "the same as eager, by its older name", "color": "#D55E00", "marker": "X"},
+    "naive": {
+        "method": "Eager",
+        "does": "the same as eager, by its older name",
+        "everywhere": True,
+        "color": "#D55E00",
+        "marker": "X",
+    },
     "bound": {
         "method": "Bound",
         "does": "an attention core that costs nothing: a limit, no method",

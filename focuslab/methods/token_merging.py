@@ -22,6 +22,7 @@ NAMES = {
         "method": "TokenMerging",
         "does": "similar tokens averaged before attention, with the matching of tomesd",
         "papers": {"Bolya and Hoffman 2023": "https://arxiv.org/abs/2303.17604"},
+        "candidates": [{}],
         "color": "#CC79A7",
         "marker": "v",
     },

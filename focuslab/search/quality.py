@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from focuslab.errors import InputError
+from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
 from focuslab.runs.method_spec import PLAN, MethodSpec
@@ -25,8 +26,6 @@ ORDER = ("kernel", "frechet", "kl_softmax", "kl_sigmoid", "clap")
 before the Frechet distance for that."""
 DISTANCE = "log_mel_l1"
 """How far a clip is from the dense one of the same seed."""
-EVERYWHERE = ("length-scale", "naive")
-"""Methods that are at every site unless some are named; the others are at those of the paper."""
 
 
 @dataclass(frozen=True)
@@ -223,5 +222,5 @@ def _sites(method: MethodSpec, unet: Mapping[str, Any]) -> dict[str, dict[str, A
     """Site -> method, at the sites that it names or else at those that it has by itself."""
     if method.name == DENSE:
         return {}
-    patterns = method.sites or (("*",) if method.name in EVERYWHERE else None)
+    patterns = method.sites or (("*",) if method.name in catalogue() and catalogue()[method.name].everywhere else None)
     return dict.fromkeys(sites_of_layout(unet, patterns), method.to_site())

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from focuslab.methods.catalogue import catalogue
 from focuslab.runs.method_spec import PAPER, UNBIASED, MethodSpec
 
 CROSS_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2)
-POOL_SIZES = (50, 20, 10, 5)
 PARTLY_WEIGHTED = (0.02, 0.1)
 """Fractions whose keys are also tried with the weight r^-0.75, between the paper's 1 and the unbiased 1/r: the unbiased
 estimate of few keys has a large variance."""
@@ -37,9 +37,7 @@ def default_methods(flop_share: float) -> tuple[MethodSpec, ...]:
             OWN_ROW,
             *map(litefocus, CROSS_FRACTIONS),
             *(litefocus(r, float(f"{r**POWER:.3g}")) for r in PARTLY_WEIGHTED),
-            *map(pooled, POOL_SIZES),
-            MethodSpec("cross-frequency"),
-            TOKEN_MERGING,
+            *(MethodSpec(name, given) for name, entry in catalogue().items() for given in entry.candidates),
         )
     if flop_share >= SMALL:
         return (PAPER, OWN_ROW, litefocus(0.1), pooled(10), TOKEN_MERGING)

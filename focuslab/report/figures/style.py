@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from focuslab.methods.catalogue import catalogue
 from focuslab.report.figures.compact import smaller_png, smaller_svg
 from focuslab.runs.directory import write_atomically
 
@@ -86,16 +87,9 @@ class Look(NamedTuple):
     dashes: str | tuple
 
 
-_METHODS = {
-    "dense": Look("#000000", "o", "-"),
-    "naive": Look("#D55E00", "X", "-"),
-    "litefocus": Look("#0072B2", "s", "-"),
-    "same-frequency": Look("#009E73", "^", "-"),
-    "cross-frequency": Look("#E69F00", "D", "-"),
-    "tome": Look("#CC79A7", "v", "-"),
-    "length-scale": Look("#56B4E9", "p", "-"),
+_METHODS = {name: Look(entry.color, entry.marker, "-") for name, entry in catalogue().items() if entry.color} | {
     "plan": Look("#5E3C99", "*", "-"),
-    BOUND: Look("#808080", "none", (0, (4, 2))),
+    BOUND: Look(catalogue()[BOUND].color, "none", (0, (4, 2))),
 }
 _OTHER_COLORS = ("#56B4E9", "#8C6D31", "#5E3C99", "#4D4D4D")
 _VARIANT_SHADES = (-0.35, 0.3, 0.0)
