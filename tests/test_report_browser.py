@@ -124,7 +124,7 @@ def test_axe_finds_nothing_to_object_to(opened, size, scheme):
 TABLE = "document.querySelectorAll('#time .group table')[0]"
 
 
-def test_tables_sort_by_number_and_by_name_and_what_was_not_measured_stays_last(opened):
+def test_tables_sort_with_missing_values_last(opened):
     driver = opened()
     names = driver.execute_script(f"return [...{TABLE}.tHead.rows[0].cells].map(cell => cell.dataset.csv)")
 
@@ -151,7 +151,7 @@ def test_tables_sort_by_number_and_by_name_and_what_was_not_measured_stays_last(
     assert values("Method") == sorted(values("Method"))
 
 
-def test_a_table_is_copied_as_csv_with_unrounded_numbers_and_quoted_text(opened):
+def test_a_table_is_copied_as_unrounded_csv(opened):
     driver = opened()
     driver.execute_script(
         "Object.defineProperty(navigator, 'clipboard',"

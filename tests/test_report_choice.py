@@ -142,7 +142,7 @@ def test_the_unit_is_that_of_the_step():
 
 
 @pytest.mark.parametrize("factor", [0.002, 0.05, 1, 3, 20])
-def test_labels_of_errors_of_any_size_are_on_the_page_and_on_no_other_panel(summary, factor):
+def test_labels_of_errors_stay_on_the_page_and_apart(summary, factor):
     for row in summary["lengths"]:
         for point in row["points"].values():
             point["error"] *= factor
@@ -219,7 +219,7 @@ def cells(ax, label):
 
 
 @pytest.mark.parametrize("of", [LIFT, GAIN])
-def test_every_site_has_a_square_and_the_chosen_ones_a_frame(row, of):
+def test_sites_have_squares_and_chosen_ones_frames(row, of):
     ax = plot_site_map(row["sites"], of)
     squares = {patch.get_label().partition(":")[0]: patch for patch in cells(ax, f": {of}")}
     assert list(squares) == list(SITES)
@@ -229,7 +229,7 @@ def test_every_site_has_a_square_and_the_chosen_ones_a_frame(row, of):
     assert len(corners) == len(SITES)
 
 
-def test_higher_lifts_are_darker_and_fine_blocks_are_at_the_top(row):
+def test_higher_lifts_are_darker_and_fine_blocks_on_top(row):
     ax = plot_site_map(row["sites"], LIFT)
     squares = {patch.get_label().partition(":")[0]: patch for patch in cells(ax, f": {LIFT}")}
     by_lift = sorted(row["sites"], key=lambda site: site["lift"])

@@ -51,7 +51,7 @@ def test_a_picture_within_an_svg_stays_where_it_is():
     assert Image.open(io.BytesIO(base64.b64decode(rest.partition('"')[0]))).mode == "P"
 
 
-def test_a_figure_is_an_svg_and_a_picture_where_asked_for(tmp_path):
+def test_a_figure_is_saved_in_the_formats_asked_for(tmp_path):
     figure = Figure((1, 1))
     figure.add_axes((0, 0, 1, 1)).plot([0, 1])
     assert save(figure, tmp_path / "one") == [tmp_path / "one.svg"]

@@ -254,7 +254,7 @@ def test_speed_ideal_and_bound_are_ratios_to_dense():
     assert names(ax)[-2:] == ["bound", "ideal"]
 
 
-def test_the_profiles_own_speed_up_is_drawn_and_the_bound_may_end_early():
+def test_the_profiles_own_speed_up_is_drawn():
     rows = make()["rows"]
     for r in rows:
         r["speedup_vs_dense"] = 1.5 + r["seconds"] / 1000  # e.g. a median of ratios, not a ratio of medians
@@ -297,7 +297,7 @@ def test_no_row_is_an_input_error_of_one_line(plot):
     assert "\n" not in str(error.value) and not ax.has_data()
 
 
-def test_a_method_that_is_not_there_is_named_with_those_that_are():
+def test_an_absent_method_is_named_with_those_present():
     with pytest.raises(InputError, match="no row of 'tome', only of dense, litefocus, bound") as error:
         plot_kind_share(make()["rows"], "tome")
     assert "\n" not in str(error.value)
@@ -416,7 +416,7 @@ def test_looks_do_not_depend_on_what_else_is_shown():
         }
 
 
-def test_kinds_get_lighter_from_the_bottom_so_that_grey_tells_them_apart():
+def test_kinds_get_lighter_from_the_bottom():
     luma = [np.dot(to_rgb(color), (0.299, 0.587, 0.114)) for color in KIND_COLORS.values()]
     assert np.diff(luma).min() > 0.1
 

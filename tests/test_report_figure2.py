@@ -79,7 +79,7 @@ def luma(color) -> float:
 # (a)
 
 
-def test_a_query_map_is_its_attention_by_seconds_and_mel_rows(info, arrays):
+def test_a_query_map_is_attention_by_time_and_row(info, arrays):
     query = pick(maps_of(info, arrays)[0], half="conditional", block="down_blocks.1")[0]
     ax = plot_query(query)
     (image,) = ax.get_images()
@@ -105,7 +105,7 @@ def test_the_planted_row_of_the_query_is_the_darkest(info, arrays):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_crop_shows_stripes_as_far_apart_as_there_are_mel_rows(info, arrays, block):
+def test_stripes_of_a_crop_are_mel_rows_apart(info, arrays, block):
     mel_rows = BLOCKS[block][1]
     (crop,) = pick(maps_of(info, arrays)[1], half="conditional", block=block)
     ax = plot_crop(crop)
@@ -125,7 +125,7 @@ def test_a_crop_shows_stripes_as_far_apart_as_there_are_mel_rows(info, arrays, b
     assert seconds == pytest.approx([first / mel_rows * step_seconds, (last + 1) / mel_rows * step_seconds], abs=0.006)
 
 
-def test_figure_2_has_two_tokens_and_a_crop_a_block_on_one_scale(info, summary, arrays):
+def test_figure_2_has_tokens_and_crops_on_one_scale(info, summary, arrays):
     figure = figure2(info, summary, arrays)
     maps = [ax for ax in figure.axes if ax.get_images()]
     queries = [ax for ax in maps if len(ax.get_lines()) == 2]
@@ -173,7 +173,7 @@ def test_uniform_attention_has_the_shade_of_one():
 # lift
 
 
-def test_each_head_is_a_point_and_each_mean_has_its_interval(rows):
+def test_heads_are_points_and_means_have_intervals(rows):
     ax = plot_lift_by_block(rows)
     for i, row in enumerate(rows):
         points = line(ax, row["name"])
@@ -206,7 +206,7 @@ def test_lift_by_step_is_a_table_of_shades_and_numbers(rows):
 # mel rows, lag, fractions, lengths
 
 
-def test_the_matrix_is_over_chance_with_low_frequencies_at_the_bottom(rows):
+def test_the_matrix_is_over_chance_low_frequencies_first(rows):
     ax = plot_rows(rows[0])
     (image,) = ax.get_images()
     np.testing.assert_allclose(image.get_array(), np.array(rows[0]["rows"]) * 8)
@@ -284,7 +284,7 @@ def test_panels_share_their_scales(summary):
     assert len(norms) == 1
 
 
-def test_with_few_prompts_a_figure_with_intervals_says_what_they_are_worth():
+def test_the_note_says_what_intervals_of_few_prompts_cover():
     info = make_info(prompts=2)
     summary = attention_summary(info, make_records(info))
     assert "covers 50 %" in lift_figure(summary).get_supxlabel().replace("\n", " ")
@@ -358,7 +358,7 @@ def test_a_length_that_is_not_there_is_refused(summary):
 # looks
 
 
-def test_blocks_have_looks_of_their_own_that_can_be_told_apart_in_grey():
+def test_looks_of_blocks_differ_in_grey():
     names = [f"down_blocks.{i}" for i in range(4)] + ["mid_block"] + [f"up_blocks.{i}" for i in range(4)]
     looks = [block_look(name) for name in names]
     assert len({(look.marker, look.dashes) for look in looks}) == len({look.color for look in looks}) == len(names)

@@ -22,7 +22,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["profile", "capture", "evaluation", "proof", "plan"])
-def test_a_run_shows_itself_in_html_with_the_numbers_of_its_repr(runs, name):
+def test_html_of_a_run_has_the_numbers_of_its_repr(runs, name):
     html = runs[name]._repr_html_()
     reader = Reader("<main>" + html.replace("<table>", '<table aria-labelledby="x">') + "</main>")
     assert reader.of("table") and not reader.of("script") and not reader.of("style")

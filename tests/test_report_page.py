@@ -106,7 +106,7 @@ def test_every_kind_of_run_is_shown_and_nothing_is_missing(made):
     assert all(group.made for section in page.sections for group in section.groups if not group.comparisons)
 
 
-def test_the_page_is_one_file_that_asks_no_other_and_runs_only_its_own_script(made):
+def test_the_page_is_one_file_with_one_script(made):
     reader, _, content = made
     assert len(content.encode()) < MOST_BYTES
     for tag, attributes in reader.elements:
@@ -124,7 +124,7 @@ def test_the_page_is_one_file_that_asks_no_other_and_runs_only_its_own_script(ma
     )
 
 
-def test_ids_differ_figures_have_text_alternatives_and_headings_are_in_order(made):
+def test_ids_alternatives_and_headings_are_in_order(made):
     reader, _, _ = made
     ids = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
     assert len(ids) == len(set(ids)) > 20
@@ -153,7 +153,7 @@ def test_captions_are_text_whatever_they_hold(hostile):
     assert not [gap for gap in page.sections[-1].gaps if "could not" in gap]
 
 
-def test_two_models_stand_side_by_side_and_each_sentence_says_whose_it_is(hostile):
+def test_two_models_stand_side_by_side_and_are_named(hostile):
     _, page, _ = hostile
     table = page.sections[0].side_by_side
     assert {row[0].shown for row in table.rows} == set(report_runs.HOSTILE[:2]) and len(table.rows) == 4
@@ -238,7 +238,7 @@ def test_shares_add_up_to_the_whole(made):
     assert sum(float(row[column["Of a step"][0]][0]) for row in rows) == pytest.approx(1)
 
 
-def test_runs_of_one_length_each_are_one_table_and_times_are_never_mixed(tmp_path):
+def test_runs_of_one_length_are_merged_without_mixing_times(tmp_path):
     for seconds in (10.0, 20.0, 40.0):
         report_runs.write_profile(tmp_path / f"{seconds:g}", seconds=(seconds,))
     report_runs.write_profile(tmp_path / "again", seconds=(20.0, 80.0))
@@ -249,7 +249,7 @@ def test_runs_of_one_length_each_are_one_table_and_times_are_never_mixed(tmp_pat
     ]
 
 
-def test_what_a_choice_and_its_proof_were_timed_by_is_part_of_them(tmp_path):
+def test_timings_are_part_of_what_they_time(tmp_path):
     report_runs.write_plan(tmp_path)
     report_runs.write_profile(tmp_path / "plan" / "proof" / "time")
     report_runs.write_profile(tmp_path / "plan" / "timings" / "1")
@@ -261,7 +261,7 @@ def test_what_a_choice_and_its_proof_were_timed_by_is_part_of_them(tmp_path):
     assert len(time.groups) == 1
 
 
-def test_what_the_evaluation_of_a_plan_found_best_is_a_table_of_its_choice(tmp_path):
+def test_what_the_evaluation_found_best_is_a_table(tmp_path):
     report_runs.write_plan(tmp_path)
 
     def captions():
@@ -283,7 +283,7 @@ def test_what_the_evaluation_of_a_plan_found_best_is_a_table_of_its_choice(tmp_p
     assert "What the evaluation found best" not in captions()
 
 
-def test_one_length_of_a_table_is_not_shown_beside_the_table(tmp_path):
+def test_part_of_an_evaluation_is_not_shown_beside_it(tmp_path):
     table = report_runs.write_evaluation(tmp_path / "table", ["rain"])
     report_runs.write_evaluation(table / "010s", ["rain"], lengths=(10.0,))
     other = report_runs.write_evaluation(table / "other", ["rain"], lengths=(80.0,))
@@ -303,7 +303,7 @@ def test_the_first_words_name_significant_differences_alone():
     assert of_evaluation(summary(values=unpaired)) is None
 
 
-def test_the_first_words_say_where_it_was_the_evaluation_that_chose(tmp_path):
+def test_the_first_words_say_where_the_evaluation_chose(tmp_path):
     report_runs.write_plan(tmp_path)
     summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
     assert "At 80 s the plan is predicted to be " in of_choice(summary["choice"]).words
@@ -407,7 +407,7 @@ def test_a_missed_prediction_is_shown_as_an_alarm(made):
     assert "The validation missed the prediction" in " ".join(page.words)
 
 
-def test_a_plan_alone_says_what_it_does_and_how_it_was_chosen(runs, tmp_path):
+def test_a_plan_alone_says_how_it_was_chosen(runs, tmp_path):
     _, page = write_report([runs / "plan" / "plan.json"], tmp_path / "page.html")
     (group,) = page.sections[2].groups
     assert group.tables[0].title == "What the plan does"
@@ -417,7 +417,7 @@ def test_a_plan_alone_says_what_it_does_and_how_it_was_chosen(runs, tmp_path):
 
 
 @pytest.mark.parametrize("kinds", [("query",), ("crop",), ("query", "crop")])
-def test_the_words_on_pieces_of_maps_are_of_the_pieces_that_were_kept(kinds, tmp_path):
+def test_the_caption_of_maps_is_of_the_kept_pieces(kinds, tmp_path):
     run = report_runs.write_capture(tmp_path / "run")
     pieces = read_arrays(run)
     (run / "arrays" / "0-10.safetensors").unlink()

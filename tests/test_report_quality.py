@@ -65,7 +65,7 @@ def test_what_rounds_to_nothing_has_no_sign():
     assert cells(quality_markdown(found))[0]["kernel clap (low..high)"] == "0.400 (0.000..0.420)"
 
 
-def test_paired_differences_say_which_way_is_better_where_they_are_sure():
+def test_significant_paired_differences_say_which_way_is_better():
     found = {(c["length [s]"], c["method"]): c for c in cells(quality_markdown(summary()), 1)}
     assert set(found) == {(s, f"`{m}`") for s in ("10", "40") for m in ("litefocus", "tome")}
     lite, tome = found["10", "`litefocus`"], found["10", "`tome`"]
@@ -76,7 +76,7 @@ def test_paired_differences_say_which_way_is_better_where_they_are_sure():
     assert all(not c["Frechet (low..high)"].endswith((" +", " -")) for c in unsure if c["method"] == "`litefocus`")
 
 
-def test_what_is_measured_beside_the_dense_sound_has_a_table_of_its_own_and_footnotes_come_last():
+def test_distances_to_dense_have_a_table_and_footnotes_come_last():
     text = quality_markdown(summary())
     beside = cells(text, 2)
     assert beside[1]["log-mel L1 (low..high)"] == "0.310 (0.294..0.326)" and beside[0]["log-mel L1 (low..high)"] == "-"
@@ -90,7 +90,7 @@ def test_clips_that_were_left_out_are_counted_in_their_row():
     assert cells(quality_markdown(found))[1]["clips scored"] == "96 (-3)"
 
 
-def test_the_papers_number_stands_beside_ours_only_where_the_protocol_is_the_same():
+def test_the_papers_number_stands_beside_the_same_protocol():
     same = cells(quality_markdown(summary(**PAPERS_METRICS), info()))
     assert [c["paper clap"] for c in same] == ["2.89", "4.17", "3.73", "6.72", "5.40", "7.85"]
     assert not any(head.startswith("paper") and head != "paper clap" for head in same[0])
@@ -210,7 +210,7 @@ def test_a_distance_to_dense_is_drawn_as_it_is():
     assert not [line for line in ax.get_lines() if list(line.get_xdata()) == [0, 1]]
 
 
-def test_there_is_a_panel_for_one_distance_of_distributions_kl_and_clap():
+def test_panels_are_one_distance_kl_and_clap():
     rows = evaluation_rows(summary())
     assert main_metrics(rows) == ["frechet", "kl_softmax", "clap"]
     for found in rows:
@@ -218,7 +218,7 @@ def test_there_is_a_panel_for_one_distance_of_distributions_kl_and_clap():
     assert main_metrics(rows) == ["kernel", "clap", "log_mel_l1"]
 
 
-def test_given_axes_are_used_and_methods_without_a_speed_are_left_out():
+def test_methods_without_a_speed_are_left_out():
     rows = [r for r in evaluation_rows(summary()) if r["seconds"] == 10.0]
     rows[2] = {**rows[2], "speedup_vs_dense": None}
     ax = Figure().subplots()
@@ -276,7 +276,7 @@ def test_no_two_methods_look_the_same():
     assert len({(look.color, look.marker) for look in looks.values()}) == len(looks)
 
 
-def test_variants_of_a_method_go_from_dark_to_light_with_markers_of_their_own():
+def test_variants_go_from_dark_to_light_with_own_markers():
     methods = ["dense", "litefocus", *(f"litefocus:cross_fraction={r}" for r in (0.02, 0.05, 0.1, 0.2))]
     looks = looks_of(methods)
     brightness = [sum(to_rgb(looks[method].color)) for method in methods[2:]]
@@ -290,7 +290,7 @@ def test_variants_of_a_method_go_from_dark_to_light_with_markers_of_their_own():
     assert looks_of(methods[:3])[methods[2]].color == method_look(methods[2]).color
 
 
-def test_metrics_stand_in_their_order_and_only_where_they_have_a_value():
+def test_metrics_with_values_stand_in_their_order():
     known = described()
     rows = [row(10.0, "dense", {"clap": 0.1, "frechet": math.nan}, known), row(10.0, "tome", {"kernel": 0.1}, known)]
     rows[0]["metrics"]["loudness"] = {"value": 3.0}

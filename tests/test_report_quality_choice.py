@@ -40,7 +40,7 @@ def test_each_cell_is_the_number_it_came_from():
     assert heard_best({}, 40.0) is None
 
 
-def test_what_was_taken_for_its_speed_and_what_is_worse_elsewhere_is_said():
+def test_notes_name_equals_and_significantly_worse_metrics():
     cells, notes = columns(evidence(("quality",), lengths=(40.0,), width=1.2, speed={**SPEED, "tome": 1.8}))
     assert cells["best"] == ["tome"] and cells["decided by"] == ["speed"] and cells["its equals"] == ["2"]
     assert notes[1].endswith("Of all these the fastest is taken.") and len(notes) == 3

@@ -182,7 +182,7 @@ def test_the_terminal_table_stays_within_its_width(summary):
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
-def test_dense_stands_first_and_bound_last_whatever_the_order_of_the_rows(summary):
+def test_dense_stands_first_and_bound_last(summary):
     summary["rows"].reverse()
     assert methods_of(summary["rows"])[0] == "dense" and methods_of(summary["rows"])[-1] == "bound"
     _, printed = terminal_cells(profile_table(summary))

@@ -1,8 +1,7 @@
-"""Records in; figures and text tables out. Reads plain dicts and JSON, and imports no torch.
+"""Figures and the HTML page. Both read plain dicts and JSON and import no torch.
 
-`tables`, `text` and `attention_rows` need nothing but the standard library. The rest needs matplotlib, and draws with
-Agg on `Figure` objects of its own: pyplot, the user's backend and the user's rcParams are left as they are. Maps and
-matrices are drawn with seaborn, which is imported when they are.
+`figures` draws with Agg on `Figure` objects of its own: pyplot, the user's backend and the user's rcParams are left as
+they are. seaborn, which has the colours of maps, is imported when a map is drawn.
 
-`page` puts runs of any kind on one HTML page; it takes directories that somebody else may have written.
+`html` puts runs of any kind on one page. It takes directories that somebody else may have written.
 """

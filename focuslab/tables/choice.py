@@ -44,7 +44,7 @@ def marks_of(row: Mapping) -> dict[str, Mapping]:
 
 
 def timed_note(summary: Mapping) -> str | None:
-    """At which lengths the plan was timed before it was published, in words."""
+    """A sentence on the lengths at which the plan was timed before it was published."""
     rows = length_rows(summary)
     where = ", ".join(f"{row['seconds']:g}" for row in rows if row["points"].get("plan", {}).get("timed"))
     return (
@@ -117,7 +117,7 @@ def error_rule(model: Mapping) -> str:
 
 
 def _budget(rows: list[Mapping]) -> str:
-    """What was asked for, in words; by length where it was another at each."""
+    """A sentence on what was asked for, length by length where it differs."""
     for key, said, text in (
         ("max_error", "the fastest with an error of at most", lambda value: f"{percent(value, 2)} %"),
         ("min_speedup", "the least error with a speed-up over dense of at least", lambda value: f"{value:.2f}x"),

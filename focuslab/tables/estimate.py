@@ -1,4 +1,4 @@
-"""What an evaluation would take, as text."""
+"""The table of what an evaluation would cost."""
 
 from collections.abc import Mapping
 

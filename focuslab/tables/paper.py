@@ -51,7 +51,7 @@ _CROSS_FREQUENCY = {
 
 
 def paper_value(seconds: float, label: str, metric: str) -> float | None:
-    """What the paper has for a method (by our label) at a length, in our units; None where it has nothing."""
+    """The number of the paper for a method (by our label) at a length, in our units; None where it has none."""
     rows = _rows(label)
     values = rows.get(seconds) if rows else None
     place = METRICS.index(metric) if metric in METRICS else len(METRICS)
@@ -73,7 +73,7 @@ def _rows(label: str) -> Mapping[float, Sequence[float | None]] | None:
 
 
 def differences(metric: str, summary: Mapping[str, Any], info: Any) -> list[str]:
-    """In what an evaluation (its summary and `RunInfo`) differs from how the paper's numbers of this metric were made.
+    """How the protocol of an evaluation (its summary and `RunInfo`) differs from the paper's for this metric.
 
     One reason each, in words; where the list is empty the paper's number may stand beside ours.
     """

@@ -1,4 +1,4 @@
-"""What an evaluation found best at each length, and whether the plan runs it."""
+"""The table of the method that an evaluation found best at each length."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ def quality_choice_tables(evidence: Mapping[str, Any]) -> list[Table]:
 
 
 def heard_best(evidence: Mapping[str, Any], seconds: float) -> str | None:
-    """What the plan runs at a length because the evaluation found it best; None where fidelity has chosen."""
+    """The method that the plan runs because the evaluation found it best; None where fidelity decided."""
     at = f"{seconds:g}"
     found = (evidence.get("quality") or {}).get(at)
     return brief(found["method"]) if found and _is_taken(evidence, at) else None

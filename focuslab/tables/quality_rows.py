@@ -20,7 +20,7 @@ class Scale(NamedTuple):
 
     @property
     def difference_unit(self) -> str:
-        """Of a value minus another: that of two shares is no share."""
+        """The unit of a difference: two shares differ by percentage points."""
         return "% points" if self.unit == "%" else self.unit
 
 
@@ -39,7 +39,7 @@ SCALES = {
 """Metric -> how it is shown, in the order of tables."""
 
 MAIN = (("frechet", "kernel"), ("kl_softmax",), ("clap",), ("log_mel_l1",))
-"""What is shown where there is room for few metrics, in order: of each group the first that there is."""
+"""The main metrics in order; the first of each group that was measured is shown."""
 MOST_MAIN = 3
 
 
@@ -126,7 +126,7 @@ def metric_of(row: Mapping, name: str, key: str | None = None) -> Mapping[str, A
 
 
 def length_name(seconds: float) -> str:
-    """What files of a length are called: "010s", so that they are in order, and "0.64s" where it is no whole number."""
+    """The name of a length in file names: "010s", which sorts, or "0.64s" where it is no whole number."""
     return f"{seconds:03.0f}s" if seconds == round(seconds) else f"{seconds:g}s"
 
 

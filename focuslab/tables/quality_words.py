@@ -1,4 +1,4 @@
-"""What an evaluation shows, in sentences: methods against dense at each length, and beside what the paper found."""
+"""Sentences on an evaluation: how methods compare with dense at each length, and what the paper found."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from focuslab.tables.paper import paper_value
 from focuslab.tables.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
 
 SIGNIFICANTLY = {"+": "significantly better", "-": "significantly worse"}
-"""What an `outcome` is called."""
+"""The words for an `outcome`."""
 _OUTCOMES = {
     **{sign: f"{significantly} than dense" for sign, significantly in SIGNIFICANTLY.items()},
     "": "not significantly different from dense",
@@ -24,7 +24,7 @@ def outcome(row: Mapping, metric: str, better: str | None) -> str:
 
 
 def findings(summary: Mapping, metric: str) -> list[str]:
-    """What a metric says of each method, in Markdown; a sentence or two for all methods of which it says the same."""
+    """Sentences in Markdown on a metric; methods of which the same is said share one."""
     of: dict[str, list[str]] = {}
     for method in methods_of(evaluation_rows(summary)):
         if words := against_dense(summary, metric, method):
@@ -63,7 +63,7 @@ def against_paper(summary: Mapping, metric: str, method: str) -> str:
 
 
 def _at_lengths(found: Mapping[str, list[str]]) -> str:
-    """What was found and the lengths in seconds at which it was, as the rest of a sentence."""
+    """The rest of a sentence: each finding with its lengths in seconds."""
     return "; ".join(f"{said} at {', '.join(at)} s" for said, at in found.items()) + "." if found else ""
 
 

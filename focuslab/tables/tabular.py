@@ -1,13 +1,13 @@
-"""What shows itself in a notebook."""
+"""A base class of results that show themselves in a notebook."""
 
 from focuslab.tables.frames import frame
 from focuslab.tables.html import in_html
 
 
 class Tabular:
-    """A run that shows itself as HTML tables in a notebook, and gives its rows as a data frame.
+    """A result that shows itself as HTML tables in a notebook and gives its rows as a data frame.
 
-    A subclass says which: `_tables()` are those of the terminal, `_rows()` dicts.
+    A subclass has `_tables()`, the tables of the terminal, and `_rows()`, its rows as dicts.
     """
 
     def _repr_html_(self) -> str:

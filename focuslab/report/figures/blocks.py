@@ -24,7 +24,7 @@ def draw_block(ax: Axes, name: str, points: Sequence[Point]) -> None:
 
 
 def block_handles(names: Iterable[str]) -> list[Line2D]:
-    """For a legend."""
+    """Handles of a legend."""
     return [Line2D([], [], label=name, **_marks(name)) for name in names]
 
 

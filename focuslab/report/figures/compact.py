@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 COLORS, COLORS_WITHIN = 256, 64
-"""Of a picture, and of one within an SVG, such as a map or a spectrogram."""
+"""A picture has at most this many colours, and one within an SVG, such as a map, the second number."""
 _NESTED = 3
 """How deep groups without attributes lie in each other."""
 _PICTURE = re.compile(r"(?<=data:image/png;base64,)[\w+/=\s]+")

@@ -201,7 +201,7 @@ def _finish(ax: Axes, rows: Sequence[Mapping], lines: Sequence, names: Sequence[
 
 
 def _note(rows: Sequence[Mapping]) -> str:
-    """What the marks mean, and what is missing."""
+    """The small print: what the marks mean, and what is missing."""
     parts = [
         f"(a) Median of the measured steps, bars from p10 to p90; {TIMES}: speed-up over dense at the longest length."
     ]

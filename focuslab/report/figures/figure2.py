@@ -172,7 +172,7 @@ def _draw_crops(part: SubFigure, crops: Sequence[CropMap], rows: Mapping, norm: 
 
 
 def _shown(pieces: list) -> list:
-    """Those of the first prompt, shortest length and last step, in the conditional half where there is one."""
+    """The pieces of the first prompt, shortest length and last step, in the conditional half where there is one."""
     if not pieces:
         return []
     first = pieces[0].place

@@ -1,4 +1,4 @@
-"""What figures are put together from: panels on a page, legends, ticks of lengths, small print beneath.
+"""Panels on a page, legends, ticks of lengths, and small print beneath.
 
 Places are matplotlib's constrained layout: it makes room for labels, legends and small print.
 """
@@ -28,7 +28,7 @@ LEGEND = {
 _NOTE = {"fontsize": 6.2, "color": QUIET_INK, "parse_math": False, "linespacing": 1.25}
 _NOTE_CHARACTERS, _NOTE_LINES = 155, 2
 LINE_INCHES = 0.14
-"""Of a legend."""
+"""The height of a line in a legend."""
 
 Panel = tuple[str, Callable[[Axes], object]]
 """A title, and what draws on the axes."""
@@ -92,7 +92,7 @@ def page(
 
 
 def small_print(figure: Figure, note: str) -> None:
-    """At most two lines beneath everything; how the figure was made is in the metadata of its file."""
+    """Put at most two lines beneath everything; the metadata of the file says how the figure was made."""
     lines = textwrap.wrap(note, _NOTE_CHARACTERS, max_lines=_NOTE_LINES, placeholder=" ...")
     figure.supxlabel("\n".join(lines), x=0.008, ha="left", **_NOTE)
 

@@ -45,11 +45,11 @@ DIFFERENCE = "\u0394"
 _ABREAST = 7
 """Methods up to which the panels stand side by side."""
 _SHADES = (-0.55, 0.45)
-"""Of the first and the last variant of a method, as of `shade`."""
+"""The amounts of `shade` for the first and the last variant of a method."""
 _MORE_MARKERS = ("D", "v", "^", "s", "X", "o")
-"""Those of methods without parameters, where these are not there themselves."""
+"""Markers of methods without parameters, for others where those methods are absent."""
 _DENSE = {"value": 0.0, "low": None, "high": None}
-"""Of its own difference to itself."""
+"""The difference of dense to itself."""
 _ARROWS = {"lower": "lower is better", "higher": "higher is better"}
 
 

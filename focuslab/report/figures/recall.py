@@ -1,4 +1,4 @@
-"""What LiteFocus would keep and lose at each block: recall and output error against the cross_fraction r."""
+"""Recall and output error of LiteFocus at each block against the cross_fraction r."""
 
 from collections.abc import Mapping, Sequence
 

@@ -66,7 +66,7 @@ def _kinds(rows: Iterable[Mapping]) -> list[str]:
 
 
 def kind_handles(rows: Iterable[Mapping]) -> list[Patch]:
-    """For a legend of the kinds in these rows."""
+    """Handles of a legend of the kinds in these rows."""
     handles = [Patch(**_bar(kind_color(kind), False), label=kind_label(kind)) for kind in _kinds(rows)]
     grey = "#7F7F7F"
     return [*handles, Patch(**_bar(grey, False), label=MEASURED), Patch(**_bar(grey, True), label=THEORETICAL)]

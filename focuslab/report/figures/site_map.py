@@ -80,7 +80,7 @@ def site_norm(sites: Sequence[Mapping], of: str) -> Normalize:
 
 
 def site_map_figure(summary: Mapping) -> Figure:
-    """At page width, for every length of a choice's summary: the sites by lift on the left, by gain on the right.
+    """The sites at every length of a choice: by lift on the left, by gain on the right.
 
     Raises `InputError` where the summary is none of a choice.
     """

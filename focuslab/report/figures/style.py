@@ -32,7 +32,7 @@ BOUND = "bound"
 """The label of the reference that is no method: the attention core of the chosen sites costs nothing."""
 
 FORMATS = ("svg",)
-"""Of a figure, where nothing else is asked for."""
+"""The formats of a figure, where nothing else is asked for."""
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 RC = {

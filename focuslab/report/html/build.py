@@ -1,4 +1,4 @@
-"""From what was found in the directories to the parts of a page."""
+"""Builds the parts of a page from what was found in directories."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from focuslab.tables.verdict import counted
 
 TILES = 4
 MOST_GAPS = 200
-"""That are listed one by one."""
+"""At most this many gaps are listed one by one."""
 _SENTENCES = 4
-"""Of a kind of run."""
+"""At most this many sentences are about one kind of run."""
 _ABSENT = {
     "time": "No profile was given, so where the time goes is not shown: focuslab profile measures it.",
     "attention": "No capture was given, so where attention looks is not shown: focuslab capture-attn records it.",
@@ -114,7 +114,7 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
 
 
 def _validations(found: Found) -> list[tuple[Run, Mapping]]:
-    """Those of a run of their own, and those that a recommendation holds without one."""
+    """The validations: runs of their own, and those that only a recommendation holds."""
     own = found.of("proof")
     within = [run for run in found.of("recommendation") if run.summary["proof"]]
     within = [run for run in within if not any(validation.lies_in(run) for validation in own)]
@@ -229,7 +229,7 @@ def _is_timing(run: Run, found: Found) -> bool:
 
 
 def _beneath(run: Run, others: Sequence[Run]) -> list[Run]:
-    """Those that were made for `run`: in it or in a directory of it, or in the records or timings beside it."""
+    """The runs that were made for `run`: they lie in it, or in the records or timings beside it."""
     places = (run.folder.root, run.folder.root.parent)
     return [o for o in others if o.lies_in(run) or o.folder.root.parent.parent in places]
 

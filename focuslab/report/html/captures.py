@@ -1,4 +1,4 @@
-"""Where attention looks: what captures show."""
+"""The section on where attention looks: figures and tables of captures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ TITLES = {
 }
 """Figure of a capture -> its title, in the order of the page."""
 MOST_BLOCKS = 24
-"""That are drawn."""
+"""At most this many blocks are drawn."""
 
 
 def capture_group(run: Run, drawer: Drawer) -> Group:

@@ -1,4 +1,4 @@
-"""What it sounds like: dense and sparse clips side by side, with their spectrograms, inside the page.
+"""The section to listen to: dense and sparse clips side by side, with their spectrograms, inside the page.
 
 Samples are embedded as they are, in 16 bits, as FLAC. Where all of them would make the page too large, each is cut to
 the same length from its beginning, and that is said.
@@ -26,19 +26,19 @@ from focuslab.runs.method_spec import brief
 from focuslab.runs.schemas.evaluation import Item
 
 COMPARISONS = 6
-"""At most, of a page."""
+"""A page has at most this many."""
 CLIPS = 4
-"""At most, of a comparison."""
+"""A comparison has at most this many."""
 LONGEST = 600.0
-"""Of a clip in seconds; what is longer is not read."""
+"""A clip of more seconds is not read."""
 MOST_BYTES = 2**26
-"""Of a file."""
+"""A larger file is not read."""
 MOST_SAMPLES = 50_000_000
-"""Of all clips of a page: they are held at once."""
+"""All clips of a page together have at most this many, since they are held at once."""
 SHORTEST = 2.0
-"""Of an excerpt in seconds; with room for less, clips are left out."""
+"""An excerpt has at least this many seconds; with room for less, clips are left out."""
 COLUMNS = 480
-"""Of a spectrogram."""
+"""A spectrogram has this many."""
 PICTURE_BYTES = 130_000
 """Roughly what a spectrogram takes in the page."""
 

@@ -16,7 +16,7 @@ from focuslab.tables.table import Table
 T = TypeVar("T")
 
 MOST_FIGURES = 60
-"""Of a page."""
+"""A page has at most this many figures."""
 
 
 class Drawer:
@@ -66,7 +66,7 @@ class Drawer:
         (group.more if more else group.tables).extend(made or [])
 
     def attempt(self, otherwise: str, make: Callable[[], T]) -> T | None:
-        """What `make` returns; None and a gap where odd numbers of a damaged run make it fail."""
+        """Return what `make` returns, or None and note a gap where odd numbers of a damaged run make it fail."""
         try:
             return make()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What sparse attention does to quality: what evaluations show."""
+"""The section on quality: figures and tables of evaluations."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -45,6 +45,7 @@ def group_of(runs: Sequence[Run]) -> Group:
 
 
 def facts_of(info: RunInfo) -> list[tuple[str, str]]:
+    """Facts about one run: (name, value) in the order to be read."""
     model = {name: value for name, value in info.model.items() if name != "name"}
     prompts = list(info.prompts)
     facts = [
@@ -63,7 +64,7 @@ def facts_of(info: RunInfo) -> list[tuple[str, str]]:
 
 
 def facts_of_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Of one clip, as `focuslab generate` writes them beside it."""
+    """Facts about one clip, as `focuslab generate` writes them beside it."""
     facts = [
         ("Command", "focuslab generate"),
         ("Method", settings["method"]),
@@ -80,7 +81,7 @@ def facts_of_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def facts_of_evidence(plan: PlanSpec) -> list[tuple[str, str]]:
-    """Of a plan: the runs that it says it was made from."""
+    """Facts about the runs that a plan was made from."""
     facts = [("Plan", f"{plan.fingerprint}, for {plan.model}")]
     made_from = plan.evidence.get("made_from")
     for name, made in made_from.items() if isinstance(made_from, Mapping) else ():

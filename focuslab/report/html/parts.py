@@ -1,4 +1,4 @@
-"""What a page is put together from. All text is plain text; the templates escape it."""
+"""The parts of a page. All text is plain text; the template escapes it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from focuslab.tables.table import Table
 
 MOST_ROWS = 300
-"""Of a table on the page."""
+"""A table on the page has at most this many rows."""
 
 
 @dataclass
@@ -49,9 +49,10 @@ class Comparison:
 
 @dataclass
 class Group:
-    """What runs of one model show of a section's question, and how those runs were made.
+    """The answer of some runs of one model to the question of a section.
 
-    missed: what a validation missed of its prediction. more: what is shown at a click.
+    `missed` are the predictions that a validation missed, `more` tables that are shown at a click, and `made` says how
+    the runs were made.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What to make sparse, and what that gains and costs: plans, how they were chosen, and their validations."""
+"""The section on what to make sparse: plans, how they were chosen, and their validations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +56,7 @@ def choice_group(run: Run, timings: Sequence[Run], drawer: Drawer) -> Group:
 
 
 def validation_group(run: Run, summary: Mapping, timings: Sequence[Run], drawer: Drawer) -> Group:
-    """What was measured of a plan beside dense, the paper's choice and all sites, beside what was predicted."""
+    """Measured and predicted numbers of a plan, of dense, of the paper's choice and of all sites."""
     group = group_of([run, *timings])
     group.missed = list(summary["missed"])
     _add_validation(group, summary, drawer)

@@ -1,4 +1,4 @@
-"""Where the time goes: what profiles show."""
+"""The section on where the time goes: figures and tables of profiles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -25,6 +25,8 @@ MOST_COLUMNS = 8
 
 
 class Tile(NamedTuple):
+    """A number with a label that links to a section."""
+
     number: str
     label: str
     section: str
@@ -90,8 +92,10 @@ def of_capture(summary: Mapping) -> Said | None:
 
 
 def of_choice(choice: Mapping, evidence: Mapping | None = None) -> Said | None:
-    """From which length on sparse pays, and what is predicted at the longest. evidence: that of the plan, which says
-    where an evaluation has chosen."""
+    """The length from which on sparse pays, and what is predicted at the longest.
+
+    `evidence` is that of the plan, which says where an evaluation has chosen.
+    """
     rows = [row for row in choice["lengths"] if "plan" in row["points"]]
     if not rows:
         return None
@@ -110,6 +114,7 @@ def of_choice(choice: Mapping, evidence: Mapping | None = None) -> Said | None:
 
 
 def of_plan(plan: PlanFile) -> Said:
+    """The number of sparse sites in each range of lengths."""
     sparse = [entry for entry in plan.plan.entries if entry.sites]
     sites = len(plan.plan.unet["sites"])
     if not sparse:
@@ -119,7 +124,7 @@ def of_plan(plan: PlanFile) -> Said:
 
 
 def of_validation(summary: Mapping) -> Said | None:
-    """What was measured of the plan at the longest length, on prompts that its choice had not seen."""
+    """The measured speed-up and error of the plan at the longest length, on prompts that its choice had not seen."""
     rows = [row for row in summary["rows"] if row["method"] == "plan" and row["speedup_vs_dense"]]
     if not rows:
         return None
@@ -146,7 +151,7 @@ def of_validation(summary: Mapping) -> Said | None:
 
 
 def of_evaluation(summary: Mapping) -> Said | None:
-    """At the longest length: which methods differ significantly from dense in which of the main metrics."""
+    """The methods that differ significantly from dense at the longest length, and in which of the main metrics."""
     rows = evaluation_rows(summary)
     rows = [row for row in rows if row["seconds"] == rows[-1]["seconds"] and row["method"] != "dense"]
     metrics = [name for name in main_metrics(rows) if any(_has_interval(row, name) for row in rows)]
@@ -164,7 +169,7 @@ def of_evaluation(summary: Mapping) -> Said | None:
 
 
 def profiles_side_by_side(profiles: Profiles) -> Table | None:
-    """What a dense step takes and what sparse gains, a row a profile and length, where there are several profiles."""
+    """A table of dense step times and speed-ups, a row a profile and length; None for a single profile."""
     found = [
         (runs[0], row, told_of([r for r in summary_rows(summary) if r["seconds"] == row["seconds"]]))
         for runs, summary in profiles
@@ -208,7 +213,7 @@ def _has_interval(row: Mapping, metric: str) -> bool:
 
 
 def _significant_differences(summary: Mapping, row: Mapping, metrics: Sequence[str]) -> str:
-    """In which metrics a method is significantly better or worse than dense; "" where in none."""
+    """The metrics in which a method is significantly better or worse than dense; "" where there is none."""
     found: dict[str, list[str]] = {}
     for metric in metrics:
         sign = outcome(row, metric, (summary["metrics"].get(metric) or {}).get("better"))

@@ -18,7 +18,7 @@ from focuslab.report.html.parts import MOST_ROWS
 from focuslab.report.html.sources import find
 
 MOST_BYTES = 8_000_000
-"""Of a page with clips; they are cut so that they fit."""
+"""A page has at most this many bytes; clips are cut so that they fit."""
 _MARK, _HEAD = b'<meta name="generator" content="focuslab', 4096
 _ASSETS = files("focuslab.report.html") / "assets"
 
