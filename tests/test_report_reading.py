@@ -21,6 +21,7 @@ from focuslab.report.html.write import render, write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs.checked import checked, salvaged
 from focuslab.runs.folder import Folder, clean_text, cleaned
+from focuslab.runs.schemas.profile import Profile
 from focuslab.runs.schemas.types import Amount, ByNumber, Count, Record, Value
 from tests import report_runs
 
@@ -306,6 +307,14 @@ def test_a_record_without_what_it_needs_is_refused(wrong):
 def test_only_finite_numbers_are_numbers(number):
     with pytest.raises(InputError, match="items.0. is .*: expected a number"):
         checked({"name": "x", "items": [number]}, Shape, "it")
+
+
+def test_a_long_list_is_cut_before_its_items_are_checked():
+    gaps = []
+    assert salvaged({"rows": [0] * 100_000}, Profile, "it", gaps)["rows"] == []
+    assert gaps[0].endswith("expected at most 5000 entries; the rest is left out") and len(gaps) == 5_001
+    with pytest.raises(InputError, match="rows is .*: expected at most 5000 entries"):
+        checked({"rows": [0] * 100_000}, Profile, "it")
 
 
 def test_of_rows_with_wrong_fields_each_is_told_once():
