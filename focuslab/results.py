@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from focuslab.errors import InputError
+from focuslab.runs import kinds
 from focuslab.runs.arrays import read_arrays
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.folder import Folder
 from focuslab.runs.info import RunInfo
-from focuslab.runs.kinds import (
-    ATTENTION_SCHEMA,
-    EVALUATION_SCHEMA,
-    PROFILE_SCHEMA,
-    PROOF_SCHEMA,
-    SENSITIVITY_SCHEMA,
-)
 from focuslab.runs.loading import load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
 from focuslab.tables.attention import attention_tables
@@ -103,7 +97,7 @@ class ProfileRun(RowsRun):
     records, since `summary.json` does not repeat them. The list is empty where modules were not timed.
     """
 
-    SCHEMA, KIND = PROFILE_SCHEMA, "profile"
+    SCHEMA, KIND = kinds.PROFILE_SCHEMA, "profile"
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -126,7 +120,7 @@ class AttentionRun(Run, Tabular):
     """A capture; `records` are the measurements of every call, and `arrays` the parts of attention maps that were asked
     for, by name, in numpy."""
 
-    SCHEMA = ATTENTION_SCHEMA
+    SCHEMA = kinds.ATTENTION_SCHEMA
 
     arrays: dict[str, Any] = field(repr=False, default_factory=dict)
 
@@ -152,7 +146,7 @@ class AttentionRun(Run, Tabular):
 class SensitivityRun(Run):
     """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation."""
 
-    SCHEMA = SENSITIVITY_SCHEMA
+    SCHEMA = kinds.SENSITIVITY_SCHEMA
 
     @cached_property
     def records_with_sites(self) -> tuple[dict[str, Any], ...]:
@@ -170,7 +164,7 @@ class SensitivityRun(Run):
 class EvaluationRun(RowsRun):
     """An evaluation; `records` are what was measured of each item, in the order of the items."""
 
-    SCHEMA, KIND = EVALUATION_SCHEMA, "evaluation"
+    SCHEMA, KIND = kinds.EVALUATION_SCHEMA, "evaluation"
 
     def __repr__(self) -> str:
         return in_terminal(quality_tables(self.summary))
@@ -182,7 +176,11 @@ class EvaluationRun(RowsRun):
 class ValidationRun(RowsRun):
     """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips."""
 
+<<<<<<< HEAD
     SCHEMA, KIND = PROOF_SCHEMA, "validation"
+=======
+    SCHEMA, KIND = kinds.PROOF_SCHEMA, "proof"
+>>>>>>> part-runs
 
     def __repr__(self) -> str:
         return in_terminal(validation_tables(self.summary))

@@ -222,7 +222,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("content, message", WRONG.values(), ids=WRONG)
-def test_what_is_no_sound_is_refused(file, content, message):
+def test_what_is_no_audio_is_refused(file, content, message):
     path = file(content)
     with pytest.raises(InputError, match=message) as caught:
         read_audio(path)

@@ -113,7 +113,7 @@ def test_a_record_has_every_statistic_of_every_head(run, session_pipe):
         assert lag["own"].sum(-1) == pytest.approx(np.array(r["mass"]["mean"]), abs=1e-5)
 
 
-def test_lags_are_in_seconds_of_the_sound(run):
+def test_lags_are_in_seconds_of_audio(run):
     # A time step of the latent is 0.04 s, and twice that at every level.
     for r in attention(run, seconds=1.28, step=0, half="conditional", prompt=0):
         edges, chance = r["lag"]["edges"], r["lag"]["chance"]
@@ -239,7 +239,7 @@ def test_a_weight_lowers_or_raises_the_error_and_nothing_else(session_pipe):
 # Stopped and gone on with.
 
 
-def test_an_interrupted_run_goes_on_at_the_first_incomplete_prompt_and_length(session_pipe, run, tmp_path):
+def test_a_run_resumes_at_the_first_incomplete_item(session_pipe, run, tmp_path):
     def interrupt(done, total, text):
         if text.startswith("0.64 s, prompt 2 of 2: step 2"):
             raise KeyboardInterrupt
@@ -291,7 +291,7 @@ capture_attention(pipe, ("rain", "wind"), (0.64,), steps=3, sites="mid_block", o
     assert len(attention(finished, prompt=1)) == len(attention(finished, prompt=0)) > 0
 
 
-def test_another_run_in_the_directory_is_refused_and_force_replaces_its_arrays(session_pipe, tmp_path):
+def test_another_run_is_refused_and_replaced_by_force(session_pipe, tmp_path):
     first = {"seconds": (0.64,), "steps": 1, "sites": "mid_block", "crops": ["mid_block:0-1"], "out": tmp_path}
     capture_attention(session_pipe, "rain", **first)
     (name,) = (path.name for path in (tmp_path / ARRAYS).iterdir())
@@ -305,7 +305,7 @@ def test_another_run_in_the_directory_is_refused_and_force_replaces_its_arrays(s
 # Failures in the work.
 
 
-def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pipe, tmp_path):
+def test_attention_that_is_not_finite_is_named(pipe, tmp_path):
     site = find_sites(pipe)[5]
     module = pipe.unet.get_submodule(site.name).to_k
     calls = []
@@ -327,7 +327,7 @@ def test_attention_that_is_not_finite_is_named_and_the_records_before_it_stay(pi
     assert kept.info.ended is None
 
 
-def test_running_out_of_memory_says_at_what_length_and_keeps_the_records(pipe, tmp_path, monkeypatch):
+def test_running_out_of_memory_keeps_the_records(pipe, tmp_path, monkeypatch):
     from focuslab.hooks import recorder
 
     own_row = recorder.own_row_attention
@@ -400,12 +400,12 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_a_query_has_to_be_in_the_grid_of_every_length(pipe):
+def test_a_query_must_fit_every_length(pipe):
     with pytest.raises(InputError, match="at 0.64 s: token 9:0 is outside the grid of 8 time steps x 8 mel rows"):
         capture_attention(pipe, "rain", (1.28, 0.64), steps=1, queries=[(9, 0)], **FEW)
 
 
-def test_a_length_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
+def test_a_length_without_enough_memory_is_skipped(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: 100_000_000)
     given = {"steps": 1, "out": tmp_path / "run", **FEW}
     for _ in range(2):
@@ -428,7 +428,7 @@ def test_a_torch_without_the_kernels_is_named(pipe, monkeypatch, caplog):
     assert "unfused" in caplog.text and "fused kernel" in repr(run)
 
 
-def test_a_pipeline_without_mel_latents_is_refused_with_what_it_is():
+def test_a_pipeline_without_mel_latents_is_refused():
     class StableAudioPipeline:
         transformer = torch.nn.Linear(1, 1)
 

@@ -72,7 +72,7 @@ def test_wrong_plans_are_one_line_exit_two(focuslab, plan, tmp_path):
     for name, message in (
         ("no.json", "no.json does not exist: expected a plan"),
         ("text.json", "text.json cannot be read"),
-        ("damaged.json", "damaged.json: entries[0].max_seconds must be null"),
+        ("damaged.json", "damaged.json: entries[0].max_seconds is 1: expected null"),
         ("method.json", f"method.json: entries[1].sites['{site}']: there is no method 'fast'"),
         ("other.json", "this plan is for another UNet"),
     ):

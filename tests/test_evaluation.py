@@ -31,7 +31,7 @@ def run(session_pipe, tmp_path_factory):
     return evaluate(session_pipe, PROMPTS, **SHORT, keep_audio=True, out=out)
 
 
-def test_a_sound_is_the_one_that_generate_gives(run, pipe):
+def test_a_clip_is_the_one_that_generate_gives(run, pipe):
     for record in (run.records[0], run.records[3]):
         method = LiteFocus() if record["method"] == "litefocus" else None
         prompt = PROMPTS[record["prompt"]]
@@ -70,7 +70,7 @@ def test_it_says_whose_clap_scored_and_how_it_was_made(run):
     assert EvaluationRun.load(run.directory).summary == run.summary
 
 
-def test_it_leaves_the_pipeline_as_it_was_and_needs_no_directory(run, pipe, sound):
+def test_it_leaves_the_pipeline_as_it_was(run, pipe, sound):
     before = sound()
     found = evaluate(pipe, PROMPTS, **SHORT)
     assert found.directory is None and numbers(found.summary) == numbers(run.summary)
@@ -78,7 +78,7 @@ def test_it_leaves_the_pipeline_as_it_was_and_needs_no_directory(run, pipe, soun
     assert np.array_equal(sound(), before) and torch.is_grad_enabled()
 
 
-def test_a_run_is_not_gone_on_with_through_another_vocoder(pipe, tmp_path):
+def test_a_run_is_not_resumed_with_another_vocoder(pipe, tmp_path):
     evaluate(pipe, PROMPTS, **SHORT, out=tmp_path)
     weights = pipe.vocoder.conv_pre.weight
     kept = weights.detach().clone()

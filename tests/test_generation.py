@@ -16,7 +16,7 @@ from tests.plans import plan_of
 from tests.schedulers import with_scheduler
 
 
-def test_the_same_seed_gives_the_same_samples_and_another_one_others(pipe):
+def test_the_seed_decides_the_samples(pipe):
     first, second, other = (generate(pipe, "rain", 0.64, steps=2, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(first.samples, second.samples)
     assert not np.array_equal(first.samples, other.samples)
@@ -61,7 +61,7 @@ def test_steps_that_a_scheduler_cannot_make_are_refused(pipe, monkeypatch):
         assert "\n" not in str(caught.value)
 
 
-def test_a_wav_and_its_settings_are_written_and_never_overwritten_unasked(pipe, tmp_path):
+def test_a_wav_is_overwritten_only_by_force(pipe, tmp_path):
     sound = generate(pipe, 'quotes " and ü', 0.64, steps=1)
     path = sound.write(tmp_path / "new" / "x.wav")
     with wave.open(str(path), "rb") as file:

@@ -39,7 +39,7 @@ def one_line(error) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_run_is_refused_when_loaded_or_can_be_shown(runs, tmp_path, kind):
+def test_a_damaged_run_is_refused_or_shown(runs, tmp_path, kind):
     refused = 0
     for seed in range(40):
         random = Random(f"{kind}{seed}")

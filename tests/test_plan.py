@@ -175,7 +175,7 @@ def test_a_damaged_plan_names_the_file_and_the_field(tmp_path, content, message)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_none_or_no_json_is_refused_in_one_line(tmp_path):
+def test_a_missing_or_broken_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.json does not exist: expected a plan"):
         Plan.load(tmp_path / "nothing.json")
     path = tmp_path / "plan.json"
@@ -195,7 +195,7 @@ def paths(content, way=()):
 
 @given(st.sampled_from(list(paths(PLAN.to_json()))), json_values | st.just(...))
 @settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
-def test_whatever_is_damaged_it_is_a_plan_or_one_line_of_refusal(path, value):
+def test_a_damaged_plan_is_read_or_refused(path, value):
     try:
         plan = Plan.from_json(damaged(*path, value=value), "here.json")
     except InputError as error:

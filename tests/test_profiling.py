@@ -31,7 +31,7 @@ def run(session_pipe, tmp_path_factory):
     return profile(session_pipe, **SHORT, steps=2, out=tmp_path_factory.mktemp("profile") / "run")
 
 
-def test_every_length_and_method_is_measured_and_the_bound_is_added(run):
+def test_every_method_and_its_bound_are_measured(run):
     assert [(r["seconds"], r["method"]) for r in run.rows] == [
         (s, m) for s in (1.28, 2.56) for m in ("dense", "litefocus", "bound")
     ]
@@ -85,7 +85,7 @@ def test_dense_steps_of_a_plan_are_projected_by_their_calls(pipe, monkeypatch):
     assert row["dense_steps"] == 3 and row["generation_seconds_projected"] == pytest.approx(expected)
 
 
-def test_exclusive_times_add_up_to_the_whole_and_shares_to_one(run):
+def test_exclusive_times_add_up_to_the_whole(run):
     for row in run.rows:
         modules = row["modules"]
         assert modules[0]["name"] == "step"
@@ -162,7 +162,7 @@ def test_a_run_is_shown_as_its_table(run):
     assert "litefocus" in repr(run) and "2.56" in repr(run)
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(session_pipe, tmp_path):
+def test_an_interrupted_run_is_resumed(session_pipe, tmp_path):
     def interrupt(done, total, text):
         if "litefocus: steps" in text:
             raise KeyboardInterrupt
@@ -266,7 +266,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(pipe, tmp_path, 
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_a_method_that_does_not_fit_is_skipped_with_its_bytes(pipe, tmp_path, monkeypatch):
+def test_a_method_without_enough_memory_is_skipped(pipe, tmp_path, monkeypatch):
     def free(size):
         monkeypatch.setattr("focuslab.hooks.memory.available_bytes", lambda device: size)
 
@@ -289,7 +289,7 @@ def test_where_nothing_fits_the_profile_is_refused(pipe):
         profile(pipe, (1e9,), ("dense", "litefocus"))
 
 
-def test_running_out_of_memory_says_what_did_and_keeps_the_records(pipe, tmp_path, monkeypatch):
+def test_running_out_of_memory_keeps_the_records(pipe, tmp_path, monkeypatch):
     def full(self, q, k, v, call):
         if q.is_meta:
             return v

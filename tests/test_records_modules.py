@@ -64,7 +64,7 @@ def test_columns_and_rows_say_the_same():
     assert len(to_lines(new)) < 2 * len(to_lines(RECORDS))
 
 
-def test_a_run_that_was_stopped_in_the_older_layout_goes_on_in_columns():
+def test_a_stopped_run_of_the_older_layout_is_resumed():
     more = [{**record, "repeat": 1} for record in in_columns(RECORDS) if record["kind"] == "modules"]
     mixed = [*RECORDS, units_record(KINDS, KINDS), *more]
     assert module_rows(mixed)[80.0, "dense"] == module_rows(RECORDS)[80.0, "dense"]

@@ -21,6 +21,7 @@ from focuslab.report.html.write import render, write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs.checked import checked, salvaged
 from focuslab.runs.folder import Folder, clean_text, cleaned
+from focuslab.runs.schemas.profile import Profile
 from focuslab.runs.schemas.types import Amount, ByNumber, Count, Record, Value
 from tests import report_runs
 
@@ -129,7 +130,7 @@ def check_tampered(pristine, root, data):
 
 @settings(max_examples=100, **FUZZ)
 @given(data=st.data())
-def test_a_tampered_directory_gives_a_page_with_gaps_or_one_line(pristine, tmp_path_factory, data):
+def test_a_tampered_directory_gives_a_page_or_an_error(pristine, tmp_path_factory, data):
     with pytest.MonkeyPatch.context() as patch:
         # Figures are drawn in the next test: they take most of the time.
         patch.setattr(Drawer, "add", lambda *_, **__: None)
@@ -144,7 +145,7 @@ def test_the_same_with_figures(pristine, tmp_path_factory, data):
 
 @settings(max_examples=40, **FUZZ)
 @given(data=st.data())
-def test_loading_a_tampered_run_is_an_input_error_or_a_run(pristine, tmp_path_factory, data):
+def test_a_tampered_run_is_loaded_or_refused(pristine, tmp_path_factory, data):
     root = tmp_path_factory.mktemp("loaded")
     kind, run = data.draw(st.sampled_from([("profile", ProfileRun), ("capture", AttentionRun)]))
     name = data.draw(st.sampled_from(["run.json", "summary.json", "records.jsonl"]))
@@ -156,7 +157,7 @@ def test_loading_a_tampered_run_is_an_input_error_or_a_run(pristine, tmp_path_fa
         assert str(root) in str(error) and "\n" not in str(error)
 
 
-def test_what_is_wrong_is_left_out_and_named_and_the_rest_is_shown(pristine, tmp_path, monkeypatch):
+def test_wrong_fields_are_named_and_the_rest_is_shown(pristine, tmp_path, monkeypatch):
     monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
     root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith(("profile", "capture"))})
     summary = json.loads((root / "profile/summary.json").read_bytes())
@@ -173,7 +174,7 @@ def test_what_is_wrong_is_left_out_and_named_and_the_rest_is_shown(pristine, tmp
     assert len(rows) == len(summary["rows"]) - 1
 
 
-def test_a_cut_off_line_of_records_is_a_gap_and_the_other_sounds_are_there(pristine, tmp_path, monkeypatch):
+def test_a_cut_off_record_is_a_gap(pristine, tmp_path, monkeypatch):
     monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
     root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith("evaluation")})
     records = root / "evaluation/records.jsonl"
@@ -186,7 +187,7 @@ def test_a_cut_off_line_of_records_is_a_gap_and_the_other_sounds_are_there(prist
 @pytest.mark.parametrize(
     "audio", ["../../secret.wav", "/etc/passwd", "audio/../../secret.wav", "audio/link.wav", "a\\..\\b"]
 )
-def test_a_sound_outside_of_the_directory_is_not_read(pristine, tmp_path, monkeypatch, audio):
+def test_a_clip_outside_of_the_directory_is_not_read(pristine, tmp_path, monkeypatch, audio):
     monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
     root = lay(tmp_path / "root", {n: c for n, c in pristine.items() if n.startswith("evaluation")})
     secret = tmp_path / "secret.wav"
@@ -202,7 +203,7 @@ def test_a_sound_outside_of_the_directory_is_not_read(pristine, tmp_path, monkey
 
 
 @pytest.mark.parametrize("name", ["run.json", "summary.json", ""])
-def test_links_are_refused_and_what_they_lead_to_is_not_shown(pristine, tmp_path, name):
+def test_links_are_not_followed(pristine, tmp_path, name):
     files = {n.partition("/")[2]: c for n, c in pristine.items() if n.startswith("profile")}
     outside = lay(tmp_path / "outside", files)
     run = json.loads((outside / "run.json").read_bytes())
@@ -308,6 +309,14 @@ def test_only_finite_numbers_are_numbers(number):
         checked({"name": "x", "items": [number]}, Shape, "it")
 
 
+def test_a_long_list_is_cut_before_its_items_are_checked():
+    gaps = []
+    assert salvaged({"rows": [0] * 100_000}, Profile, "it", gaps)["rows"] == []
+    assert gaps[0].endswith("expected at most 5000 entries; the rest is left out") and len(gaps) == 5_001
+    with pytest.raises(InputError, match="rows is .*: expected at most 5000 entries"):
+        checked({"rows": [0] * 100_000}, Profile, "it")
+
+
 def test_of_rows_with_wrong_fields_each_is_told_once():
     class Table(Record):
         rows: list[Shape]
@@ -340,7 +349,7 @@ def test_an_unreadable_file_beside_a_run_is_a_gap(tmp_path):
     assert len(found.runs) == 1 and len(found.gaps) == 2
 
 
-def test_of_more_than_can_be_shown_the_rest_is_a_gap(tmp_path):
+def test_rows_beyond_the_limit_are_a_gap(tmp_path):
     run = report_runs.write_profile(tmp_path / "run")
     summary = json.loads((run / "summary.json").read_text())
     row = summary["rows"][0]

@@ -26,7 +26,7 @@ LARGER = [
 
 
 @pytest.mark.parametrize("larger", LARGER)
-def test_only_what_is_new_is_made_and_the_table_is_that_of_the_larger_run(tmp_path, larger):
+def test_only_new_clips_are_made(tmp_path, larger):
     small, large = job(**SMALL), job(**{**SMALL, **larger})
     before, _ = run(small, tmp_path / "grown")
     grown, made = run(large, tmp_path / "grown")
@@ -62,7 +62,7 @@ def stop_while_growing(small, large, out, after):
     return finished
 
 
-def test_a_run_that_was_stopped_while_it_grew_is_still_the_one_before(tmp_path):
+def test_a_run_stopped_while_growing_is_unchanged(tmp_path):
     small, large = job(**SMALL), job(**{**SMALL, "captions": 7})
     before = stop_while_growing(small, large, tmp_path / "grown", after=4)
     loaded = EvaluationRun.load(tmp_path / "grown")
@@ -74,7 +74,7 @@ def test_a_run_that_was_stopped_while_it_grew_is_still_the_one_before(tmp_path):
     assert numbers(grown.summary) == numbers(run(large, tmp_path / "fresh")[0].summary)
 
 
-def test_what_another_list_that_began_in_the_same_way_has_left_is_not_taken_for_this_one(tmp_path):
+def test_clips_of_another_list_are_not_taken(tmp_path):
     small, out = job(**SMALL), tmp_path / "grown"
     one, other = (
         job(**{**SMALL, "captions": (*small.work.captions, *(Caption(f"{name} {i}") for i in range(3)))})
@@ -160,7 +160,7 @@ def test_a_speedup_is_of_times_that_were_taken_together(tmp_path, monkeypatch):
     assert whole.row(0.2, "dense")["step_seconds_median"] < 5 * 0.2
 
 
-def test_a_run_that_was_stopped_while_it_got_methods_is_resumed(tmp_path):
+def test_a_run_stopped_while_getting_methods_is_resumed(tmp_path):
     small, large = job(**SMALL), job(**{**SMALL, "methods": (*METHODS, "naive", "pooled")})
     # The dense clip of the first caption, made again, and the first of its new methods.
     stop_while_growing(small, large, tmp_path / "grown", after=2)
@@ -181,7 +181,7 @@ def test_clips_without_embeddings_are_not_lost_to_another_call(tmp_path):
     assert len(made) == 8 and again.row(0.2, "tome")["n"] == 4
 
 
-def test_a_directory_of_the_older_layout_is_read_and_not_resumed(tmp_path):
+def test_the_older_layout_is_read_and_not_resumed(tmp_path):
     small = job(**SMALL)
     run(small, tmp_path)
     older = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]

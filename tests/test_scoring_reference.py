@@ -48,7 +48,7 @@ def test_whatever_else_is_there_is_named(folder):
     assert found.to_json()["unreadable"] == list(found.unreadable)
 
 
-def test_a_name_that_is_no_text_is_left_out_and_can_be_written(folder):
+def test_a_name_that_is_no_text_is_left_out(folder):
     (folder / os.fsdecode(b"caf\xe9.wav")).write_bytes(encode_wav(SOUND, RATE))
     found = find_reference(folder, CAPTIONS, 3)
     assert len(found.files) == 3 and len(found.unreadable) == 1

@@ -111,7 +111,7 @@ def test_shuffled_captions_change_nothing_that_is_a_mean(done, tmp_path):
         assert by_text[f"caption {record['prompt']}", record["seconds"], record["method"]] == record["values"]
 
 
-def test_a_caption_that_is_there_twice_is_two_sounds_and_changes_no_other(done, tmp_path):
+def test_a_repeated_caption_is_two_clips(done, tmp_path):
     twice = [*(Caption(f"caption {number}") for number in range(6)), Caption("caption 0")]
     more, _ = run(job(twice, seconds=(0.2,)), tmp_path)
     values = {(r["prompt"], r["method"]): r["values"] for r in more.records}
@@ -121,7 +121,7 @@ def test_a_caption_that_is_there_twice_is_two_sounds_and_changes_no_other(done, 
     assert values[6, "dense"] != values[0, "dense"] and more.row(0.2, "dense")["n"] == 7
 
 
-def test_several_seeds_of_a_caption_are_one_unit_of_the_interval(tmp_path):
+def test_seeds_of_a_caption_are_one_unit(tmp_path):
     found, _ = run(job(seeds=(0, 1), seconds=(0.2,), metrics=("clap",)), tmp_path)
     row = found.row(0.2, "tome")
     values = np.zeros((2, 6))
@@ -158,7 +158,7 @@ def test_what_cannot_be_scored_is_counted_and_left_out(done, tmp_path):
     assert found.row(0.2, "tome")["metrics"] == done.row(0.2, "tome")["metrics"]
 
 
-def test_where_nothing_can_be_scored_there_is_no_number_and_no_error(tmp_path):
+def test_nothing_scored_gives_no_number(tmp_path):
     broken = {(p, 0.2, "tome"): "silent" for p in range(6)}
     found, _ = run(job(seconds=(0.2,)), tmp_path, broken=broken)
     row = found.row(0.2, "tome")
@@ -264,7 +264,7 @@ def test_recordings_of_some_captions_give_each_metric_its_own_n(reference, tmp_p
     assert {line[n] for line in lines if line[2] == "frechet"} == {"6"}
 
 
-def test_without_what_it_needs_a_metric_is_absent_with_a_reason(reference, tmp_path):
+def test_an_absent_metric_says_what_it_lacks(reference, tmp_path):
     for file in reference.glob("*.wav"):
         file.rename(reference / f"other-{file.name}")
     found, _ = run(job(seconds=(0.2,), reference=reference), tmp_path / "unpaired")

@@ -73,7 +73,7 @@ def test_the_methods_may_be_named_in_another_order(whole, tmp_path):
     )
 
 
-def test_the_number_of_processes_may_change_and_another_machine_may_help(whole, tmp_path):
+def test_processes_and_machines_may_change(whole, tmp_path):
     from dataclasses import replace
 
     run(job(), tmp_path, Share(1, 3))
@@ -96,14 +96,14 @@ def stopped(tmp_path):
     return tmp_path
 
 
-def test_stopped_within_a_group_the_dense_sound_is_not_made_again(whole, stopped):
+def test_a_kept_dense_clip_is_not_made_again(whole, stopped):
     found, made = run(job(), stopped)
     assert made[0] == ("caption 1", 0.2, "litefocus") and len(made) == 32
     assert numbers(found.summary) == numbers(whole.summary)
     assert not (stopped / "pending").exists()
 
 
-def test_a_dense_sound_that_went_missing_is_made_to_compare_with_and_not_recorded(whole, stopped):
+def test_a_missing_dense_clip_is_made_and_not_recorded(whole, stopped):
     for path in (stopped / "pending").iterdir():
         path.unlink()
     found, made = run(job(), stopped)
@@ -111,7 +111,7 @@ def test_a_dense_sound_that_went_missing_is_made_to_compare_with_and_not_recorde
     assert numbers(found.summary) == numbers(whole.summary) and max(keys(lines(stopped)).values()) == 1
 
 
-def test_killed_at_ten_random_moments_no_item_is_lost_or_done_twice(whole, tmp_path):
+def test_kills_lose_and_double_no_item(whole, tmp_path):
     given, out, moments = job(), tmp_path / "run", random.Random(0)
     finished = kills = 0
     while kills < 10 and finished < 20:
@@ -164,7 +164,7 @@ def test_half_written_files_are_never_read(whole, tmp_path):
     assert not list(tmp_path.glob("*/.*partial*"))
 
 
-def test_a_place_that_holds_only_the_rest_of_a_kill_is_empty(tmp_path):
+def test_the_rest_of_a_kill_counts_as_empty(tmp_path):
     (tmp_path / ".run.json.partial-host-1").write_bytes(b"{")
     assert run(job(2, seconds=(0.2,)), tmp_path)[0] is not None
 
@@ -194,7 +194,7 @@ def test_two_processes_of_one_rank_are_refused(tmp_path):
     SharedDirectory(tmp_path, given.info, 1).__exit__()
 
 
-def test_of_two_processes_that_find_all_done_at_once_one_makes_the_table(tmp_path):
+def test_one_of_two_finished_processes_makes_the_table(tmp_path):
     given = job(2, seconds=(0.2,))
 
     def makers():

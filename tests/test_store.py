@@ -71,7 +71,7 @@ def test_a_line_that_broke_off_is_dropped_and_written_anew(tmp_path):
     assert RunDirectory(tmp_path, INFO).records == [{"a": 1}, {"b": 2}]
 
 
-def test_a_broken_line_longer_than_a_block_is_cut_off_too(tmp_path):
+def test_a_long_broken_line_is_cut_off(tmp_path):
     with RunDirectory(tmp_path, INFO) as run:
         run.append({"a": "x" * 100_000})
     whole = (tmp_path / RECORDS).read_bytes()
@@ -156,7 +156,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_json(tmp_path / SUMMARY)
 
 
-def test_an_atomic_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     write_atomically(path, b"old")
 
@@ -209,7 +209,7 @@ def test_killed_at_any_moment_every_finished_record_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["figures", "trace", "arrays"])
-def test_a_file_where_a_folder_of_the_run_belongs_is_refused(tmp_path, name):
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, name):
     with RunDirectory(tmp_path, INFO):
         pass
     (tmp_path / name).write_text("mine")

@@ -55,11 +55,6 @@ def parse_json(content: bytes, source: str, room: Room | None = None) -> Any:
     """The value of a JSON text; NaN and infinity, which are no JSON, become text, so that no check takes them for
     numbers. Raises `InputError` naming `source` for a damaged, too deep or too large one."""
     (room or Room()).take(content, source)
-    return parse_part(content, source)
-
-
-def parse_part(content: bytes, source: str) -> Any:
-    """`parse_json` of a part of a text for which room was taken as a whole."""
     try:
         value = json.loads(content, parse_constant=str)
     except RecursionError:

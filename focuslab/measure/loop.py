@@ -15,17 +15,7 @@ OTHER_LENGTH_OR_METHOD = "leave out this length or this method"
 
 
 class Item(Protocol):
-    """One thing to measure.
-
-    Attributes
-    ----------
-    key
-        Tells it from the others, also in the records on disk.
-    title : str
-        What it is, for the error where it does not fit into memory.
-    weight : float
-        Its expected share of the work, in any one unit.
-    """
+    """One thing to measure: its key, a title for errors, and its expected share of the work in any one unit."""
 
     @property
     def key(self) -> Hashable: ...
@@ -42,19 +32,9 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Loop:
-    """Measures items one after the other.
+    """Measures items one after the other, and keeps the run whole.
 
-    Attributes
-    ----------
-    pipe
-        The pipeline that is measured.
-    run : RunDirectory
-        Where each measurement appends its records.
-    summarise : Callable
-        Makes the summary of all records.
-    instead : str
-        What a user can do where an item does not fit into memory.
-    progress : Progress, optional
+    summarise: makes the summary of all records. instead: what a user can do where an item does not fit into memory.
     """
 
     pipe: Any
@@ -66,21 +46,10 @@ class Loop:
     def measure(
         self, items: Sequence[SomeItem], done: Collection[Hashable], work: Callable[[SomeItem, Report], None]
     ) -> None:
-        """Measure the items that are not done, and write the summary, also after an error.
+        """Measure the items whose keys are not `done`, and write the summary, also after an error.
 
-        Parameters
-        ----------
-        items : Sequence of Item
-            All items of the run, in order.
-        done : Collection
-            Keys of the items whose records are on disk.
-        work : Callable
-            Measures one item and appends its records.
-
-        Raises
-        ------
-        FocuslabError
-            An item ran out of memory; the records before it are kept.
+        work: measures one item and appends its records. Raises `FocuslabError` where an item runs out of memory; the
+        records before it are kept.
         """
         total = sum(item.weight for item in items)
         finished = sum(item.weight for item in items if item.key in done)
@@ -108,25 +77,10 @@ Attached = Mapping[str, Callable[[Any], Handle]]
 def dry_runs(
     pipe, conditioning: dict[str, Any], attached: Mapping[float, Attached], instead: str = OTHER_LENGTH_OR_METHOD
 ) -> tuple[dict[tuple[float, str], DryRun], LeftOut]:
-    """Run a step on meta tensors for each length and label, and leave out what does not fit into memory.
+    """Run a step on meta tensors for each length in seconds and label, and leave out what does not fit into memory.
 
-    Parameters
-    ----------
-    pipe
-        The pipeline.
-    conditioning : dict
-        An encoded prompt.
-    attached : Mapping
-        What runs at each length, in seconds.
-    instead : str
-        What a user can do where nothing fits.
-
-    Returns
-    -------
-    dict
-        (length, label) -> dry run, of what fits.
-    LeftOut
-        A record of each length and label that does not fit.
+    Returns the dry run of each (length, label) that fits, and the records of those that do not. instead: what a user
+    can do where nothing fits.
     """
     twin = meta_unet(pipe.unet)
     expected, left_out = {}, LeftOut()

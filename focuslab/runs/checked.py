@@ -24,6 +24,9 @@ _EXPECTED = {
 }
 """Type of an error of pydantic -> what was expected."""
 
+MOST_WRONG = 20_000
+"""Parts of a file that are told one by one."""
+
 Place = tuple[str | int, ...]
 """Fields and indices on the way to a part."""
 
@@ -57,6 +60,8 @@ def salvaged(content: Any, model: type[BaseModel], source: str, gaps: list[str])
         try:
             return model.model_validate(content).model_dump(warnings=False)
         except ValidationError as error:
+            if error.error_count() > MOST_WRONG:
+                raise InputError(f"{source} is wrong in more than {MOST_WRONG} places") from None
             errors = error.errors(include_url=False)
         content = content if taken else copy.deepcopy(content)
         found: dict[Place, tuple[str, Any]] = {}

@@ -11,20 +11,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from focuslab.checks import shown
 from focuslab.errors import InputError
+from focuslab.runs import kinds
 from focuslab.runs.checked import checked, salvaged
 from focuslab.runs.directory import RECORDS, RUN, SUMMARY
 from focuslab.runs.folder import Folder, or_gap
 from focuslab.runs.info import RunInfo
-from focuslab.runs.kinds import (
-    ATTENTION_SCHEMA,
-    EVALUATION_SCHEMA,
-    PROFILE_SCHEMA,
-    PROOF_SCHEMA,
-    RECOMMENDATION_SCHEMA,
-    RUN_SCHEMA,
-    SENSITIVITY_SCHEMA,
-    check_schema,
-)
 from focuslab.runs.records import parse_record
 from focuslab.runs.schemas.attention import Attention
 from focuslab.runs.schemas.choice import Proof, Recommendation
@@ -33,21 +24,22 @@ from focuslab.runs.schemas.profile import Profile
 from focuslab.runs.schemas.run import Info, Measurement
 from focuslab.runs.schemas.types import Record
 
-_SUMMARIES: dict[str, type[Record]] = {
-    PROFILE_SCHEMA: Profile,
-    ATTENTION_SCHEMA: Attention,
-    EVALUATION_SCHEMA: Evaluation,
-    RECOMMENDATION_SCHEMA: Recommendation,
-    PROOF_SCHEMA: Proof,
-    SENSITIVITY_SCHEMA: Record,  # nothing in it is read again
+SUMMARIES: dict[str, type[Record]] = {
+    kinds.PROFILE_SCHEMA: Profile,
+    kinds.ATTENTION_SCHEMA: Attention,
+    kinds.EVALUATION_SCHEMA: Evaluation,
+    kinds.RECOMMENDATION_SCHEMA: Recommendation,
+    kinds.PROOF_SCHEMA: Proof,
+    kinds.SENSITIVITY_SCHEMA: Record,  # nothing in it is read again
 }
+"""Schema of a summary -> its typed record."""
 _MEASUREMENT = TypeAdapter(Measurement)
 
 
 def load_info(folder: Folder, gaps: list[str] | None = None) -> RunInfo:
     """How a run was made."""
     source = folder.name(RUN)
-    content = check_schema(folder.read_json(RUN), RUN_SCHEMA, source)
+    content = kinds.check_schema(folder.read_json(RUN), kinds.RUN_SCHEMA, source)
     if gaps is None:
         return RunInfo.from_json(content, source)
     fields = salvaged(content, Info, source, gaps)
@@ -57,7 +49,7 @@ def load_info(folder: Folder, gaps: list[str] | None = None) -> RunInfo:
 
 
 def load_summary(
-    folder: Folder, command: str, schemas: Collection[str], gaps: list[str] | None = None
+    folder: Folder, command: str, schemas: Collection[str] = tuple(SUMMARIES), gaps: list[str] | None = None
 ) -> dict[str, Any]:
     """The summary of a run of this command, which has to be of one of these schemas."""
     if not folder.has(SUMMARY):
@@ -72,7 +64,7 @@ def load_summary(
             f"{source} holds {shown(schema)}, expected {' or '.join(map(repr, schemas))}: is it from another command "
             "or version?"
         )
-    model = _SUMMARIES[schema]
+    model = SUMMARIES[schema]
     return checked(content, model, source) if gaps is None else salvaged(content, model, source, gaps)
 
 

@@ -12,7 +12,7 @@ def agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
     may_differ = {
         "seconds": lambda *_: True,
         "seeds": lambda *_: True,
-        "methods": _methodsagree,
+        "methods": _methods_agree,
         "reference": _same_recordings,
     }
     return found.keys() == asked.keys() and all(
@@ -20,7 +20,7 @@ def agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
     )
 
 
-def _methodsagree(found: dict[str, str], asked: dict[str, str]) -> bool:
+def _methods_agree(found: dict[str, str], asked: dict[str, str]) -> bool:
     return all(found[label] == asked[label] for label in found.keys() & asked.keys())
 
 

@@ -15,18 +15,7 @@ from pydantic import BaseModel
 from focuslab.checks import is_number, shown
 from focuslab.errors import InputError
 from focuslab.io.json_text import Room
-from focuslab.runs import (
-    ATTENTION_SCHEMA,
-    EVALUATION_SCHEMA,
-    GENERATION_SCHEMA,
-    PLAN_SCHEMA,
-    PROFILE_SCHEMA,
-    PROOF_SCHEMA,
-    RECOMMENDATION_SCHEMA,
-    SENSITIVITY_SCHEMA,
-    RunInfo,
-    arrays,
-)
+from focuslab.runs import RunInfo, arrays, kinds
 from focuslab.runs.checked import salvaged
 from focuslab.runs.directory import RUN, SUMMARY
 from focuslab.runs.folder import Folder, cleaned, or_gap
@@ -47,26 +36,21 @@ MOST_LENGTHS, MOST_ROWS, MOST_CELLS = 40, 400, 200_000
 _CLOSED = {arrays.ARRAYS, "figures", "trace", "embeddings", "audio"}
 """Folders of a run that hold no runs."""
 _SMALL = 2**24
-_KINDS = {
-    PROFILE_SCHEMA: "profile",
-    ATTENTION_SCHEMA: "attention",
-    EVALUATION_SCHEMA: "evaluation",
-    RECOMMENDATION_SCHEMA: "recommendation",
-    PROOF_SCHEMA: "proof",
-    SENSITIVITY_SCHEMA: "sensitivity",
-}
-"""What a sensitivity pass found is shown by the choice that is made of it; the page says how the pass was made."""
 
 
 @dataclass
 class Run:
-    """One run directory. `kind` is one of `_KINDS`, `summary` is its typed record; `gaps` says what was not right."""
+    """One run directory; `gaps` says what was not right in it."""
 
-    kind: str
     folder: Folder
     info: RunInfo
     summary: dict[str, Any]
     gaps: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """Such as "profile" or "attention"."""
+        return self.summary["schema"].split("/")[1]
 
     @property
     def model(self) -> str:
@@ -159,11 +143,11 @@ def _add_file(folder: Folder, name: str, wav: str | None, found: Found, asked: b
     """Add a plan, or the settings of a clip; anything else is passed over unless it was `asked` for by name."""
     content, source = cleaned(folder.read_json(name, _SMALL)), folder.name(name)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if wav and schema == GENERATION_SCHEMA:
+    if wav and schema == kinds.GENERATION_SCHEMA:
         settings = salvaged(content, Generation, source, found.gaps)
         settings = {key: shortened(value) for key, value in settings.items()}
         found.sounds.append(SoundFile(folder, wav, settings))
-    elif asked or (schema == PLAN_SCHEMA and not wav):
+    elif asked or (schema == kinds.PLAN_SCHEMA and not wav):
         plan = PlanSpec.from_json(content, source)
         numbers = [entry.max_seconds or 0 for entry in plan.entries]
         if len(plan.model) > LABEL or any(not is_number(n) or n > LONGEST for n in numbers):
@@ -178,11 +162,11 @@ def _read_run(folder: Folder) -> Run:
     texts = {name: cleaned(getattr(info, name)) for name in ("command", "versions", "device", "dtype")}
     dates = {name: cleaned(getattr(info, name)) for name in ("started", "ended")}
     info = replace(info, **about, **texts, **dates, prompts=tuple(map(cleaned, info.prompts)))
-    summary = cleaned(load_summary(folder, info.command, _KINDS, gaps))
+    summary = cleaned(load_summary(folder, info.command, gaps=gaps))
     _keep_what_fits(summary, gaps)
     if [] in (summary.get("rows"), summary.get("blocks")):
         raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")
-    return Run(_KINDS[summary["schema"]], folder, info, summary, gaps)
+    return Run(folder, info, summary, gaps)
 
 
 def shortened(value: Any, deep: int = 8, most: int = 2_000) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from focuslab.runs.schemas import types as t
 from focuslab.runs.schemas.run import MOST_ROWS, Skipped
@@ -56,10 +56,10 @@ class Place(t.WithIntervals):
     lift_low: t.Amount | None = None
     lift_high: t.Amount | None = None
     best_head_lift: t.Amount | None = None
-    lift_heads: Annotated[list[t.Amount], Field(max_length=10_000)] = []
+    lift_heads: Annotated[list[t.Amount], t.at_most(10_000)] = []
     heads_above_chance: t.Count | None = None
     best_head: BestHead | None = None
-    by_step: Annotated[list[CapturedStep], Field(max_length=1_000)] = []
+    by_step: Annotated[list[CapturedStep], t.at_most(1_000)] = []
     entropy: t.Value | None = None
     entropy_low: t.Value | None = None
     entropy_high: t.Value | None = None
@@ -96,12 +96,12 @@ class Interval(t.Record):
 
 
 class Attention(t.Record):
-    blocks: Annotated[list[Place], t.each_once("seconds", "name"), Field(max_length=MOST_ROWS)]
-    sites: Annotated[list[Place], Field(max_length=20_000)] = []
+    blocks: Annotated[list[Place], t.each_once("seconds", "name"), t.at_most(MOST_ROWS)]
+    sites: Annotated[list[Place], t.at_most(20_000)] = []
     training_seconds: t.Length
     interval: Interval | None = None
     training_length: t.Length | None = None
     log_sum_exp: t.Label | None = None
-    skipped: list[Skipped] = []
+    skipped: t.Several[Skipped] = []
     capture_over_plain: t.Ratio | None = None
     peak_bytes: t.Amount | None = None

@@ -57,12 +57,12 @@ class Budget(t.Record):
 class ChoiceAtLength(t.Record):
     seconds: t.Length
     dense_step_seconds: t.Seconds
-    points: Annotated[dict[t.Label, Point], Field(max_length=50)]
-    frontier: Annotated[list[Annotated[t.Whole[t.Amount], Field(max_length=2)]], Field(max_length=10_000)] = []
-    groups: Annotated[list[GroupVerdict], Field(max_length=1_000)] = []
+    points: Annotated[dict[t.Label, Point], t.at_most(50)]
+    frontier: Annotated[list[Annotated[t.Whole[t.Amount], t.at_most(2)]], t.at_most(10_000)] = []
+    groups: Annotated[list[GroupVerdict], t.at_most(1_000)] = []
     budget: Budget | None = None
     gain_method: t.Name | None = None
-    sites: Annotated[list[ChosenSite], Field(max_length=10_000)] = []
+    sites: Annotated[list[ChosenSite], t.at_most(10_000)] = []
 
 
 class Combination(t.Record):
@@ -76,7 +76,7 @@ class Combination(t.Record):
 
 
 class Choice(t.Record):
-    lengths: Annotated[list[ChoiceAtLength], t.each_once("seconds"), Field(min_length=1, max_length=200)]
+    lengths: Annotated[list[ChoiceAtLength], t.each_once("seconds"), Field(min_length=1), t.at_most(200)]
     crossover: t.Line
     crossover_seconds: t.Length | None = None
     budget: Budget
@@ -105,13 +105,13 @@ class ProofRow(StepTimes, t.WithIntervals):
     predicted: Point | None = None
     time_off: t.Value | None = None
     error_off: t.Value | None = None
-    missed: Annotated[list[t.Line], Field(max_length=20)] = []
+    missed: Annotated[list[t.Line], t.at_most(20)] = []
 
 
 class Proof(t.Record):
-    rows: Annotated[list[ProofRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
+    rows: Annotated[list[ProofRow], t.each_once("seconds", "method"), t.at_most(MOST_ROWS)]
     steps: t.Count | None = None
-    missed: Annotated[list[t.Line], Field(max_length=200)] = []
+    missed: Annotated[list[t.Line], t.at_most(200)] = []
 
 
 class Measured(t.WithIntervals):
@@ -130,18 +130,18 @@ class BestInQuality(t.Record):
     minus_dense: Measured | None = None
     distance: Measured | None = None
     speedup: t.Ratio | None = None
-    equals: Annotated[list[t.Name], Field(max_length=1_000)] = []
-    worse_in: Annotated[list[t.Name], Field(max_length=100)] = []
+    equals: Annotated[list[t.Name], t.at_most(1_000)] = []
+    worse_in: Annotated[list[t.Name], t.at_most(100)] = []
 
 
 class Quality(t.Record):
     """What a plan with the objective of quality holds beside its choice."""
 
-    quality: Annotated[dict[t.Label, BestInQuality], Field(max_length=200)] = {}
-    objective: Annotated[dict[t.Label, t.Name], Field(max_length=200)] = {}
+    quality: Annotated[dict[t.Label, BestInQuality], t.at_most(200)] = {}
+    objective: Annotated[dict[t.Label, t.Name], t.at_most(200)] = {}
 
 
 class Recommendation(Quality):
     choice: Choice
     proof: Proof | None = None
-    notes: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=200)] = []
+    notes: Annotated[list[Annotated[str, Field(max_length=2000)]], t.at_most(200)] = []

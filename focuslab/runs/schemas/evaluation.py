@@ -35,7 +35,7 @@ class MetricTitle(MetricOf):
 
 
 class EvaluationRow(StepTimes, t.WithIntervals):
-    metrics: Annotated[dict[t.Label, Metric], Field(max_length=100)]
+    metrics: Annotated[dict[t.Label, Metric], t.at_most(100)]
     n: t.Count | None = None
     excluded: t.Named[t.Count] = {}
     speedup_low: t.Ratio | None = None
@@ -45,14 +45,14 @@ class EvaluationRow(StepTimes, t.WithIntervals):
 
 
 class Evaluation(t.Record):
-    rows: Annotated[list[EvaluationRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
-    metrics: Annotated[dict[t.Label, MetricTitle], Field(max_length=100)] = {}
+    rows: Annotated[list[EvaluationRow], t.each_once("seconds", "method"), t.at_most(MOST_ROWS)]
+    metrics: Annotated[dict[t.Label, MetricTitle], t.at_most(100)] = {}
     reference: Any = None
     items: t.Named[t.Count] = {}
     scorer_is_own: bool | None = None
     scoring_over_generating: t.Amount | None = None
-    footnotes: Annotated[list[t.Text], Field(max_length=200)] = []
-    skipped: list[Skipped] = []
+    footnotes: Annotated[list[t.Text], t.at_most(200)] = []
+    skipped: t.Several[Skipped] = []
 
 
 class Generation(t.Record):
@@ -65,7 +65,7 @@ class Generation(t.Record):
     method: Annotated[str, Field(min_length=1, max_length=10_000)]
     steps: t.Count | None = None
     guidance_scale: t.Value | None = None
-    sites: list[t.Line] = []
+    sites: t.Several[t.Line] = []
     plan: Any = None
     sampling_rate: t.Count | None = None
     wall_seconds: t.Seconds | None = None
@@ -88,4 +88,4 @@ class Item(t.Record):
     audio: t.Path
     step_seconds: t.Seconds | None = None
     denoising_seconds: t.Seconds | None = None
-    values: Annotated[dict[t.Label, t.Value], Field(max_length=100)] = {}
+    values: Annotated[dict[t.Label, t.Value], t.at_most(100)] = {}

@@ -27,7 +27,7 @@ class Module(t.Record):
 class ProfileRow(StepTimes):
     step_seconds_median: t.Seconds
     sites: t.Count | None = None
-    step_seconds: list[t.Seconds] = []
+    step_seconds: t.Several[t.Seconds] = []
     peak_bytes: t.Amount | None = None
     held_bytes: t.Amount | None = None
     predicted_peak_bytes: t.Amount | None = None
@@ -37,16 +37,16 @@ class ProfileRow(StepTimes):
     ideal_seconds: t.Seconds | None = None
     share_of_ideal: t.Ratio | None = None
     generation_seconds_projected: t.Seconds | None = None
-    kind_share: t.Named[t.Share] = {}
-    kind_flop_share: t.Named[t.Share] = {}
-    modules: Annotated[list[Module], Field(exclude_if=lambda modules: not modules)] = []
+    kind_share: Annotated[dict[t.Label, t.Share], t.at_most(20)] = {}
+    kind_flop_share: Annotated[dict[t.Label, t.Share], t.at_most(20)] = {}
+    modules: Annotated[t.Several[Module], Field(exclude_if=lambda modules: not modules)] = []
     """Only older versions wrote them here."""
 
 
 class Profile(t.Record):
-    rows: Annotated[list[ProfileRow], t.each_once("seconds", "method"), Field(max_length=MOST_ROWS)]
-    stages: list[Stage] = []
-    skipped: list[Skipped] = []
+    rows: Annotated[list[ProfileRow], t.each_once("seconds", "method"), t.at_most(MOST_ROWS)]
+    stages: t.Several[Stage] = []
+    skipped: t.Several[Skipped] = []
     shares_of_eager: bool | None = None
     instrumented_over_plain: t.Ratio | None = None
     projected_steps: t.Count | None = None

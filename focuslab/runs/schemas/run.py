@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from typing_extensions import Required, TypedDict
 
 from focuslab.runs.schemas import types as t
@@ -28,7 +28,7 @@ class Info(t.Record):
     device: t.Label
     dtype: t.Label
     seed: t.Seed | None = None
-    prompts: Annotated[list[t.Text], Field(max_length=1_000_000)]
+    prompts: Annotated[list[t.Text], t.at_most(1_000_000)]
     grids: t.Named[Any] = {}
     started: t.Label | None = None
     ended: t.Label | None = None

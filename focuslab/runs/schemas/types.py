@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WrapValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from focuslab.checks import is_number
@@ -12,6 +21,8 @@ SMALLEST = 1e-24
 """What is nearer to 0 is rounding, and is read as 0: no ratio of two numbers passes what floating point holds."""
 LABEL = 200
 """Most characters of a name."""
+MOST = 20_000
+"""Most items of a list of records."""
 LONGEST = 1e6
 """Most seconds of audio."""
 
@@ -29,6 +40,17 @@ def number(low: float = -LARGEST, high: float = LARGEST, kinds: type | tuple[typ
         return 0.0 if 0 < abs(value) < SMALLEST else value
 
     return PlainValidator(check)
+
+
+def at_most(most: int) -> BeforeValidator:
+    """A limit of a list or an object that is checked before its items are: a wrong one may hold millions."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, (list, dict)) and len(value) > most:
+            raise PydanticCustomError("too_long", "too long", {"max_length": most})
+        return value
+
+    return BeforeValidator(check)
 
 
 def _number_text(value: str) -> str:
@@ -65,9 +87,10 @@ Line = Annotated[str, Field(max_length=1000)]
 Path = Annotated[str, Field(min_length=1, max_length=1000)]
 Label = Annotated[str, Field(max_length=LABEL)]
 Name = Annotated[str, Field(min_length=1, max_length=LABEL)]
-Whole = Annotated[list[T], WrapValidator(_as_a_whole)]
-Named = Annotated[dict[Label, T], Field(max_length=10_000)]
-ByNumber = Annotated[dict[Annotated[str, AfterValidator(_number_text)], T | None], Field(max_length=50)]
+Whole = Annotated[list[T], Field(fail_fast=True), WrapValidator(_as_a_whole)]
+Several = Annotated[list[T], at_most(MOST)]
+Named = Annotated[dict[Label, T], at_most(1_000)]
+ByNumber = Annotated[dict[Annotated[str, AfterValidator(_number_text)], T | None], at_most(50)]
 """By the text of a number, such as "0.1"."""
 
 
