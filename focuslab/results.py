@@ -176,11 +176,7 @@ class EvaluationRun(RowsRun):
 class ValidationRun(RowsRun):
     """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips."""
 
-<<<<<<< HEAD
-    SCHEMA, KIND = PROOF_SCHEMA, "validation"
-=======
-    SCHEMA, KIND = kinds.PROOF_SCHEMA, "proof"
->>>>>>> part-runs
+    SCHEMA, KIND = kinds.PROOF_SCHEMA, "validation"
 
     def __repr__(self) -> str:
         return in_terminal(validation_tables(self.summary))
