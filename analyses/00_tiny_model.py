@@ -1,9 +1,9 @@
-"""What the bundled model can do: sound, text, vocoder, attention, length, speed and size, against what was promised.
+"""What the bundled model can do: sound, text, vocoder, attention, length, speed and size, against its targets.
 
     python analyses/00_tiny_model.py
 
 Held-out captions and seeds throughout. Writes into --out what was measured of each clip (clips.jsonl; a run that was
-stopped goes on behind it), the captured attention, bars.md, by_length.md, spectrograms of eight generated clips and the
+stopped is resumed behind it), the captured attention, targets.md, by_length.md, spectrograms of eight generated clips and the
 curves of the training.
 """
 
@@ -187,8 +187,8 @@ def with_interval(values: list[float]) -> str:
     return f"{statistics.fmean(values):.3f} ({low:.3f} to {high:.3f}, n = {len(values)})"
 
 
-def bars(records, real, vocoder, trained, control, load_seconds, size) -> Iterator[tuple[str, str, str, bool]]:
-    """(what, promised, measured, met)"""
+def targets_of(records, real, vocoder, trained, control, load_seconds, size) -> Iterator[tuple[str, str, str, bool]]:
+    """(what, target, measured, met)"""
     ten = [record for record in records if record["seconds"] == 10.0]
     right = [float(record["named"] == record["label"]) for record in ten]
     yield "class of generated 10 s clips recognised", "at least 0.60", with_interval(right), np.mean(right) >= 0.6
@@ -322,9 +322,9 @@ def main(
         records = generated(pipe, judge, held_out, counts, out)
         spectrograms(pipe, held_out, out)
     curves(out)
-    lines = ["| what | promised | measured | |", "| --- | --- | --- | --- |"]
-    for what, promised, measured, met in bars(records, real, vocoder, trained, control, load_seconds, size):
-        lines.append(f"| {what} | {promised} | {measured} | {'met' if met else 'missed'} |")
+    lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
+    for what, target, measured, met in targets_of(records, real, vocoder, trained, control, load_seconds, size):
+        lines.append(f"| {what} | {target} | {measured} | {'met' if met else 'missed'} |")
     lines += [
         "",
         f"Class of real clips recognised behind mel and vocoder: {with_interval(vocoded_right)}.",
@@ -333,7 +333,7 @@ def main(
         f"{with_interval(real['above_other_attributes'])}.",
         f"Weights: {describe_weights()} steps.",
     ]
-    write_atomically(out / "bars.md", ("\n".join(lines) + "\n").encode())
+    write_atomically(out / "targets.md", ("\n".join(lines) + "\n").encode())
     write_atomically(out / "by_length.md", by_length(records, real).encode())
     print("\n".join(lines))
 

@@ -3,8 +3,8 @@
     python analyses/01_cost_against_length.py
 
 One run directory a length below --out, so that short lengths can be repeated more often than long ones; a run that was
-stopped goes on. Then figures over all lengths (figure1, and speed_against_ideal), the table behind them (table.md),
-and what this project promises of speed and memory beside what was measured (bars.md). With --draw the figures and the
+stopped is resumed. Then figures over all lengths (figure1, and speed_against_ideal), the table behind them (table.md),
+and the targets of speed and memory beside what was measured (targets.md). With --draw the figures and the
 table are made again from the run directories, and nothing is measured.
 """
 
@@ -37,7 +37,7 @@ from focuslab.tables.text import in_markdown, targets
 
 @dataclass(frozen=True)
 class PublishedFormula(Method):
-    """LiteFocus as its authors' code computes it: own row and drawn keys side by side, a key in both counted twice,
+    """LiteFocus as its authors' code computes it: own row and sampled keys side by side, a key in both counted twice,
     softmax over maps that are held in memory. The fused form has to be measured against something."""
 
     cross_fraction: float = 0.1
@@ -103,8 +103,8 @@ def main(model: str, out: Path, draw: bool) -> None:
             )
         write_figures(runs, out)
     rows = {(row["seconds"], row["method"]): row for run in runs for row in run.rows}
-    bars = bars_markdown(rows, runs[0])
-    write_atomically(out / "bars.md", f"{how_it_was_made(runs)}\n\n{bars}".encode())
+    bars = targets_markdown(rows, runs[0])
+    write_atomically(out / "targets.md", f"{how_it_was_made(runs)}\n\n{bars}".encode())
     click.echo(bars)
 
 
@@ -132,8 +132,8 @@ def how_it_was_made(runs: list[focuslab.ProfileRun]) -> str:
     )
 
 
-def bars_markdown(rows: dict, shortest: focuslab.ProfileRun) -> str:
-    """What was promised (the issue that this analysis belongs to), and what was measured."""
+def targets_markdown(rows: dict, shortest: focuslab.ProfileRun) -> str:
+    """The targets, and what was measured."""
 
     def ratio(field: str, of: tuple[float, str], to: tuple[float, str]) -> float:
         return rows[of][field] / rows[to][field]

@@ -5,8 +5,8 @@
 
 The first captures statistics at every site for several prompts and lengths (the run directory statistics/), then keeps
 exact pieces of maps at the strongest site of each block (maps/), and draws everything. The second measures what
-capturing costs on the full-size UNet, beside what this project promises of it (bars.md); it takes an hour on two cores.
-Whatever was stopped goes on. With --draw everything is drawn again from what is in --out, and nothing is measured.
+capturing costs on the full-size UNet, beside its targets (targets.md); it takes an hour on two cores.
+Whatever was stopped is resumed. With --draw everything is drawn again from what is in --out, and nothing is measured.
 """
 
 from pathlib import Path
@@ -156,7 +156,7 @@ Prompts: {"; ".join(run.info.prompts)}. Lengths: {lengths} s.
   `fractions`: recall and output error against r. `lengths`: lift and entropy against audio length.
 * `table.md`: all blocks and lengths in numbers, and a verdict in words for each.
 * `statistics`, `maps`: the run directories. `summary.json` also has a row for every site.
-* `bars.md`, where it is there: what was promised of the cost of capturing beside what was measured
+* `targets.md`, where it is there: the targets of the cost of capturing beside what was measured
   (`python analyses/02_attention_patterns.py --bars`). `bars.json` has the numbers behind it.
 
 Lift is the share of attention that stays in the query's own mel row over the share that uniform attention has there.
@@ -190,13 +190,13 @@ def write_bars(out: Path) -> None:
     }
     # The captures themselves, of a random model, say nothing else and are not kept in the repository.
     write_atomically(out / "bars.json", to_summary_bytes(measured))
-    table = bars_markdown(measured["costs"], size, measured["differences"])
-    write_atomically(out / "bars.md", f"{measured['made']}\n\n{table}".encode())
+    table = targets_markdown(measured["costs"], size, measured["differences"])
+    write_atomically(out / "targets.md", f"{measured['made']}\n\n{table}".encode())
     click.echo(table)
 
 
-def bars_markdown(costs: dict[str, dict], default_bytes: int, differences: dict[str, float]) -> str:
-    """What was promised (the issue that this analysis belongs to), and what was measured.
+def targets_markdown(costs: dict[str, dict], default_bytes: int, differences: dict[str, float]) -> str:
+    """The targets, and what was measured.
 
     costs: by kind of capture, a row of the summary's "cost". default_bytes: of a default capture on disk.
     differences: statistic -> the largest difference to brute force.

@@ -5,7 +5,7 @@
 Three plans from the same records: the knee of the frontier (plan.json), the one closest to dense that is as fast as
 the paper's choice (as-fast-as-paper.json), and the fastest that is as close to dense as it (as-close-as-paper.json).
 Each is validated on prompts and seeds that its choice has not seen. Then it makes figures, tables, and the targets
-beside what was measured (bars.md). The same command resumes what was stopped. With --draw figures and tables are made
+beside what was measured (targets.md). The same command resumes what was stopped. With --draw figures and tables are made
 again from what is in --out, and nothing is measured.
 """
 
@@ -37,8 +37,8 @@ from focuslab.workflows.records import RECORDS
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
 BUDGETS = {KNEE: {}, FAST: {"min_speedup": "paper"}, CLOSE: {"max_error": "paper"}}
-SHORTEST_PROMISED = 20.0
-"""Below it nothing is promised: there attention is a small part of a step."""
+SHORTEST_TARGET = 20.0
+"""Below it there are no targets: there attention is a small part of a step."""
 
 
 @click.command()
@@ -72,8 +72,8 @@ def main(model: str, out: Path, seconds: str, prompts: int, steps: int, draw: bo
                 progress=progress,
             )
     how = write(made, out)
-    bars = bars_markdown(made, pass_seconds(out), choice_seconds(out))
-    write_atomically(out / "bars.md", f"{how}\n\n{bars}\n".encode())
+    bars = targets_markdown(made, pass_seconds(out), choice_seconds(out))
+    write_atomically(out / "targets.md", f"{how}\n\n{bars}\n".encode())
     click.echo(bars)
 
 
@@ -153,20 +153,20 @@ Errors of blocks add up as (sum of error^p)^(1/p) with p = {combination["exponen
 * `NAME/frontier`, `NAME/site_map`, `NAME/table.md`: the frontier with the paper's choice on it, predicted and measured;
   the sites on a map of the UNet; every block with its lift, recall, error, milliseconds saved, and the reason in words.
 * `NAME/proof`, `records`: run directories of what was measured.
-* `bars.md`: what was promised beside what was measured.
+* `targets.md`: the targets beside what was measured.
 
 Intervals are over prompts. Another machine has other times, and so another plan: run `focuslab recommend` there.
 """
 
 
-def bars_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, float], choice: float) -> str:
-    """What was promised (the issue that this analysis belongs to), and what was measured.
+def targets_markdown(made: Mapping[str, Recommendation], passes: Mapping[float, float], choice: float) -> str:
+    """The targets, and what was measured.
 
     passes: audio length -> seconds that the sensitivity pass took. choice: seconds of a choice from records.
     """
     at_least, at_most = [], []
     fast, close = (made[name].validation for name in (FAST, CLOSE))
-    lengths = [s for s in sorted(passes) if s >= SHORTEST_PROMISED]
+    lengths = [s for s in sorted(passes) if s >= SHORTEST_TARGET]
     for s in lengths if fast else ():
         plan, paper = fast.row(s, "plan"), fast.row(s, "paper")
         at_most.append((f"{s:g} s, as fast: UNet error over the paper's choice", 0.6, plan["error"] / paper["error"]))

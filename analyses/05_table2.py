@@ -1,4 +1,4 @@
-"""Table 2 of the paper: only drawn keys, no own mel row, with r from 1 (which is dense) to 0.2, by length.
+"""Table 2 of the paper: only sampled keys, no own mel row, with r from 1 (which is dense) to 0.2, by length.
 
     python analyses/05_table2.py
 

@@ -1,4 +1,4 @@
-"""Table 3 of the paper: only the own mel row, beside LiteFocus with drawn keys and dense, by length.
+"""Table 3 of the paper: only the own mel row, beside LiteFocus with sampled keys and dense, by length.
 
     python analyses/06_table3.py
 

@@ -1,4 +1,4 @@
-"""Does closer to dense also sound better? The weight of drawn keys, and scores that follow the length, by length.
+"""Does closer to dense also sound better? The weight of sampled keys, and scores that follow the length, by length.
 
     python analyses/07_weight_and_length.py
 
@@ -26,7 +26,7 @@ BOTH = "plan:length-scale+litefocus"
 SCALED = {"method": "litefocus", "cross_weight": "unbiased", "length_scale": True}
 TABLE = SoundTable(
     script="07_weight_and_length",
-    title="Weight of drawn keys, and scores that follow the length",
+    title="Weight of sampled keys, and scores that follow the length",
     about="Beyond the training length dense attention is diluted: is what comes closer to it also what sounds better?",
     methods=(
         "dense",

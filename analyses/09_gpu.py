@@ -1,4 +1,4 @@
-"""Prove the CUDA path and measure it, within a stated number of minutes.
+"""Test the CUDA path and measure it, within a stated number of minutes.
 
     PYTHONPATH=. python analyses/09_gpu.py --minutes 8
 

@@ -46,7 +46,7 @@ def test_the_published_formula_counts_a_key_in_both_sets_twice(cost, time, mel_r
     assert cost.PublishedFormula().density(grid) == pytest.approx(1 / mel_rows + drawn.numel() / grid.tokens)
 
 
-def test_promises_are_marked_met_or_missed(cost, monkeypatch):
+def test_targets_are_marked_met_or_missed(cost, monkeypatch):
     monkeypatch.setattr(cost, "help_seconds", lambda: 0.41)
 
     def row(step, peak=100, **more):
@@ -63,7 +63,7 @@ def test_promises_are_marked_met_or_missed(cost, monkeypatch):
     class Run:
         summary = {"instrumented_over_plain": 1.02}
 
-    table = cost.bars_markdown(rows, Run)
+    table = cost.targets_markdown(rows, Run)
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines() if line.startswith("| ")}
     assert lines["LiteFocus at 10 s, share of its ideal speed"].endswith("at least 0.95 | 0.960 | met |")
     assert lines["LiteFocus at 160 s, speed-up over fused dense"].endswith("at least 2.3 | 2.000 | missed |")

@@ -45,7 +45,7 @@ def test_bars_are_measured_and_written(patterns, tmp_path, monkeypatch):
     monkeypatch.setattr(patterns, "capture", lambda pipe, out, **request: capture(pipe, out, **short | request))
     done = CliRunner().invoke(patterns.main, ["--bars", "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
-    bars = (tmp_path / "bars.md").read_text()
+    bars = (tmp_path / "targets.md").read_text()
     assert len(re.findall(r"\| (met|missed) \|", bars)) == 8 and bars.startswith("Made by")
     mass = focuslab.AttentionRun.load(tmp_path / "bars" / "mass")
     assert mass.info.parameters["capture_steps"] == [1, 3] and mass.info.parameters["statistics"] == ["mass"]
@@ -56,7 +56,7 @@ def test_promises_are_marked_met_or_missed(patterns):
         return {"recorded_step_over_plain": ratio, "peak_bytes": peak, "plain_peak_bytes": 100}
 
     costs = {"three": cost(1.36), "mass": cost(1.1), "all": cost(3.0), "default": cost(3.2)}
-    table = patterns.bars_markdown(costs, 3_000_000, {"recall": 2e-7, "entropy": 3e-5})
+    table = patterns.targets_markdown(costs, 3_000_000, {"recall": 2e-7, "entropy": 3e-5})
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines() if line.startswith("| ")}
     at = "at 80 s"
     assert lines[f"a step {at} with mass, recall and output error at one r, over a plain step"].endswith(

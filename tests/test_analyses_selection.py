@@ -36,7 +36,7 @@ def test_promises_are_of_what_each_plan_is_for(selection):
         "as-fast-as-paper": validation(2.02, 0.01),
         "as-close-as-paper": validation(2.1, 0.021),
     }
-    bars = selection.bars_markdown(made, {10.0: 100, 20.0: 200, 80.0: 650}, 1.5)
+    bars = selection.targets_markdown(made, {10.0: 100, 20.0: 200, 80.0: 650}, 1.5)
     lines = {line.split(" | ")[0].removeprefix("| "): line for line in bars.splitlines()[2:]}
     assert lines["20 s, as fast: UNet error over the paper's choice"].endswith("at most 0.6 | 0.500 | met |")
     assert lines["80 s, as fast: measured speed over it"].endswith("at least 1 | 1.010 | met |")
@@ -82,7 +82,7 @@ def test_the_script_makes_three_plans_from_the_same_records(selection, session_p
     assert done.exit_code == 0 and "sensitivity pass at 0.64 s, seconds" in done.stdout
     made = {path.name for path in tmp_path.iterdir()}
     names = ("plan", "as-fast-as-paper", "as-close-as-paper")
-    assert made == {"records", "README.md", "bars.md", *names, *(f"{name}.json" for name in names)}
+    assert made == {"records", "README.md", "targets.md", *names, *(f"{name}.json" for name in names)}
     for name in names:
         assert {"frontier.svg", "site_map.svg", "table.md"} <= {path.name for path in (tmp_path / name).iterdir()}
     readme = (tmp_path / "README.md").read_text()

@@ -74,7 +74,7 @@ def test_one_table_of_all_lengths_and_nothing_is_done_twice(tables, tmp_path):
     table = (out / "table.md").read_text()
     given = f"--seconds 0.64,1.28 --steps 1 --limit 4,3 --prompts {tmp_path / 'captions.txt'}"
     assert f"Made by python analyses/06_table3.py --model random:tiny {given}, begun" in table
-    assert "Sounds of each method: 4 at 0.64 s, 3 at 1.28 s" in table
+    assert "Clips of each method: 4 at 0.64 s, 3 at 1.28 s" in table
     assert table.count("| `same-frequency` |") >= 4 and "`litefocus`" in printed
     rows = list(csv.DictReader((out / "table.csv").open()))
     assert {(r["seconds"], r["method"]) for r in rows} == {(f"{r['seconds']:g}", r["method"]) for r in whole.rows}

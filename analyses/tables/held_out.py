@@ -27,7 +27,7 @@ RECORDINGS = 240
 
 @dataclass(frozen=True, eq=False)
 class ClassTagger(Embedder):
-    """Logits of the classes that the bundled model's sounds are of; it has heard no generated sound."""
+    """Logits of the classes that the bundled model's sounds are of; it has heard no generated clip."""
 
     model: nn.Module = field(repr=False)
 

@@ -221,7 +221,7 @@ def how_it_was_made(table: SoundTable, whole: EvaluationRun, given: Mapping[str,
     sounds = ", ".join(
         f"{row['n']} at {row['seconds']:g} s" for row in whole.rows if row["method"] == whole.rows[0]["method"]
     )
-    return f"{made} {whole.info.parameters['steps']} denoising steps with guidance. Sounds of each method: {sounds}."
+    return f"{made} {whole.info.parameters['steps']} denoising steps with guidance. Clips of each method: {sounds}."
 
 
 def readme(table: SoundTable, whole: EvaluationRun, made: str) -> str:
@@ -238,7 +238,7 @@ def readme(table: SoundTable, whole: EvaluationRun, made: str) -> str:
 
 {chr(10).join(shown)}
 
-"Surely" is an interval of the paired difference that leaves out 0. Where nothing differs, one comparison in twenty
+"Significantly" is an interval of the paired difference that leaves out 0. Where nothing differs, one comparison in twenty
 comes out so by chance.
 
 ## What is here
