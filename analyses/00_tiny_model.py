@@ -3,8 +3,8 @@
     python analyses/00_tiny_model.py
 
 Held-out captions and seeds throughout. Writes into --out what was measured of each clip (clips.jsonl; a run that was
-stopped is resumed behind it), the captured attention, targets.md, by_length.md, spectrograms of eight generated clips and the
-curves of the training.
+stopped is resumed behind it), the captured attention, targets.md, by_length.md, spectrograms of eight generated clips
+and the curves of the training.
 """
 
 import json

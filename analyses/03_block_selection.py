@@ -5,8 +5,8 @@
 Three plans from the same records: the knee of the frontier (plan.json), the one closest to dense that is as fast as
 the paper's choice (as-fast-as-paper.json), and the fastest that is as close to dense as it (as-close-as-paper.json).
 Each is validated on prompts and seeds that its choice has not seen. Then it makes figures, tables, and the targets
-beside what was measured (targets.md). The same command resumes what was stopped. With --draw figures and tables are made
-again from what is in --out, and nothing is measured.
+beside what was measured (targets.md). The same command resumes what was stopped. With --draw figures and tables are
+made again from what is in --out, and nothing is measured.
 """
 
 import time

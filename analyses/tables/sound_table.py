@@ -238,8 +238,8 @@ def readme(table: SoundTable, whole: EvaluationRun, made: str) -> str:
 
 {chr(10).join(shown)}
 
-"Significantly" is an interval of the paired difference that leaves out 0. Where nothing differs, one comparison in twenty
-comes out so by chance.
+"Significantly" means that the 95 % confidence interval of the paired difference excludes 0. Where nothing differs, one
+comparison in twenty comes out so by chance.
 
 ## What is here
 
