@@ -1,6 +1,6 @@
 """What makes tests of whole commands quick, and the same on every machine."""
 
-from focuslab.hooks.meta_cost import dry_run
+from focuslab.hooks.meta_cost import meta_cost
 
 
 class CountingClock:
@@ -26,17 +26,17 @@ class CountingClock:
 _DRY_RUNS = {}
 
 
-def remember_dry_runs(patch):
-    """Let `dry_run` run once for each method and shape of random:tiny: at lengths as in tests it is most of the work.
+def remember_meta_costs(patch):
+    """Let `meta_cost` run once for each method and shape of random:tiny: at lengths as in tests it is most of the work.
 
     Captures that go through it have to ask for the same.
     """
     for module in ("hooks.meta_cost", "measure.sensitivity"):
-        patch.setattr(f"focuslab.{module}.dry_run", _remembered)
+        patch.setattr(f"focuslab.{module}.meta_cost", _remembered)
 
 
 def _remembered(unet, inputs, attach, device="cpu"):
     key = getattr(attach, "__qualname__", repr(attach)), tuple(inputs["sample"].shape)
     if key not in _DRY_RUNS:
-        _DRY_RUNS[key] = dry_run(unet, inputs, attach, device)
+        _DRY_RUNS[key] = meta_cost(unet, inputs, attach, device)
     return _DRY_RUNS[key]

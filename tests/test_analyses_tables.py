@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import focuslab
 from focuslab.errors import InputError
 from focuslab.hooks.memory import LeftOut
-from focuslab.hooks.meta_cost import DryRun
+from focuslab.hooks.meta_cost import MetaCost
 from focuslab.io.audio import read_audio
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import EvaluationRun
@@ -43,9 +43,9 @@ def tables(session_pipe, tmp_path, monkeypatch):
     (tmp_path / "captions.txt").write_text("rain\na siren\nwind\na bell\n")
     monkeypatch.setattr(focuslab, "load", lambda model: session_pipe, raising=False)
     # Dry runs take longer than these clips.
-    step = DryRun({"other": 1}, {}, 0, {})
+    step = MetaCost({"other": 1}, {}, 0, {})
     fits = lambda _, __, of: ({(s, label): step for s, own in of.items() for label in own}, LeftOut())  # noqa: E731
-    monkeypatch.setattr("focuslab.measure.evaluation.job.dry_runs", fits)
+    monkeypatch.setattr("focuslab.measure.evaluation.job.meta_costs", fits)
 
     def run(script, seconds="0.64", limit="4"):
         arguments = ["--model", "random:tiny", "--seconds", seconds, "--limit", limit, "--steps", "1"]

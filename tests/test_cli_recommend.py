@@ -10,7 +10,7 @@ import pytest
 
 from focuslab import Plan, evaluate
 from focuslab.errors import InputError
-from focuslab.hooks.output_error import Probe
+from focuslab.hooks.output_error import OutputError
 from focuslab.measure.evaluation.launch import Share
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.method_spec import MethodSpec
@@ -18,7 +18,7 @@ from focuslab.tables.choice import choice_tables
 from focuslab.tables.text import in_markdown
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.workflows.records import measured_lengths
-from tests.quick import CountingClock, remember_dry_runs
+from tests.quick import CountingClock, remember_meta_costs
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
 PROMPTS = ["--prompt", "rain", "--prompt", "a dog"]
@@ -34,7 +34,7 @@ def few_candidates():
     patch.setattr("focuslab.workflows.records.REPEATS", 1)
     patch.setattr("focuslab.workflows.records.MODULE_REPEATS", 1)
     patch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
-    remember_dry_runs(patch)
+    remember_meta_costs(patch)
     yield
     patch.undo()
 
@@ -175,7 +175,7 @@ def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypa
 def test_after_ctrl_c_in_the_pass_the_same_command_resumes(focuslab, made, tmp_path, monkeypatch):
     shutil.copytree(made.path.parent / "records", tmp_path / "records")
     (tmp_path / "records" / "sensitivity" / "records.jsonl").unlink()
-    calls, error = [], Probe.error
+    calls, error = [], OutputError.error
 
     def stopping(self, methods):
         calls.append(1)
@@ -183,7 +183,7 @@ def test_after_ctrl_c_in_the_pass_the_same_command_resumes(focuslab, made, tmp_p
             raise KeyboardInterrupt
         return error(self, methods)
 
-    monkeypatch.setattr(Probe, "error", stopping)
+    monkeypatch.setattr(OutputError, "error", stopping)
     command = [*COMMAND, "--no-proof", "--out", "plan.json"]
     code, out, err = focuslab(*command)
     assert (code, out) == (130, "") and err.splitlines()[-1].startswith("focuslab: stopped; the same command resumes")

@@ -14,7 +14,7 @@ from focuslab.measure.evaluation.config import EvaluationConfig
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile_config import ProfileConfig
 from focuslab.runs.directory import SUMMARY, RunDirectory
-from tests.test_store import INFO
+from tests.test_runs_directory import INFO
 
 
 @dataclass(frozen=True)

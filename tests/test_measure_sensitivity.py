@@ -5,7 +5,7 @@ import json
 import pytest
 
 from focuslab.errors import FocuslabError, InputError
-from focuslab.hooks.output_error import Probe
+from focuslab.hooks.output_error import OutputError
 from focuslab.measure.sensitivity import measure_sensitivity
 from focuslab.measure.sensitivity_pass import method_at
 from focuslab.models.identity import unet_layout
@@ -14,7 +14,7 @@ from focuslab.runs.directory import RECORDS
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.experiments import Group, joint_ablations
 from focuslab.search.tried import OWN_ROW, litefocus
-from tests.quick import remember_dry_runs
+from tests.quick import remember_meta_costs
 from tests.schedulers import with_scheduler
 
 SECONDS, STEPS = 0.64, 2
@@ -36,7 +36,7 @@ def few_experiments():
     patch.setattr(
         "focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts
     )
-    remember_dry_runs(patch)
+    remember_meta_costs(patch)
     yield
     patch.undo()
 
@@ -95,7 +95,7 @@ def test_errors_are_at_the_timesteps_of_their_steps(pipe, monkeypatch):
 
 @pytest.mark.parametrize("after", [1, 5])
 def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_path, monkeypatch, after):
-    measured, error = [], Probe.error
+    measured, error = [], OutputError.error
 
     def stopping(self, methods):
         if len(measured) == after:
@@ -103,13 +103,13 @@ def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_pa
         measured.append(methods)
         return error(self, methods)
 
-    monkeypatch.setattr(Probe, "error", stopping)
+    monkeypatch.setattr(OutputError, "error", stopping)
     with pytest.raises(KeyboardInterrupt):
         measure_sensitivity(session_pipe, ["rain", "wind"], **GIVEN, out=tmp_path)
     stopped = (tmp_path / RECORDS).read_bytes()
     assert stopped.count(b"\n") == after + 1
     assert SensitivityRun.load(tmp_path).info.ended is None
-    monkeypatch.setattr(Probe, "error", error)
+    monkeypatch.setattr(OutputError, "error", error)
     monkeypatch.setattr("focuslab.measure.sensitivity_pass.latents_at", no_more_than_one(monkeypatch))
     shares = []
     finished = measure_sensitivity(
@@ -157,7 +157,7 @@ def test_running_out_of_memory_says_where_and_keeps_the_records(session_pipe, mo
     def full(self, methods):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Probe, "error", full)
+    monkeypatch.setattr(OutputError, "error", full)
     with pytest.raises(FocuslabError, match="pass at 0.64 s ran out of memory on cpu.*1 records are kept"):
         measure_sensitivity(session_pipe, "rain", **GIVEN)
 

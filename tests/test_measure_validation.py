@@ -14,7 +14,7 @@ from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import ProfileRun, ValidationRun
 from focuslab.runs.directory import RECORDS
 from tests.plans import everywhere, plan_of
-from tests.quick import remember_dry_runs
+from tests.quick import remember_meta_costs
 
 SECONDS, STEPS = 0.64, 2
 GIVEN = {"prompts": ["a dog", "the sea"], "seconds": (SECONDS,), "steps": STEPS, "repeats": 1}
@@ -26,7 +26,7 @@ PREDICTIONS = {
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     patch = pytest.MonkeyPatch()
-    remember_dry_runs(patch)
+    remember_meta_costs(patch)
     yield
     patch.undo()
 

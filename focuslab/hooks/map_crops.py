@@ -11,7 +11,7 @@ from focuslab.models.sites import Site, select_sites
 
 
 @dataclass(frozen=True)
-class Piece:
+class MapCrop:
     """Attention of the queries `rows` on the keys `keys` (token ranges) of one site, kept as `[H, *shape]`.
 
     kind: "query" or "crop". label: what was asked for, "t:f" or the first and last token.
@@ -76,28 +76,28 @@ def parse_crop(text: "str | Crop") -> Crop:
     return Crop(site, rows, keys)
 
 
-def pieces_at(
+def map_crops_at(
     sites: Sequence[Site], grids: dict[str, Grid], queries: Sequence[tuple[int, int]], crops: Sequence[Crop]
-) -> dict[str, list[Piece]]:
+) -> dict[str, list[MapCrop]]:
     """What is kept of each site, by name, where the sites have these grids.
 
     A query is a token of the finest grid there is, and kept at the sites that have it: a coarser grid has no token that
     is that one. Raises `InputError` naming the grid for a token outside of it.
     """
-    pieces: dict[str, list[Piece]] = {site.name: [] for site in sites}
+    pieces: dict[str, list[MapCrop]] = {site.name: [] for site in sites}
     finest = max((grids[site.name] for site in sites), key=lambda grid: grid.tokens)
     for t, f in queries:
         token = finest.token(t, f)
         for site in sites:
             if grids[site.name] == finest:
                 shape = finest.time, finest.mel_rows
-                piece = Piece("query", f"{t}:{f}", range(token, token + 1), range(finest.tokens), shape)
+                piece = MapCrop("query", f"{t}:{f}", range(token, token + 1), range(finest.tokens), shape)
                 pieces[site.name].append(piece)
     for crop in crops:
         for site in select_sites(sites, crop.site):
             rows, keys = (_tokens(tokens, grids[site.name], site, crop) for tokens in (crop.rows, crop.keys))
             label = str(crop).partition(":")[2]
-            pieces[site.name].append(Piece("crop", label, rows, keys, (len(rows), len(keys))))
+            pieces[site.name].append(MapCrop("crop", label, rows, keys, (len(rows), len(keys))))
     return pieces
 
 

@@ -23,7 +23,7 @@ cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 @dataclass(frozen=True)
-class DryRun:
+class MetaCost:
     """flops: of one step, by kind of module. module_flops: by module ("" is the UNet), inclusive, where there are any.
     peak_bytes: of the tensors at the peak, above what is held before the step (so without weights), as `AddedMemory`
     measures it. grids: of the sites that the method took over."""
@@ -48,12 +48,12 @@ def meta_unet(unet: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def dry_run(
+def meta_cost(
     unet: nn.Module,
     inputs: dict[str, torch.Tensor],
     attach: Callable[[nn.Module], Handle],
     device: torch.device | str = "cpu",
-) -> DryRun:
+) -> MetaCost:
     """Run a `meta_unet` once on `inputs`, its forward's keyword arguments, with what `attach` (a method) attaches.
 
     device: where the step would run; convolutions on a CPU hold copies of their input and weights.
@@ -67,22 +67,22 @@ def dry_run(
     with attach(unet) as handle, counter, memory, _FusedAttention():
         unet(**inputs)
     module_flops = _flops_by_module(unet, counter)
-    return DryRun(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
+    return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
 
 
-def dry_run_that_fits(
+def meta_cost_that_fits(
     pipe,
     twin: nn.Module,
     inputs: dict[str, torch.Tensor],
     attach: Callable[[nn.Module], Handle],
     what: str,
     instead: str,
-) -> DryRun:
-    """A `dry_run` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
+) -> MetaCost:
+    """A `meta_cost` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
     sample = inputs["sample"]
     # Sampled keys are no meta tensors, so a length whose latents alone do not fit is not tried.
     check_fits(pipe, sample.nbytes, what, instead)
-    run = dry_run(twin, inputs, attach, device_of(pipe))
+    run = meta_cost(twin, inputs, attach, device_of(pipe))
     check_fits(pipe, run.peak_bytes, what, instead)
     return run
 

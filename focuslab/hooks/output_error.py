@@ -18,7 +18,7 @@ Attach = Callable[[Any], AbstractContextManager[Handle]]
 """What attaches to a pipeline for a while, as a method does."""
 
 
-class Probe:
+class OutputError:
     """The UNet of a pipeline at fixed latents: its dense output once, and the relative error of anything else.
 
     latents: `[1, C, T, F]`, what the UNet was given in the first call at `step` of a generation; the scheduler's

@@ -31,7 +31,7 @@ from focuslab.attention.statistics import (
 )
 from focuslab.errors import FocuslabError
 from focuslab.hooks.attach import Handle, attach
-from focuslab.hooks.map_crops import Piece
+from focuslab.hooks.map_crops import MapCrop
 from focuslab.hooks.processors import SiteCall, project_in, project_out
 
 STATISTICS = ("mass", "entropy", "rows", "lag", "recall", "output_error")
@@ -64,7 +64,7 @@ class Request:
     sampled_times: int = 64
     labels: Mapping[str, Labels] = field(default_factory=dict)
     patterns: Mapping[str, Pattern] = field(default_factory=dict)
-    pieces: Mapping[str, Sequence[Piece]] = field(default_factory=dict)
+    pieces: Mapping[str, Sequence[MapCrop]] = field(default_factory=dict)
     seed: int = 0
 
     def asks_for(self, *statistics: str) -> bool:
@@ -82,7 +82,7 @@ class SiteRecord:
 
     call: SiteCall
     values: dict[str, Tensor]
-    pieces: list[tuple[Piece, Tensor]]
+    pieces: list[tuple[MapCrop, Tensor]]
 
 
 class Recorder:
@@ -94,7 +94,7 @@ class Recorder:
     def __init__(self, request: Request, steps: Collection[int]):
         self.request = request
         self.steps = frozenset(steps)
-        self._calls: list[tuple[SiteCall, torch.dtype, dict[str, Tensor], list[tuple[Piece, Tensor]]]] = []
+        self._calls: list[tuple[SiteCall, torch.dtype, dict[str, Tensor], list[tuple[MapCrop, Tensor]]]] = []
 
     def attach(self, pipe, patterns: Sequence[str] | str) -> Handle:
         """Take over the sites of a pipeline (or UNet) that `patterns` name, as `attach` does."""
@@ -137,7 +137,7 @@ class Recorder:
         values = {"finite": torch.stack([_finite(x) for x in (q, k, v, lse)], dim=1).to(lse.dtype)}
         values |= self._over_all_queries(attn, (q, k, v), core, lse, out, call)
         values |= self._over_sampled_queries(q, k, call)
-        pieces = [(piece, piece_of_map(q, k, piece)) for piece in self.request.pieces.get(call.site.name, ())]
+        pieces = [(piece, crop_of_map(q, k, piece)) for piece in self.request.pieces.get(call.site.name, ())]
         precise = precise_dtype(lse.device)
         self._calls.append((call, q.dtype, {name: x.to(precise) for name, x in values.items()}, pieces))
         return out
@@ -184,7 +184,7 @@ class Recorder:
         return statistics.measure(q, k, q.shape[-1] ** -0.5)
 
 
-def piece_of_map(q: Tensor, k: Tensor, piece: Piece) -> Tensor:
+def crop_of_map(q: Tensor, k: Tensor, piece: MapCrop) -> Tensor:
     """Exact probabilities of a piece of the map, as float32 `[B, H, *piece.shape]`."""
     rows = torch.arange(piece.rows.start, piece.rows.stop, device=q.device)
     keys = slice(piece.keys.start, piece.keys.stop)

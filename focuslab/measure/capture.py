@@ -13,15 +13,15 @@ from focuslab.analysis.attention import attention_summary
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
-from focuslab.hooks.map_crops import Piece, pieces_at
-from focuslab.hooks.meta_cost import DryRun
+from focuslab.hooks.map_crops import MapCrop, map_crops_at
+from focuslab.hooks.meta_cost import MetaCost
 from focuslab.hooks.recorder import HALVES, Recorder, Request
 from focuslab.hooks.timers import clock_for
 from focuslab.io.prompts import check_prompts
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
 from focuslab.measure.config import make_config
-from focuslab.measure.loop import Loop, dry_runs, grid_rows
+from focuslab.measure.loop import Loop, grid_rows, meta_costs
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
 from focuslab.models.latents import check_mel_latents
@@ -125,7 +125,7 @@ def capture_attention(
 
 def _expect(
     pipe, conditioning: dict[str, Tensor], request: Request, lengths: Sequence[float], sites: Sequence[Site]
-) -> tuple[dict[float, DryRun], list[dict[str, Any]]]:
+) -> tuple[dict[float, MetaCost], list[dict[str, Any]]]:
     """A dry run of a recorded step at each length where it fits into memory, and records of where it does not.
 
     Raises `InputError` where it fits nowhere.
@@ -136,7 +136,7 @@ def _expect(
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
     names = [site.name for site in sites]
     attached = {s: {RECORDING: lambda unet: recorder.attach(unet, names)} for s in lengths}
-    expected, left_out = dry_runs(pipe, conditioning, attached, "leave out this length")
+    expected, left_out = meta_costs(pipe, conditioning, attached, "leave out this length")
     left_out.refuse_if(not expected)
     skipped = [{k: v for k, v in record.items() if k != "method"} | {"prompt": None} for record in left_out.records]
     return {seconds: run for (seconds, _), run in expected.items()}, skipped
@@ -144,14 +144,14 @@ def _expect(
 
 def _pieces(
     seconds: float, sites: Sequence[Site], grids: dict[str, Grid], config: CaptureConfig
-) -> dict[str, list[Piece]]:
+) -> dict[str, list[MapCrop]]:
     try:
-        return pieces_at(sites, grids, config.queries, config.crops)
+        return map_crops_at(sites, grids, config.queries, config.crops)
     except InputError as error:
         raise InputError(f"at {seconds:g} s: {error}") from None
 
 
-def _check_bytes(sites: Sequence[Site], pieces: dict[float, dict[str, list[Piece]]], times: int, limit: int) -> None:
+def _check_bytes(sites: Sequence[Site], pieces: dict[float, dict[str, list[MapCrop]]], times: int, limit: int) -> None:
     """Raises `InputError` where queries and crops, kept `times` times of each half, pass the limit."""
     a_time = sum(piece.bytes_for(site) for at in pieces.values() for site in sites for piece in at[site.name])
     needed = a_time * times * len(HALVES)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from focuslab.hooks.call_records import attention_record
 from focuslab.hooks.denoise import denoise, first_steps
-from focuslab.hooks.map_crops import Piece
+from focuslab.hooks.map_crops import MapCrop
 from focuslab.hooks.memory import PeakMemory
 from focuslab.hooks.recorder import HALVES, Recorder, Request, SiteRecord
 from focuslab.hooks.timers import clock_for
@@ -46,7 +46,7 @@ class Capture:
     pipe: Any
     conditioning: list[dict[str, Tensor]]
     request: Request
-    pieces: dict[float, dict[str, list[Piece]]]
+    pieces: dict[float, dict[str, list[MapCrop]]]
     run: RunDirectory
     schedule: Schedule
 

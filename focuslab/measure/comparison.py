@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from focuslab.hooks.latents import LatentRecorder
-from focuslab.hooks.output_error import Probe
+from focuslab.hooks.output_error import OutputError
 from focuslab.measure.generate import Sound, generate
 from focuslab.measure.loop import Report
 from focuslab.methods import Attachable
@@ -99,7 +99,7 @@ class Comparison:
                 **place,
                 "method": name,
                 "step": step,
-                "error": Probe(self.pipe, conditioning, sample, step).error(self.choices[name]),
+                "error": OutputError(self.pipe, conditioning, sample, step).error(self.choices[name]),
             }
             for step, sample in latents.items()
         ]

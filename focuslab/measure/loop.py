@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.memory import LeftOut, naming_what_did_not_fit
-from focuslab.hooks.meta_cost import DryRun, dry_run_that_fits, meta_unet
+from focuslab.hooks.meta_cost import MetaCost, meta_cost_that_fits, meta_unet
 from focuslab.models.conditioning import unet_inputs
 from focuslab.runs import Progress
 from focuslab.runs.directory import RunDirectory, now
@@ -74,9 +74,9 @@ Attached = Mapping[str, Callable[[Any], Handle]]
 """Label -> what attaches itself to a UNet."""
 
 
-def dry_runs(
+def meta_costs(
     pipe, conditioning: dict[str, Any], attached: Mapping[float, Attached], instead: str = OTHER_LENGTH_OR_METHOD
-) -> tuple[dict[tuple[float, str], DryRun], LeftOut]:
+) -> tuple[dict[tuple[float, str], MetaCost], LeftOut]:
     """Run a step on meta tensors for each length in seconds and label, and leave out what does not fit into memory.
 
     Returns the dry run of each (length, label) that fits, and the records of those that do not. instead: what a user
@@ -88,7 +88,7 @@ def dry_runs(
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, attach in by_label.items():
             with left_out.unless_it_fits(seconds, method=label):
-                expected[seconds, label] = dry_run_that_fits(
+                expected[seconds, label] = meta_cost_that_fits(
                     pipe, twin, inputs, attach, f"{label} at {seconds:g} s", instead
                 )
     return expected, left_out

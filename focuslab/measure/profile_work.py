@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from focuslab.checks import several
-from focuslab.hooks.meta_cost import DryRun
-from focuslab.measure.loop import dry_runs
+from focuslab.hooks.meta_cost import MetaCost
+from focuslab.measure.loop import meta_costs
 from focuslab.measure.profile_config import ProfileConfig
 from focuslab.methods import Attachable, Bound, Method
 from focuslab.models.sites import find_sites
@@ -42,7 +42,7 @@ class Subject:
 
 Subjects = dict[float, dict[str, Subject]]
 """By length and label."""
-Expected = dict[tuple[float, str], DryRun]
+Expected = dict[tuple[float, str], MetaCost]
 """By length and label."""
 
 
@@ -103,7 +103,7 @@ def expect(
     where no method fits.
     """
     attached = {seconds: {label: s.method for label, s in own.items()} for seconds, own in subjects.items()}
-    expected, left_out = dry_runs(pipe, conditioning, attached)
+    expected, left_out = meta_costs(pipe, conditioning, attached)
     left_out.refuse_if(not any(label in config.methods for _, label in expected))
     fitting = {s: {label: own[label] for label in own if (s, label) in expected} for s, own in subjects.items()}
     fitting = {s: own for s, own in fitting.items() if not config.methods.keys().isdisjoint(own)}
@@ -157,7 +157,7 @@ def cut_rounds(items: Sequence[Item], done: set) -> set:
     return {key for keys in rounds.values() if not keys <= done for key in keys & done}
 
 
-def density(methods: Mapping[str, Method], pipe, run: DryRun) -> float | None:
+def density(methods: Mapping[str, Method], pipe, run: MetaCost) -> float | None:
     """Share of the query-key pairs that the methods compute at their sites, weighted by the work at each; None where
     there is no site."""
     widths = {site.name: site.heads * site.head_width for site in find_sites(pipe)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from focuslab.analysis.sensitivity import sensitivity_summary
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.memory import LeftOut, check_fits
-from focuslab.hooks.meta_cost import dry_run, meta_unet
+from focuslab.hooks.meta_cost import meta_cost, meta_unet
 from focuslab.io.prompts import check_prompts
 from focuslab.measure.config import make_config, settle
 from focuslab.measure.loop import Loop
@@ -168,7 +168,7 @@ def _expect(
     width = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
     expected, left_out = {}, LeftOut()
     for seconds in lengths:
-        run = dry_run(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"), device_of(pipe))
+        run = meta_cost(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"), device_of(pipe))
         with left_out.unless_it_fits(seconds):
             check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
         # Two products of N x N x width, two operations each, for both halves of the guidance batch.

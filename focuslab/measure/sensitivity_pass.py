@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from focuslab.hooks.latents import latents_at
-from focuslab.hooks.output_error import Probe
+from focuslab.hooks.output_error import OutputError
 from focuslab.measure.loop import Report
 from focuslab.methods import parse_method
 from focuslab.methods.base import Attachable
@@ -90,7 +90,7 @@ class SensitivityPass:
         scheduler = self.pipe.scheduler
         scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
         timestep = scheduler.timesteps[current_schedule(scheduler).first_call(latents.step)].item()
-        probe = Probe(self.pipe, self.conditioning[latents.prompt], sample, latents.step)
+        probe = OutputError(self.pipe, self.conditioning[latents.prompt], sample, latents.step)
         for count, record in enumerate(left, start=total - len(left) + 1):
             error = probe.error(latents.methods(record))
             elapsed, before = perf_counter() - before, perf_counter()

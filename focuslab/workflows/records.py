@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from focuslab.errors import AnotherRun, InputError
-from focuslab.hooks.meta_cost import dry_run, meta_unet
+from focuslab.hooks.meta_cost import meta_cost, meta_unet
 from focuslab.io.prompts import CHOICE_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.profile import profile as take_profile
@@ -150,5 +150,5 @@ class Records:
             inputs = unet_inputs(self.pipe, conditioning, seconds)
             for spec in methods:
                 method = parse_method(str(spec if spec == DENSE else spec.at(["*"])))
-                found.setdefault(seconds, {})[spec] = dry_run(twin, inputs, method).module_flops
+                found.setdefault(seconds, {})[spec] = meta_cost(twin, inputs, method).module_flops
         return found

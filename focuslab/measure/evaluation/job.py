@@ -18,7 +18,7 @@ from focuslab.measure.evaluation.items import Work
 from focuslab.measure.evaluation.metrics import FEWEST, GROUPS, METRICS, parse_metrics
 from focuslab.measure.evaluation.reference import Reference, find_reference
 from focuslab.measure.evaluation.scorer import Scorer
-from focuslab.measure.loop import dry_runs
+from focuslab.measure.loop import meta_costs
 from focuslab.methods import AnyMethod
 from focuslab.metrics.audioset import CHECKPOINT as TAGGER
 from focuslab.metrics.audioset import load_audioset_tagger
@@ -102,7 +102,7 @@ def prepare(
     scorer = _load_scorer(pipe, metrics, config)
     conditioning = encode_prompt(pipe, captions[0].text)
     attached = {s: {label: m.at_every_step() for label, m in config.methods.items()} for s in lengths}
-    expected, left_out = dry_runs(pipe, conditioning, attached)
+    expected, left_out = meta_costs(pipe, conditioning, attached)
     skipped = tuple(skipped_rows(left_out.records))
     # Methods are compared clip by clip, so a length counts only where all of them fit.
     lengths = [s for s in lengths if not any(row["seconds"] == s for row in skipped)]

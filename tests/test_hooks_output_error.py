@@ -7,7 +7,7 @@ import torch
 
 from focuslab.errors import FocuslabError
 from focuslab.hooks.latents import LatentRecorder, latents_at
-from focuslab.hooks.output_error import Probe
+from focuslab.hooks.output_error import OutputError
 from focuslab.methods import LiteFocus, TokenMerging, parse_method
 from focuslab.methods.references import Dense
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
@@ -26,7 +26,7 @@ def given(session_pipe):
 @pytest.fixture
 def probe(pipe, given):
     pipe.scheduler.set_timesteps(STEPS)
-    return Probe(pipe, given[0], given[1][STEP], STEP)
+    return OutputError(pipe, given[0], given[1][STEP], STEP)
 
 
 def generate(pipe, conditioning, method, record=()):
@@ -89,7 +89,7 @@ def test_it_draws_what_a_generation_draws_at_that_step(pipe, given):
         return output[:1] + GUIDANCE_SCALE * (output[1:] - output[:1])
 
     expected = (guided(outputs[0]) - guided(dense[0])).norm() / guided(dense[0]).norm()
-    assert Probe(pipe, conditioning, latents[0], 0).error(LiteFocus()) == pytest.approx(expected.item(), rel=1e-5)
+    assert OutputError(pipe, conditioning, latents[0], 0).error(LiteFocus()) == pytest.approx(expected.item(), rel=1e-5)
     seen = []
 
     class Watching(LiteFocus):
@@ -97,7 +97,7 @@ def test_it_draws_what_a_generation_draws_at_that_step(pipe, given):
             seen.append(call.step)
             return super().core(q, k, v, call)
 
-    Probe(pipe, conditioning, latents[STEP], STEP).error(Watching())
+    OutputError(pipe, conditioning, latents[STEP], STEP).error(Watching())
     assert set(seen) == {STEP} and len(seen) == 12
 
 
@@ -121,7 +121,7 @@ def test_a_step_is_met_in_its_first_call(name, call, pipe, given, monkeypatch):
     hook = pipe.unet.register_forward_pre_hook(
         lambda _m, _args, kwargs: timesteps.append(kwargs["timestep"].item()), with_kwargs=True
     )
-    Probe(pipe, given[0], latents[STEP], STEP).error(Watching())
+    OutputError(pipe, given[0], latents[STEP], STEP).error(Watching())
     hook.remove()
     assert set(seen) == {call} and set(timesteps) == {pipe.scheduler.timesteps[call].item()}
 
@@ -145,4 +145,4 @@ def test_what_is_not_finite_is_said_and_nothing_stays_attached(pipe, probe, give
         probe.error(Broken())
     assert probe.error(Dense()) == 0
     with pytest.raises(FocuslabError, match="dense output of the UNet at step 1 is not finite"):
-        Probe(pipe, given[0], given[1][STEP] * torch.nan, STEP)
+        OutputError(pipe, given[0], given[1][STEP] * torch.nan, STEP)

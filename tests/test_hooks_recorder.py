@@ -12,8 +12,8 @@ from focuslab.attention import kernels
 from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import SampledStatistics
 from focuslab.errors import FocuslabError, InputError
-from focuslab.hooks.map_crops import Crop, Piece, parse_crop, parse_query, pieces_at
-from focuslab.hooks.meta_cost import dry_run, meta_unet
+from focuslab.hooks.map_crops import Crop, MapCrop, map_crops_at, parse_crop, parse_query
+from focuslab.hooks.meta_cost import meta_cost, meta_unet
 from focuslab.hooks.recorder import HALVES, STATISTICS, Recorder, Request
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.sites import find_sites, select_sites
@@ -285,7 +285,7 @@ def on_meta(session_pipe):
 
     def run(seconds, request, names="*"):
         recorder = Recorder(request, {0})
-        return dry_run(
+        return meta_cost(
             twin, unet_inputs(session_pipe, conditioning, seconds), lambda unet: recorder.attach(unet, names)
         )
 
@@ -336,7 +336,7 @@ def test_pieces_are_cut_from_the_map(pipe, sound):
     sites = [site for site in find_sites(pipe) if site.name in names]
     grids = {site.name: Grid(16, 8) if site.level == 1 else Grid(4, 2) for site in sites}
     crops = [parse_crop("mid_block:0-3"), parse_crop(f"{names[0]}:120-127:0-63")]
-    pieces = pieces_at(sites, grids, [(3, 5)], crops)
+    pieces = map_crops_at(sites, grids, [(3, 5)], crops)
     recorder = Recorder(Request((), pieces=pieces), {0})
     with Spy(pipe, names) as spy, recorder.attach(pipe, names):
         sound(steps=1)
@@ -380,13 +380,13 @@ def test_pieces_outside_of_the_grid_are_refused(session_pipe):
     sites = select_sites(find_sites(session_pipe), ("down_blocks.1", "mid_block"))
     grids = {site.name: Grid(16, 8) if site.level == 1 else Grid(4, 2) for site in sites}
     with pytest.raises(InputError, match="token 16:0 is outside the grid of 16 time steps x 8 mel rows"):
-        pieces_at(sites, grids, [(16, 0)], [])
+        map_crops_at(sites, grids, [(16, 0)], [])
     with pytest.raises(InputError, match=r"crop mid_block:0-8 is outside the map of mid_block.*tokens 0 to 7"):
-        pieces_at(sites, grids, [], [parse_crop("mid_block:0-8")])
+        map_crops_at(sites, grids, [], [parse_crop("mid_block:0-8")])
     with pytest.raises(InputError, match="crop mid_block:5-3 is outside"):
-        pieces_at(sites, grids, [], [parse_crop("mid_block:5-3")])
+        map_crops_at(sites, grids, [], [parse_crop("mid_block:5-3")])
     with pytest.raises(InputError, match="no self-attention site matches 'up_blocks.1'"):
-        pieces_at(sites, grids, [], [parse_crop("up_blocks.1:0-3")])
-    kept = pieces_at(sites, grids, [(15, 7)], [])
+        map_crops_at(sites, grids, [], [parse_crop("up_blocks.1:0-3")])
+    kept = map_crops_at(sites, grids, [(15, 7)], [])
     assert {name.split(".")[0] for name, pieces in kept.items() if pieces} == {"down_blocks"}
-    assert isinstance(kept[sites[0].name][0], Piece)
+    assert isinstance(kept[sites[0].name][0], MapCrop)

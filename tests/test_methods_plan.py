@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
-from focuslab.hooks.meta_cost import dry_run
+from focuslab.hooks.meta_cost import meta_cost
 from focuslab.measure.profile import profile
 from focuslab.methods import Bound, Dense, LiteFocus, Plan, TokenMerging, as_method, parse_method
 from focuslab.methods.base import Method
@@ -71,7 +71,7 @@ def by_length(layout, names):
 
 
 def test_the_layout_is_that_of_the_running_unet(layout, session_pipe, twin, inputs):
-    grids = dry_run(twin, inputs(10), Bound(sites="*")).grids
+    grids = meta_cost(twin, inputs(10), Bound(sites="*")).grids
     assert {name: shape["mel_rows"] for name, shape in layout["sites"].items()} == {
         name: grid.mel_rows for name, grid in grids.items()
     }
@@ -84,7 +84,7 @@ def test_the_layout_is_that_of_the_running_unet(layout, session_pipe, twin, inpu
 @pytest.mark.parametrize("seconds, entry", [(14.96, 0), (15, 1), (15.96, 1), (16, 2), (79.96, 2), (80, 3)])
 def test_the_entry_is_that_of_the_length(layout, names, twin, inputs, seen, seconds, entry):
     plan = by_length(layout, names)
-    run = dry_run(twin, inputs(seconds), plan)
+    run = meta_cost(twin, inputs(seconds), plan)
     expected = plan.entries[entry].sites
     assert run.grids.keys() == expected.keys() == {site for _, site, _ in seen}
     for _, site, method in seen:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from focuslab.hooks.denoise import first_steps
-from focuslab.hooks.meta_cost import dry_run
+from focuslab.hooks.meta_cost import meta_cost
 from focuslab.hooks.step_memory import AddedMemory, quieten_profiler
 from focuslab.methods import Dense, Eager, LiteFocus, TokenMerging
 from focuslab.models.conditioning import encode_prompt
@@ -67,9 +67,9 @@ def test_a_dry_run_predicts_what_a_step_adds(pipe, twin, inputs, method):
     for seconds in (1.28, 6.0):
         with method(pipe), AddedMemory("cpu") as memory, torch.no_grad():
             first_steps(pipe, conditioning, seconds, 1, 0, CountingClock())
-        assert dry_run(twin, inputs(seconds), method).peak_bytes == pytest.approx(memory.peak_bytes, rel=0.2)
+        assert meta_cost(twin, inputs(seconds), method).peak_bytes == pytest.approx(memory.peak_bytes, rel=0.2)
 
 
 def test_a_prediction_for_cuda_has_no_copies_of_onednn(twin, inputs):
-    on_cpu, on_cuda = (dry_run(twin, inputs(2), Dense(), device) for device in ("cpu", "cuda"))
+    on_cpu, on_cuda = (meta_cost(twin, inputs(2), Dense(), device) for device in ("cpu", "cuda"))
     assert on_cuda.peak_bytes < on_cpu.peak_bytes and on_cuda.flops == on_cpu.flops

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from focuslab.hooks.meta_cost import dry_run
+from focuslab.hooks.meta_cost import meta_cost
 from focuslab.methods import Bound, Dense, Eager, LiteFocus
 from focuslab.models.kinds import KINDS
 from focuslab.models.sites import find_sites, select_sites
@@ -15,7 +15,7 @@ def core_flops(pipe, run):
 
 
 def test_flops_of_attention_are_those_counted_by_hand(session_pipe, twin, inputs):
-    dense, bound = dry_run(twin, inputs(10), Dense()), dry_run(twin, inputs(10), Bound())
+    dense, bound = meta_cost(twin, inputs(10), Dense()), meta_cost(twin, inputs(10), Bound())
     saved = core_flops(session_pipe, bound)
     assert dense.flops["self_attention"] - bound.flops["self_attention"] == saved > 0
     assert {k: v for k, v in dense.flops.items() if k != "self_attention"} == {
@@ -27,14 +27,14 @@ def test_flops_of_attention_are_those_counted_by_hand(session_pipe, twin, inputs
 
 def test_flops_of_litefocus_follow_its_share_of_pairs(session_pipe, twin, inputs):
     method = LiteFocus(cross_fraction=0.2)
-    dense, sparse, bound = (dry_run(twin, inputs(10), m) for m in (Dense(), method, Bound()))
+    dense, sparse, bound = (meta_cost(twin, inputs(10), m) for m in (Dense(), method, Bound()))
     grid = next(iter(sparse.grids.values()))
     expected = bound.total_flops + method.density(grid) * (dense.total_flops - bound.total_flops)
     assert sparse.total_flops == pytest.approx(expected, rel=1e-9)
 
 
 def test_naive_counts_as_dense_and_holds_the_map(session_pipe, twin, inputs):
-    dense, naive = dry_run(twin, inputs(20), Dense()), dry_run(twin, inputs(20), Eager())
+    dense, naive = meta_cost(twin, inputs(20), Dense()), meta_cost(twin, inputs(20), Eager())
     assert naive.total_flops == dense.total_flops
     largest = max(s.heads * naive.grids[s.name].tokens ** 2 for s in find_sites(session_pipe))
     map_bytes = 2 * largest * 4
@@ -62,7 +62,7 @@ def test_the_predicted_peak_is_that_of_a_chain_done_by_hand(monkeypatch):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_dry_run_and_reads_the_grids(name, session_pipe, twin, inputs):
-    run = dry_run(twin, inputs(10), METHODS[name])
+    run = meta_cost(twin, inputs(10), METHODS[name])
     expected = {s.name for s in select_sites(find_sites(session_pipe), METHODS[name].sites)}
     assert run.grids.keys() == expected
     assert run.total_flops > 0 and run.peak_bytes > 0
@@ -70,7 +70,7 @@ def test_every_method_can_be_dry_run_and_reads_the_grids(name, session_pipe, twi
 
 def test_a_dry_run_leaves_the_twin_as_it_was(twin, inputs):
     before = list(twin.attn_processors.values())
-    dry_run(twin, inputs(2), LiteFocus())
+    meta_cost(twin, inputs(2), LiteFocus())
     assert all(a is b for a, b in zip(before, twin.attn_processors.values(), strict=True))
     assert not any(m._forward_pre_hooks for m in twin.modules())
 

@@ -186,7 +186,7 @@ def test_killed_at_any_moment_every_finished_record_is_there(tmp_path):
         f"""
         import sys
         sys.path.insert(0, {os.getcwd()!r})
-        from tests.test_store import INFO
+        from tests.test_runs_directory import INFO
         from focuslab.runs.directory import RunDirectory
         run = RunDirectory({str(tmp_path / "run")!r}, INFO)
         n = len(run.records)

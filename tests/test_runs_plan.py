@@ -1,4 +1,4 @@
-"""Plans as records and as files; what they do to a pipeline is in test_methods_planned."""
+"""Plans as records and as files; what they do to a pipeline is in test_methods_plan."""
 
 import copy
 import json
