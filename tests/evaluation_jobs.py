@@ -80,7 +80,7 @@ TAGGER = Bands("ast", "classes", RATE, 2400, 5, unit=False)
 
 
 def job(
-    captions=6, seconds=(0.2, 0.4), methods=METHODS, seeds=(0,), metrics=("fad", "kl", "clap", "closeness"), **more
+    captions=6, seconds=(0.2, 0.4), methods=METHODS, seeds=(0,), metrics=("fad", "kl", "clap", "fidelity"), **more
 ):
     """captions: how many, or which. more: reference (a directory), keep_audio."""
     if isinstance(captions, int):

@@ -27,7 +27,7 @@ from focuslab.io.captions import read_captions
 @click.option(
     "--metrics",
     type=Names(),
-    help="fad, kl, clap, closeness, or single ones.  [default: all; kl not for bundled and random models]",
+    help="fad, kl, clap, fidelity, or single ones.  [default: all; kl not for bundled and random models]",
 )
 @click.option(
     "--reference",

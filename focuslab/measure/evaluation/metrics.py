@@ -34,16 +34,18 @@ GROUPS = {
     "fad": ("frechet", "kernel"),
     "kl": ("kl_softmax", "kl_sigmoid"),
     "clap": ("clap",),
-    "closeness": ("log_mel_l1", "rms_ratio", "centroid_ratio", "silence_share", "clipping_share"),
+    "fidelity": ("log_mel_l1", "rms_ratio", "centroid_ratio", "silence_share", "clipping_share"),
 }
 """Names of the command line -> what they stand for."""
+_OLDER = {"closeness": "fidelity"}
+"""Names of earlier versions, which scripts may use."""
 FEWEST = {"frechet": 2, "kernel": 3}
 """Clips of one length and method that a metric needs, where that is more than one."""
 
 
 def parse_metrics(names: Iterable[str] | str) -> tuple[str, ...]:
     """The metrics that names, or names of groups, stand for, in the order of `METRICS`. Raises `InputError`."""
-    names = several(names)
+    names = [_OLDER.get(name, name) for name in several(names)]
     known = (*GROUPS, *METRICS)
     for name in names:
         if name not in known:
