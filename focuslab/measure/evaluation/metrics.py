@@ -45,7 +45,7 @@ FEWEST = {"frechet": 2, "kernel": 3}
 
 def parse_metrics(names: Iterable[str] | str) -> tuple[str, ...]:
     """The metrics that names, or names of groups, stand for, in the order of `METRICS`. Raises `InputError`."""
-    names = [_OLDER.get(name, name) for name in several(names)]
+    names = [_OLDER.get(name, name) if isinstance(name, str) else name for name in several(names)]
     known = (*GROUPS, *METRICS)
     for name in names:
         if name not in known:
