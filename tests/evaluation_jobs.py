@@ -79,9 +79,7 @@ CLAP = Bands("clap", "bands", RATE, 1600, 4)
 TAGGER = Bands("ast", "classes", RATE, 2400, 5, unit=False)
 
 
-def job(
-    captions=6, seconds=(0.2, 0.4), methods=METHODS, seeds=(0,), metrics=("fad", "kl", "clap", "fidelity"), **more
-):
+def job(captions=6, seconds=(0.2, 0.4), methods=METHODS, seeds=(0,), metrics=("fad", "kl", "clap", "fidelity"), **more):
     """captions: how many, or which. more: reference (a directory), keep_audio."""
     if isinstance(captions, int):
         captions = tuple(Caption(f"caption {number}", (f"id{number}", f"Yid{number}")) for number in range(captions))

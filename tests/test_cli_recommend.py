@@ -203,6 +203,17 @@ def test_another_budget_is_another_plan_beside_the_same_records(focuslab, fast, 
     assert plans["plan-max-error-0.5.json"].evidence["asked_for"] == {"max_error": 0.5, "min_speedup": None}
 
 
+def test_a_plan_changed_by_hand_is_not_replaced(focuslab, fast, tmp_path):
+    command = [*COMMAND, *fast, "--no-validation", "--out", "plan.json", "--quiet"]
+    assert [focuslab(*command)[0] for _ in range(2)] == [0, 0]
+    path = tmp_path / "plan.json"
+    edited = path.read_text().replace('"random:tiny"', '"mine"', 1)
+    path.write_text(edited)
+    code, _, err = focuslab(*command)
+    assert code == 2 and "plan.json was changed by hand" in err and path.read_text() == edited
+    assert focuslab(*command, "--force")[0] == 0 and path.read_text() != edited
+
+
 def test_an_evaluation_goes_into_the_plan(focuslab, fast, session_pipe, tmp_path):
     sounds = {"seconds": (0.64,), "steps": 2, "metrics": ("clap",), "share": Share()}
     evaluate(session_pipe, ["rain", "a dog", "wind"], **sounds, out=tmp_path / "sounds")

@@ -1,16 +1,18 @@
 """A plan's place on disk: the file itself, and the directory of its name with how it was chosen. Needs no torch."""
 
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.io.files import check_place
+from focuslab.io.files import check_place, read_bytes
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs import RECOMMENDATION_SCHEMA, RunInfo
-from focuslab.runs.directory import RUN, RunDirectory, check_run_place, now
+from focuslab.runs.directory import RUN, SUMMARY, RunDirectory, check_run_place, now, read_json, to_json_bytes
 from focuslab.runs.plan import PlanSpec
 from focuslab.search.budget import Budget
 from focuslab.search.select import Selection, select
@@ -22,14 +24,25 @@ def plan_directory(path: Path) -> Path:
 
 
 def check_plan_path(out: str | os.PathLike, force: bool) -> Path:
-    """Raises `InputError` for a name that does not end in .json, and for a file that lies there by itself."""
+    """Raises `InputError` for a name that does not end in .json, and for a file that lies there by itself or that
+    somebody has changed."""
     path = Path(out)
     if path.suffix != ".json":
         raise InputError(f"a plan is written as JSON: expected a name that ends in .json, not {path}")
     check_place(path, "give another --out")
     if path.is_dir() or (path.exists() and not force and not (plan_directory(path) / RUN).exists()):
         raise InputError(f"{path} exists already: give another --out, or --force to replace it")
+    summary = plan_directory(path) / SUMMARY
+    if path.exists() and not force and summary.exists():
+        written = read_json(summary).get("plan_files")
+        # Earlier versions did not note what they wrote.
+        if written is not None and _digest(path) not in written:
+            raise InputError(f"{path} was changed by hand: give another --out, or --force to replace it")
     return path
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(read_bytes(path, links=True), digest_size=8).hexdigest()
 
 
 def check_same(path: Path, info: RunInfo, force: bool) -> None:
@@ -60,13 +73,23 @@ def choose_from_records(
     See `focuslab.workflows.recommend.recommend`.
     """
     path = check_plan_path(out, force)
-    asked_for = {"seconds": list(seconds), **vars(budget), "proved": False}
+    given = {"profile": profile, "sensitivity pass": sensitivity, "capture": attention}
+    asked_for = {"seconds": list(seconds), **vars(budget), "proved": False, "given": digests_of(given)}
     info = replace(sensitivity.info, command="recommend", parameters=asked_for, started=None, ended=None)
     check_same(path, info, force)
     selection = select(profile, sensitivity, attention, seconds=seconds, budget=budget)
     with RunDirectory(plan_directory(path), info, force=force) as run:
         publish(path, run, selection, selection.plan, None)
     return path, selection
+
+
+def digests_of(runs: Mapping[str, Any]) -> dict[str, str]:
+    """What a plan is chosen from: name of a run -> a digest of its summary and of how it was made."""
+    facts = {name: [run.info.to_json(), run.summary] for name, run in runs.items() if run}
+    return {
+        name: hashlib.blake2b(json.dumps(of, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+        for name, of in facts.items()
+    }
 
 
 def publish(
@@ -80,6 +103,11 @@ def publish(
         "quality": plan.evidence.get("quality"),
         "objective": plan.evidence.get("objective"),
         "notes": list(selection.notes),
+        # The file that is there and the one that takes its place: a kill may come in between.
+        "plan_files": [
+            *([_digest(path)] if path.exists() else []),
+            hashlib.blake2b(to_json_bytes(plan.to_json()), digest_size=8).hexdigest(),
+        ],
     }
     run.write_summary(summary)
     # `check_plan_path` and the directory's own check have made sure that it may be replaced.

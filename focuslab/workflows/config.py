@@ -15,6 +15,7 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
+from focuslab.search.plan_files import digests_of
 from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY, check_objective
 from focuslab.search.tried import default_methods, with_paper
 
@@ -92,7 +93,7 @@ class RecommendConfig:
             "methods": self.methods,
             "steps": self.steps,
             "objective": self.objective,
-            "given": sorted(self.given),
+            "given": digests_of(self.given),
         }
 
 
