@@ -65,7 +65,7 @@ def test_dense_is_exact_and_as_it_was_up_to_the_training_length(time, training_t
 def test_together_with_litefocus_it_is_exact_on_the_same_keys(method, dtype, tolerance):
     q, k, v = qkv(31, 8, size=3.0, dtype=dtype)
     at = call(31, 7)
-    keys, weight = method.draw(at, q.device)
+    keys, weight = method.sampled_keys(at, q.device)
     expected = focus_attention(
         math.log(31 * 8) / math.log(7 * 8) * q.double(),
         k,

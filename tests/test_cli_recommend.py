@@ -166,8 +166,8 @@ def test_a_plan_is_validated_on_other_prompts(focuslab, fast, tmp_path, monkeypa
     plan = Plan.load(tmp_path / "plan.json")
     assert plan.evidence["measured"]["missed"] == proof.summary["missed"] != []
     summary = json.loads((tmp_path / "plan" / "summary.json").read_text())
-    written = summary["proof"]["rows"]
-    assert [{key: row[key] for key in one} for one, row in zip(written, proof.rows, strict=True)] == written
+    for written, row in zip(summary["proof"]["rows"], proof.rows, strict=True):
+        assert all(written[key] == row[key] for key in ("seconds", "method", "error", "speedup_vs_dense"))
     assert summary["choice"]["lengths"]
     assert "measured" in (tmp_path / "plan" / "figures" / "frontier.svg").read_text()
 

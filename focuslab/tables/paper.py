@@ -63,6 +63,8 @@ def _rows(label: str) -> Mapping[float, Sequence[float | None]] | None:
     name, given = method.name, method.parameters
     # Which way keys are drawn and with which seed is how a method is carried out, not which one it is.
     does = {key: value for key, value in given.items() if key not in ("seed", "sampling")}
+    if method.sites:
+        return None
     if name == "cross-frequency" and does.keys() == {"cross_fraction"}:
         return _CROSS_FREQUENCY.get(does["cross_fraction"])
     if name == "litefocus" and does == {"cross_fraction": PAPER_FRACTION}:
