@@ -16,6 +16,7 @@ def patterns():
         yield module
 
 
+@pytest.mark.slow
 def test_everything_is_written(patterns, tmp_path):
     arguments = ["--model", "random:tiny", "--out", str(tmp_path), "--prompts", "1", "--seconds", "1.28,2.56"]
     arguments += ["--steps", "2"]

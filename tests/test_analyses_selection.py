@@ -58,6 +58,7 @@ def test_it_was_all_made_when_the_last_validation_ended(selection):
     assert selection.last_validated(made) is made["as-fast-as-paper"]
 
 
+@pytest.mark.slow
 def test_the_script_makes_three_plans_from_the_same_records(selection, session_pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(selection.focuslab, "load", lambda *a: session_pipe)
     monkeypatch.setattr("focuslab.search.experiments.default_methods", lambda share: (PAPER, OWN_ROW))

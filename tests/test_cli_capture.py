@@ -62,6 +62,7 @@ def test_the_same_command_finds_its_directory_and_another_has_its_own(focuslab, 
     assert code == 2 and "another run" in err and out == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(tmp_path):
     command = [*CAPTURE, "--statistics", "mass", "--seconds", "0.64,5.12,10.24", "--prompt", "rain", "--prompt", "wind"]
     running = partial(start, *command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)

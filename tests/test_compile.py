@@ -113,6 +113,7 @@ def steps_of(pipe):
     return steps
 
 
+@pytest.mark.slow
 def test_a_plan_of_both_weights_is_one_graph_of_a_wrapped_unet(pipe, steps_of, compiled, monkeypatch):
     names = [site.name for site in select_sites(find_sites(pipe), None)]
     plan = plan_of({0: everywhere(names[::2]) | everywhere(names[1::2], cross_weight="unbiased")}, unet_layout(pipe))

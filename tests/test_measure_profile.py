@@ -192,6 +192,7 @@ def test_an_interrupted_run_is_resumed(session_pipe, tmp_path):
     assert again.summary == finished.summary and (tmp_path / RECORDS).read_bytes() == unchanged
 
 
+@pytest.mark.slow
 def test_killed_outright_the_directory_is_still_a_run(tmp_path):
     program = """
 import os, sys
