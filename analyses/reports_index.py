@@ -83,7 +83,9 @@ BEGIN, END = "<!-- methods: analyses/reports_index.py writes this table -->", "<
 
 def methods_table() -> str:
     lines = [BEGIN, "| name | what it computes | prior art | parameters |", "| --- | --- | --- | --- |"]
-    lines += [_method_row(name, entry) for name, entry in catalogue().items()]
+    # The first name of each: others are names of earlier versions.
+    first = {(entry.method, str(entry.parameters)): name for name, entry in reversed(list(catalogue().items()))}
+    lines += [_method_row(name, entry) for name, entry in catalogue().items() if name in first.values()]
     return "\n".join([*lines, "| `plan:FILE` | what a plan says for the length | | |", END])
 
 

@@ -8,7 +8,6 @@ import pytest
 from focuslab.errors import InputError
 from focuslab.io.files import (
     PARTIAL,
-    DirectoryLock,
     append_bytes,
     check_place,
     open_to_change,
@@ -17,6 +16,7 @@ from focuslab.io.files import (
     write_together,
 )
 from focuslab.io.json_text import DEEPEST, parse_json
+from focuslab.io.locks import DirectoryLock
 
 
 def unreadable(folder: Path):
@@ -112,7 +112,7 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path):
     program = f"""
 import sys, time
 from pathlib import Path
-from focuslab.io.files import DirectoryLock
+from focuslab.io.locks import DirectoryLock
 lock = DirectoryLock(Path({str(tmp_path)!r}))
 print("locked", flush=True)
 time.sleep(60)

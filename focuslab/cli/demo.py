@@ -26,7 +26,7 @@ def command(model, device, dtype, seed, offline, quiet, seconds, steps, listenin
     settings = {"seconds": seconds, "steps": steps, "listening_steps": listening_steps, "seed": seed}
     if out is None:
         out = default_directory("demo", model, [settings, device, dtype])
-    from focuslab.io.files import DirectoryLock
+    from focuslab.io.locks import DirectoryLock
     from focuslab.models.specs import load
     from focuslab.workflows.demo import Demonstration
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import AnotherRun, InputError
-from focuslab.io.files import PARTIAL, DirectoryLock, check_place, failed, read_bytes, sweep, write_atomically
+from focuslab.io.files import PARTIAL, check_place, failed, read_bytes, sweep, write_atomically
 from focuslab.io.json_text import parse_json, to_summary_bytes
+from focuslab.io.locks import DirectoryLock
 from focuslab.runs import RunInfo, differences, first_few
 from focuslab.runs.arrays import ARRAYS, write_arrays
 from focuslab.runs.records import append_lines, cut_broken_line, parse_records, to_lines
