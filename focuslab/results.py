@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from focuslab.checks import shown
 from focuslab.errors import InputError
 from focuslab.runs import kinds
 from focuslab.runs.arrays import read_arrays
@@ -84,7 +85,7 @@ class RowsRun(Run, Tabular):
             if row["seconds"] == seconds and row["method"] == method:
                 return row
         there = ", ".join(f"{row['method']} at {row['seconds']:g} s" for row in self.rows) or "nothing"
-        raise InputError(f"this {self.KIND} has no {method} at {seconds:g} s, only {there}")
+        raise InputError(f"this {self.KIND} has no {method} at {shown(seconds)} s, only {there}")
 
     def _rows(self) -> list[dict[str, Any]]:
         return self.rows

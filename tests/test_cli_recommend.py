@@ -16,6 +16,7 @@ from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, Validatio
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.tables.choice import choice_tables
 from focuslab.tables.text import in_markdown
+from focuslab.workflows.config import RecommendConfig
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.workflows.records import measured_lengths
 from tests.quick import CountingClock, remember_meta_costs
@@ -201,6 +202,15 @@ def test_another_budget_is_another_plan_beside_the_same_records(focuslab, fast, 
     plans = {path.name: Plan.load(path) for path in directory.glob("*.json")}
     assert set(plans) == {"plan-min-speedup-paper.json", "plan-max-error-0.5.json"}
     assert plans["plan-max-error-0.5.json"].evidence["asked_for"] == {"max_error": 0.5, "min_speedup": None}
+
+
+def test_records_may_be_named_by_their_directories(made, session_pipe, tmp_path):
+    config = RecommendConfig(seconds=(0.64,), profile=made.path.parent / "records" / "profile")
+    assert isinstance(config.profile, ProfileRun) and config.profile.info.command == "profile"
+    with pytest.raises(InputError, match="profile must be a ProfileRun or its directory, not 3"):
+        RecommendConfig(seconds=(0.64,), profile=3)
+    with pytest.raises(InputError, match="expected an AudioLDM2 pipeline"):
+        recommend("random:tiny", (0.64,), out=tmp_path / "plan.json")
 
 
 def test_a_plan_changed_by_hand_is_not_replaced(focuslab, fast, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods import Bound, Dense, Eager, LiteFocus, TokenMerging, parse_method, parse_methods
+from focuslab.methods import Bound, Dense, Eager, LiteFocus, TokenMerging, as_methods, parse_method, parse_methods
 from focuslab.methods.catalogue import catalogue
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.sites import Site, find_sites
@@ -236,6 +236,20 @@ def test_wrong_names_and_parameters_say_what_there_is(text, message):
     with pytest.raises(InputError, match=message) as caught:
         parse_method(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "methods, message",
+    [
+        ({"dense": LiteFocus()}, "'dense' is the name of Dense"),
+        ({"litefocus": TokenMerging()}, "'litefocus' is the name of LiteFocus"),
+        ({"a\nb": LiteFocus()}, "of one line"),
+    ],
+)
+def test_a_label_is_not_the_name_of_another_method(methods, message):
+    with pytest.raises(InputError, match=message):
+        as_methods(methods)
+    assert as_methods({"dense": Dense(), "mine": LiteFocus()}).keys() == {"dense", "mine"}
 
 
 def test_lists_of_methods_keep_their_order_and_refuse_repeats():

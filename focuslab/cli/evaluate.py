@@ -66,7 +66,7 @@ def command(
     Each sound has a seed of its own, so the table does not depend on order or on the number of processes: start it with
     accelerate launch or torchrun for one process a GPU, on one machine or many with a common file system. A run that
     was stopped is resumed when the same command is given again, by however many. With the same --out and more captions
-    at the end of the list, more lengths or more seeds, only what is new is made.
+    at the end of the list, more lengths, seeds or methods, only what is new is made.
     """
     from focuslab.measure.evaluation.cost import estimate
     from focuslab.measure.evaluation.evaluate import evaluate

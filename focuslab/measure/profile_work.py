@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from focuslab.checks import several
+from focuslab.attention.grid import Grid
+from focuslab.checks import is_number, several, shown
+from focuslab.errors import InputError
 from focuslab.hooks.meta_cost import MetaCost
 from focuslab.measure.loop import meta_costs
 from focuslab.measure.profile_config import ProfileConfig
@@ -164,4 +166,15 @@ def density(methods: Mapping[str, Method], pipe, run: MetaCost) -> float | None:
     work = {name: widths[name] * grid.tokens**2 for name, grid in run.grids.items()}
     if not work:
         return None
-    return sum(methods[name].density(grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())
+    return sum(_density(methods[name], grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())
+
+
+def _density(method: Method, grid: Grid) -> float:
+    # Above 1 where a key counts twice, as in the published code of LiteFocus.
+    share = method.density(grid)
+    if not (is_number(share) and 0 <= share <= 2):
+        raise InputError(
+            f"{method!r} has a density of {shown(share)} on a grid of {grid.time} x {grid.mel_rows}: expected the "
+            "share of query-key pairs that it computes, from 0 to 1"
+        )
+    return share

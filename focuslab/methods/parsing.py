@@ -9,7 +9,7 @@ from focuslab.errors import InputError, did_you_mean
 from focuslab.methods.base import Attachable
 from focuslab.methods.catalogue import catalogue
 from focuslab.methods.plan import Plan
-from focuslab.methods.registry import make, parameters_of
+from focuslab.methods.registry import make, method_class, parameters_of
 from focuslab.runs.plan import PlanSpec
 
 AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]
@@ -38,7 +38,16 @@ def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str
         if isinstance(given, (Attachable, PlanSpec)):
             raise InputError(f"methods need labels: give a mapping such as {{'mine': {shown(given)}}}")
         return parse_methods(given)
-    return {text("the label of a method", label): as_method(method) for label, method in given.items()}
+    methods = {text("the label of a method", label): as_method(method) for label, method in given.items()}
+    for label, method in methods.items():
+        if not label.isprintable():
+            raise InputError(f"the label of a method must be of one line, not {shown(label)}")
+        # Others would be compared with it, or be drawn, as what it is not.
+        if label in catalogue() and not isinstance(method, method_class(label)):
+            raise InputError(
+                f"{label!r} is the name of {catalogue()[label].method}: give {shown(method)} another label"
+            )
+    return methods
 
 
 def parse_method(label: str) -> Attachable:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from focuslab.checks import number, several
 from focuslab.errors import InputError
+from focuslab.models.sites import unet_of
 
 LONGEST = 1e9
 """Longest audio that can be asked for, in seconds."""
@@ -62,6 +63,8 @@ def check_seconds(pipe, seconds: float) -> float:
 
 def check_lengths(pipe, seconds: Iterable[float] | float) -> list[float]:
     """Lengths as floats. Raises `InputError` as `check_seconds` does, for none, and for one that is there twice."""
+    if not hasattr(unet_of(pipe), "config") or not hasattr(pipe, "vocoder"):
+        raise InputError(f"expected an AudioLDM2Pipeline, such as focuslab.load('tiny'), not {type(pipe).__name__}")
     lengths = [check_seconds(pipe, s) for s in several(seconds)]
     if not lengths or len(set(lengths)) < len(lengths):
         raise InputError(f"expected one or more different lengths in seconds, not {lengths}")

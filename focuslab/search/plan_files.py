@@ -1,9 +1,8 @@
 """A plan's place on disk: the file itself, and the directory of its name with how it was chosen. Needs no torch."""
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,23 +72,13 @@ def choose_from_records(
     See `focuslab.workflows.recommend.recommend`.
     """
     path = check_plan_path(out, force)
-    given = {"profile": profile, "sensitivity pass": sensitivity, "capture": attention}
-    asked_for = {"seconds": list(seconds), **vars(budget), "proved": False, "given": digests_of(given)}
+    asked_for = {"seconds": list(seconds), **vars(budget), "proved": False}
     info = replace(sensitivity.info, command="recommend", parameters=asked_for, started=None, ended=None)
     check_same(path, info, force)
     selection = select(profile, sensitivity, attention, seconds=seconds, budget=budget)
     with RunDirectory(plan_directory(path), info, force=force) as run:
         publish(path, run, selection, selection.plan, None)
     return path, selection
-
-
-def digests_of(runs: Mapping[str, Any]) -> dict[str, str]:
-    """What a plan is chosen from: name of a run -> a digest of its summary and of how it was made."""
-    facts = {name: [run.info.to_json(), run.summary] for name, run in runs.items() if run}
-    return {
-        name: hashlib.blake2b(json.dumps(of, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
-        for name, of in facts.items()
-    }
 
 
 def publish(

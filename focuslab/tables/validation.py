@@ -60,8 +60,9 @@ def _rows(summary: Mapping) -> list[Mapping]:
 
 def _notes(summary: Mapping, rows: list[Mapping]) -> Iterator[str]:
     prompts = max((row["prompts"] or 0 for row in rows), default=0)
+    intervals = f"95 % over {counted(prompts, 'prompt')}" if prompts > 1 else "none with one prompt"
     yield (
-        f"Intervals: 95 % over {counted(prompts, 'prompt')}. UNet error: relative, of the guided output at latents of "
+        f"Intervals: {intervals}. UNet error: relative, of the guided output at latents of "
         "the dense generation. log-mel L1, loudness and centroid: final clip to the dense clip of the same seed, "
         f"{summary['steps']} steps."
     )

@@ -1,10 +1,11 @@
 """What a recommendation is to reach, and what it is chosen from."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from focuslab.checks import several, switch, text
+from focuslab.checks import several, shown, switch, text
 from focuslab.errors import InputError
 from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
 from focuslab.measure.config import settle
@@ -15,7 +16,6 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
-from focuslab.search.plan_files import digests_of
 from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY, check_objective
 from focuslab.search.tried import default_methods, with_paper
 
@@ -48,6 +48,12 @@ class RecommendConfig:
         if self.methods is not None:
             settle(self, methods=[text("the name of a method", label) for label in several(self.methods)])
             _check_methods(self.methods)
+        for name, kind in _RECORDS.items():
+            records = getattr(self, name)
+            if isinstance(records, (str, os.PathLike)):
+                settle(self, **{name: kind.load(records)})
+            elif not isinstance(records, kind | None):
+                raise InputError(f"{name} must be a {kind.__name__} or its directory, not {shown(records)}")
         if both := [prompt for prompt in self.prompts if prompt in self.validation_prompts]:
             raise InputError(
                 f"the prompt {both[0]!r} is to choose and to validate: a validation needs prompts that are new to it"
@@ -93,8 +99,16 @@ class RecommendConfig:
             "methods": self.methods,
             "steps": self.steps,
             "objective": self.objective,
-            "given": digests_of(self.given),
+            "given": sorted(self.given),
         }
+
+
+_RECORDS = {
+    "attention": AttentionRun,
+    "profile": ProfileRun,
+    "sensitivity": SensitivityRun,
+    "evaluation": EvaluationRun,
+}
 
 
 def _check_methods(labels: Sequence[str]) -> None:
