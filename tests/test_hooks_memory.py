@@ -1,17 +1,13 @@
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import subprocess
-import sys
-
 import pytest
-import torch
 
 from focuslab.hooks import memory
 from focuslab.hooks.memory import PeakMemory, available_bytes
 
-
-@pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux lets a process reset its peak")
 PEAKS = """
 import torch
 from focuslab.hooks.memory import PeakMemory
@@ -27,6 +23,7 @@ print(*(peak.peak_bytes for peak in (earlier, large, small)))
 """
 
 
+@pytest.mark.skipif(not memory.CLEAR_REFS.exists(), reason="only Linux lets a process reset its peak")
 def test_the_peak_of_the_process_is_that_of_the_block_alone():
     # A process of its own: in a used one a block may fit into what was freed before.
     done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)

@@ -212,11 +212,11 @@ profile(load("random:tiny", "cpu"), (1.28,), repeats=1, out=sys.argv[1], progres
 
 def test_without_a_directory_nothing_is_written(session_pipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own = {"dense": LiteFocus(cross_fraction=1), "mine": LiteFocus(sites="mid_block")}
+    own = {"all keys": LiteFocus(cross_fraction=1), "mine": LiteFocus(sites="mid_block")}
     run = profile(session_pipe, (0.64,), own, repeats=1)
     assert run.directory is None and list(tmp_path.iterdir()) == []
     # Other sites have a bound of their own.
-    assert [row["method"] for row in run.rows] == ["dense", "mine", "bound", "bound:sites=mid_block"]
+    assert [row["method"] for row in run.rows] == ["all keys", "mine", "bound", "bound:sites=mid_block"]
     assert run.row(0.64, "mine")["bound_seconds"] == run.row(0.64, "bound:sites=mid_block")["step_seconds_median"]
 
 
