@@ -16,6 +16,7 @@ from focuslab.measure.profile_config import ProfileConfig
 from focuslab.measure.profile_work import cut_rounds, expect, items_of, subjects_of
 from focuslab.measure.profiler import Profiler
 from focuslab.methods import AnyMethod
+from focuslab.models.callables import as_recorded
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths
@@ -86,7 +87,7 @@ def profile(
     labelled = {label: subject.method for own in asked.values() for label, subject in own.items()}
     about = {
         "seconds": lengths,
-        "methods": {label: repr(config.methods.get(label, method)) for label, method in labelled.items()},
+        "methods": {label: as_recorded(config.methods.get(label, method)) for label, method in labelled.items()},
         "compiled": is_compiled(pipe.unet),
     }
     info = run_info(pipe, "profile", {**config.to_json(), **about}, seed=config.seed, prompts=(config.prompt,))

@@ -35,13 +35,13 @@ def check_plan_path(out: str | os.PathLike, force: bool) -> Path:
     if path.exists() and not force and summary.exists():
         written = read_json(summary).get("plan_files")
         # Earlier versions did not note what they wrote.
-        if written is not None and _digest(path) not in written:
+        if written is not None and _digest(read_bytes(path, links=True)) not in written:
             raise InputError(f"{path} was changed by hand: give another --out, or --force to replace it")
     return path
 
 
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(read_bytes(path, links=True), digest_size=8).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def check_same(path: Path, info: RunInfo, force: bool) -> None:
@@ -94,8 +94,8 @@ def publish(
         "notes": list(selection.notes),
         # The file that is there and the one that takes its place: a kill may come in between.
         "plan_files": [
-            *([_digest(path)] if path.exists() else []),
-            hashlib.blake2b(to_json_bytes(plan.to_json()), digest_size=8).hexdigest(),
+            *([_digest(read_bytes(path, links=True))] if path.exists() else []),
+            _digest(to_json_bytes(plan.to_json())),
         ],
     }
     run.write_summary(summary)
