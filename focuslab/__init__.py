@@ -10,6 +10,7 @@ _HOME = {
     "LengthScale": "focuslab.methods",
     "LiteFocus": "focuslab.methods",
     "PooledFocus": "focuslab.methods",
+    "SampledFocus": "focuslab.methods",
     "TokenMerging": "focuslab.methods",
     "Method": "focuslab.methods",
     "detach": "focuslab.hooks.attach",

@@ -1,6 +1,6 @@
 """The table of methods: every test that concerns all of them runs through these rows. A new method is a new row."""
 
-from focuslab.methods import LengthScale, LiteFocus, PooledFocus, TokenMerging
+from focuslab.methods import LengthScale, LiteFocus, PooledFocus, SampledFocus, TokenMerging
 from focuslab.methods.references import Bound, Eager
 
 METHODS = {
@@ -14,6 +14,7 @@ METHODS = {
     "published": LiteFocus(sampling="uniform", overlap="twice"),
     "pooled": PooledFocus(),
     "pooled, uneven": PooledFocus(stretch=7),
+    "sampled": SampledFocus(own_keys=9, other_keys=2),
     "tome": TokenMerging(),
     "length-scale": LengthScale(),
     "length-scaled": LiteFocus(length_scale=True),

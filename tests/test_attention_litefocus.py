@@ -163,7 +163,7 @@ def test_a_weight_is_one_row_of_bias_on_the_cpu_and_a_second_call_on_cuda(fused_
     on_cpu = litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn, cross_weight=10.0)
     assert [mask.shape for mask in fused_calls] == [(1, 1, 1, 31 + 7 * 3)]
     fused_calls.clear()
-    monkeypatch.setattr(litefocus, "_merges_calls", lambda q, k, v: True)
+    monkeypatch.setattr(litefocus, "merges_calls", lambda q, k, v: True)
     on_cuda = litefocus_attention(*qkv(31, 8), 8, cross_keys=drawn, cross_weight=10.0)
     assert fused_calls == [None, None]
     assert (on_cpu - on_cuda).abs().max() < 1e-6
@@ -177,13 +177,13 @@ def test_two_calls_are_merged_only_on_cuda_with_a_kernel_and_without_gradients(m
         requires_grad = True
 
     monkeypatch.setattr(litefocus, "lse_kernel", lambda device, dtype, width: (device, dtype, width))
-    assert litefocus._merges_calls(OnCuda, OnCuda, OnCuda)
-    assert not litefocus._merges_calls(OnCuda, OnCuda, Learning)
+    assert litefocus.merges_calls(OnCuda, OnCuda, OnCuda)
+    assert not litefocus.merges_calls(OnCuda, OnCuda, Learning)
     with torch.no_grad():
-        assert litefocus._merges_calls(OnCuda, OnCuda, Learning)
+        assert litefocus.merges_calls(OnCuda, OnCuda, Learning)
     monkeypatch.setattr(litefocus, "lse_kernel", lambda *_: None)
-    assert not litefocus._merges_calls(OnCuda, OnCuda, OnCuda)
-    assert not litefocus._merges_calls(*qkv(1, 1))
+    assert not litefocus.merges_calls(OnCuda, OnCuda, OnCuda)
+    assert not litefocus.merges_calls(*qkv(1, 1))
 
 
 def test_a_plain_index_with_equal_counts_is_seen_to_be_stratified():

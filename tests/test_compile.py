@@ -62,7 +62,7 @@ def test_no_method_breaks_the_graph_or_recompiles_a_step(name, unet, compiled):
 
 
 def test_the_merged_calls_of_cuda_do_not_break_the_graph_either(unet, compiled, monkeypatch):
-    monkeypatch.setattr(litefocus, "_merges_calls", lambda q, k, v: True)
+    monkeypatch.setattr(litefocus, "merges_calls", lambda q, k, v: True)
     attn = unet.get_submodule(find_sites(unet)[0].name)
     with LiteFocus(cross_weight="unbiased")(unet):
         expected = outputs(unet)

@@ -10,6 +10,7 @@ from focuslab.attention.litefocus import litefocus_attention
 from focuslab.attention.mass import focus_recall, mass_by_label, same_frequency_mass
 from focuslab.attention.pooling import pooled_attention
 from focuslab.attention.reference import reference_attention
+from focuslab.attention.sampled import sampled_attention
 from focuslab.attention.token_merging import match_tokens
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "reference_attention",
     "same_frequency_mass",
     "sample_cross_keys",
+    "sampled_attention",
 ]

@@ -97,7 +97,7 @@ def litefocus_attention(
         keys, values = (select(x, cross_keys.index) for x in (k, v))
         return F.scaled_dot_product_attention(q, keys, values, scale=scale)
     if same_frequency and overlap == "once" and cross_keys.per_row is not None:
-        if cross_weight != 1 and _merges_calls(q, k, v):
+        if cross_weight != 1 and merges_calls(q, k, v):
             return _two_calls(q, k, v, grid, cross_keys, cross_weight, scale)
         return _one_call(q, k, v, grid, cross_keys, cross_weight, scale)
     index = cross_keys.index
@@ -105,7 +105,7 @@ def litefocus_attention(
     return _biased_call(q, k, v, mel_rows, index, same_frequency, bias, scale)
 
 
-def _merges_calls(q: Tensor, k: Tensor, v: Tensor) -> bool:
+def merges_calls(q: Tensor, k: Tensor, v: Tensor) -> bool:
     """Whether a weight is applied by merging two calls rather than by a bias in one.
 
     On CUDA a bias rules out the flash kernel. On the CPU it was measured to cost less than a second call. The fused

@@ -4,6 +4,8 @@ Token `n = t * F + f` is time step t of mel row f. A query attends to its focus 
 sampled keys of all rows (C). `counts[i, j]` says how often key j counts for query i:
 
     out[i] = sum_j counts[i, j] exp(scale q_i.k_j) v[j] / sum_j counts[i, j] exp(scale q_i.k_j)
+
+`sampled_counts` are those of `SampledFocus`, which samples the own row too.
 """
 
 import torch
@@ -52,6 +54,20 @@ def reference_attention(
     Tensor
         `[B, H, N, D]`.
     """
-    counts = focus_counts(q.shape[2], mel_rows, cross_keys, **switches).to(q)
+    return attention_by_counts(q, k, v, focus_counts(q.shape[2], mel_rows, cross_keys, **switches), scale)
+
+
+def sampled_counts(tokens: int, mel_rows: int, own_keys: Tensor, other_keys: Tensor) -> Tensor:
+    """`focus_counts` of keys sampled of every row: `own_keys` `[F, own]` count T / own times each for the queries of
+    their row, `other_keys` `[F, other]` T / other times for those of all other rows."""
+    time = tokens // mel_rows
+    own, other = (torch.zeros(mel_rows, tokens, dtype=torch.float64) for _ in range(2))
+    for counts, keys in ((own, own_keys.cpu()), (other, other_keys.cpu())):
+        counts.scatter_add_(1, keys, torch.full(keys.shape, time / keys.shape[1], dtype=torch.float64))
+    return (own + other.sum(dim=0) - other)[torch.arange(tokens) % mel_rows]
+
+
+def attention_by_counts(q: Tensor, k: Tensor, v: Tensor, counts: Tensor, scale: float | None = None) -> Tensor:
+    """Attention `[B, H, N, D]` in which key j counts `counts[i, j]` times for query i."""
     scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
-    return (scores + counts.log()).softmax(dim=-1) @ v
+    return (scores + counts.to(q).log()).softmax(dim=-1) @ v
