@@ -120,7 +120,7 @@ def test_what_is_recorded_is_what_the_definitions_say(pipe, recorded):
         assert sampled.keys() < values.keys()
         for key, value in sampled.items():
             assert torch.equal(values[key], value)
-    everything = {"mass", "entropy", "rows", "lag_own", "lag_other", "lag_chance"}
+    everything = {"mass", "entropy", "rows", "lag_own", "lag_other", "lag_chance", "sampling", "sampling_all"}
     everything |= {f"{kind}/{r}" for kind in ("recall", "output_error", "site_error") for r in EVERYTHING.focus}
     assert values.keys() == everything
 
@@ -194,7 +194,7 @@ def test_only_what_was_asked_for_is_computed(pipe, sound):
         with recorder.attach(pipe, "mid_block"):
             sound(steps=1)
         assert all(record.values.keys() == names for record in recorder.take())
-    assert {"mass", "recall", "output_error", "entropy", "rows", "lag"} == set(STATISTICS)
+    assert {"mass", "recall", "output_error", "entropy", "rows", "lag", "sampling"} == set(STATISTICS)
 
 
 def test_a_weight_is_that_of_the_method(pipe, sound):

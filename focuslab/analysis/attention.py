@@ -9,6 +9,7 @@ import numpy as np
 
 from focuslab.analysis.calls import Calls, Record, calls_of, finished, together
 from focuslab.analysis.capture_cost import capture_cost
+from focuslab.analysis.key_counts import sampling_of
 from focuslab.runs import ATTENTION_SCHEMA, RunInfo, skipped_rows
 from focuslab.stats.intervals import FEWEST, LEVEL, RESAMPLES, bootstrap_interval
 from focuslab.tables.verdict import verdict
@@ -31,6 +32,7 @@ def attention_summary(info: RunInfo, records: Iterable[Record]) -> dict[str, Any
       length), entropy_growth since there, and uniform_growth, which uniform attention would have
     * recall, output_error: by cross_fraction; recall_chance is the recall of uniform attention
     * rows: mass from query row (first) to key row (second), `[F][F]`, mean over heads
+    * sampling, sampled_predicted, sampled_error, keys_for: as `sampling_of` says
     * lag: mass on the own mel row and on the others by time lag, in bins of seconds between edges, each drawn at its
       middle; uniform attention has chance / F and chance * (1 - 1 / F), and a lift is the mass over that
     """
@@ -106,6 +108,7 @@ def _row(calls: Calls) -> dict[str, Any]:
         **_by_label("recall", calls),
         "recall_chance": {r: _rounded(chance + float(r) * (1 - chance)) for r in calls.labels("recall")},
         **_by_label("output_error", calls),
+        **sampling_of(calls),
         "halves": {half: _half(calls, i) for i, half in enumerate(calls.halves)},
         "rows": _mean(values.get("rows")),
         "lag": None,
@@ -140,8 +143,7 @@ def _lifts(calls: Calls) -> dict[str, Any]:
 
 
 def _by_step(calls: Calls, lift: np.ndarray) -> list[dict[str, Any]]:
-    lows, highs = _interval(lift, keep=1)
-    entropy = calls.values.get("entropy")
+    (lows, highs), entropy = _interval(lift, keep=1), calls.values.get("entropy")
     return [
         {
             "step": step,
@@ -205,22 +207,20 @@ def _against_training(calls: Calls, reference: Calls | None) -> dict[str, Any]:
     # Prompt by prompt: what differs from prompt to prompt at both lengths is no growth.
     shared = sorted(set(calls.prompts) & set(reference.prompts))
     here, there = (c.values["entropy"][[c.prompts.index(p) for p in shared]] for c in (calls, reference))
-    tokens = (c.time * c.mel_rows for c in (calls, reference))
     return {
         "training_entropy": _mean(reference.values["entropy"]),
         **_with_interval("entropy_growth", here - there if shared else None),
-        "uniform_growth": _rounded(math.log(next(tokens) / next(tokens))),
+        "uniform_growth": _rounded(math.log(calls.time * calls.mel_rows / (reference.time * reference.mel_rows))),
     }
 
 
 def _interval_note(found: Iterable[Calls]) -> dict[str, Any]:
-    fewest = min((len(calls.prompts) for calls in found), default=0)
-    note = None
+    fewest, note = min((len(calls.prompts) for calls in found), default=0), None
     if fewest == 1:
         note = "one prompt at some length: no interval there, for it would be over prompts"
     elif 0 < fewest < FEWEST:
-        covered = 100 * (1 - 2.0 ** (1 - fewest))
-        note = f"{fewest} prompts: an interval is at most the range over them, which covers {covered:.0f} %, not 95 %"
+        covered = f"{100 * (1 - 2.0 ** (1 - fewest)):.0f}"
+        note = f"{fewest} prompts: an interval is at most the range over them, which covers {covered} %, not 95 %"
     return {"level": LEVEL, "over": "prompts", "resamples": RESAMPLES, "note": note}
 
 

@@ -89,6 +89,10 @@ def _values(record: Record) -> Iterator[tuple[str, Any]]:
     for name, value in record.get("output_error", {}).items():
         yield f"output_error/{name}", [value["all"]]
         yield f"head_error/{name}", value["heads"]
+    for name, value in record.get("sampling", {}).items():
+        yield f"sampling/{name}", [value["all"]]
+    for name, value in record.get("sampled_error", {}).items():
+        yield f"sampled_error/{name}", [value["all"]]
     for name, value in record.get("labels", {}).items():
         yield f"labels/{name}", value
     for name, value in record.get("patterns", {}).items():

@@ -122,15 +122,16 @@ def attention_to_keys(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     # Only the ratio of the two weights, T / own and T / other, matters.
     weight = keys.own / keys.other if mel_rows > 1 else 1.0
-    rows = [as_rows(q, mel_rows), *(select_rows(x, keys.index) for x in (k, v))]
-    if weight == 1:
-        return from_rows(F.scaled_dot_product_attention(*rows, scale=scale), mel_rows)
-    if merges_calls(q, k, v):
-        return from_rows(_two_calls(*rows, keys.own, weight, scale), mel_rows)
-    bias = q.new_zeros(keys.index.shape[0])
-    bias[keys.own :] = math.log(weight)
-    bias = bias.expand(1, 1, 1, -1)
-    return from_rows(F.scaled_dot_product_attention(*rows, attn_mask=bias, scale=scale), mel_rows)
+    query_rows = as_rows(q, mel_rows)
+    key_rows, value_rows = (select_rows(x, keys.index) for x in (k, v))
+    if weight != 1 and merges_calls(q, k, v):
+        return from_rows(_two_calls(query_rows, key_rows, value_rows, keys.own, weight, scale), mel_rows)
+    bias = None
+    if weight != 1:
+        bias = q.new_full((keys.index.shape[0] - keys.own,), math.log(weight))
+        bias = F.pad(bias, (keys.own, 0)).expand(1, 1, 1, -1)
+    out = F.scaled_dot_product_attention(query_rows, key_rows, value_rows, attn_mask=bias, scale=scale)
+    return from_rows(out, mel_rows)
 
 
 def _two_calls(q: Tensor, k: Tensor, v: Tensor, own: int, weight: float, scale: float) -> Tensor:

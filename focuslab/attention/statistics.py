@@ -14,6 +14,7 @@ from torch import Tensor
 from focuslab.attention.entropy import precise_dtype
 from focuslab.attention.grid import Grid
 from focuslab.attention.keys import to_device
+from focuslab.attention.sampling_error import sampling_spread
 
 BLOCK_BYTES = 16 * 2**20
 """Bytes of attention probabilities in one block; about three times as much is held at the peak."""
@@ -100,7 +101,8 @@ class SampledStatistics:
 
     times: LongTensor `[S]`. Which statistics are made: `entropy`; `rows`, the mass from query row to key row; `lags`,
     the time steps of the finest grid in one of this grid's, for mass against time lag in the bins of `lag_bins`;
-    `labels`, name -> (the label of each key `[N]`, how many labels); `patterns`, name -> `Pattern`.
+    `labels`, name -> (the label of each key `[N]`, how many labels); `patterns`, name -> `Pattern`; `values`, v and the
+    dense output `[B, H, N, D]`, for the spreads that `focuslab.attention.sampling_error` is about.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class SampledStatistics:
         lags: int | None = None,
         labels: Mapping[str, tuple[Tensor, int]] | None = None,
         patterns: Mapping[str, Pattern] | None = None,
+        values: tuple[Tensor, Tensor] | None = None,
     ):
         self.grid = grid
         self.times = times
@@ -120,6 +123,7 @@ class SampledStatistics:
         self.lags = lags
         self.labels = dict(labels or {})
         self.patterns = dict(patterns or {})
+        self._values = values
         self._with_entropy = entropy
         self._entropy: list[Tensor] = []
         self._in_pattern: dict[str, list[Tensor]] = {name: [] for name in self.patterns}
@@ -129,6 +133,8 @@ class SampledStatistics:
         self._lag_own: Any = 0
         self._lag_all: Any = 0
         self._lag_keys: Any = 0
+        self._spread: Any = 0
+        self._squared_output: Any = 0
 
     def measure(self, q: Tensor, k: Tensor, scale: float) -> dict[str, Tensor]:
         """The statistics of q and k `[B, H, N, D]`, in `precise_dtype`:
@@ -141,6 +147,8 @@ class SampledStatistics:
         * labels/NAME `[B, H, n]`: mean mass on each label
         * patterns/NAME `[B, H, 2]`: mean and standard deviation of the mass in the pattern; patterns_chance/NAME `[B]`:
           the share of keys in it, which is the mass under uniform attention
+        * sampling `[B, H, 2]`: mean spread of the own row and of the others, over the mean squared output of the head;
+          sampling_all `[B, 2]`: the same of all heads together
         """
         mel_rows = self.grid.mel_rows
         tokens = (self.times[:, None] * mel_rows + torch.arange(mel_rows, device=self.times.device)).flatten()
@@ -159,12 +167,21 @@ class SampledStatistics:
         by_time = p.unflatten(2, (-1, self.grid.mel_rows))
         if self.rows or self.labels:
             self._row_to_key = self._row_to_key + by_time.sum(dim=2).to(precise)
+        if self._values is not None:
+            self._add_spread(p, tokens, *self._values)
         if self.lags is not None:
             self._add_lags(by_time.unflatten(4, (-1, self.grid.mel_rows)), tokens[:: self.grid.mel_rows], self.lags)
         for name, pattern in self.patterns.items():
             members = pattern(self.grid, tokens)
             self._in_pattern[name].append(torch.einsum("bhqn,qn->bhq", p, members.to(p.dtype)))
             self._pattern_keys[name] = self._pattern_keys[name] + members.sum()
+
+    def _add_spread(self, p: Tensor, tokens: Tensor, v: Tensor, out: Tensor) -> None:
+        out = out[:, :, tokens].to(p.dtype)
+        spread = sampling_spread(p, v.to(p.dtype), out, tokens % self.grid.mel_rows, self.grid.mel_rows)
+        precise = precise_dtype(p.device)
+        self._spread = self._spread + spread.sum(dim=2).to(precise)
+        self._squared_output = self._squared_output + out.square().sum(dim=(2, 3)).to(precise)
 
     def _add_lags(self, p: Tensor, first_tokens: Tensor, lags: int) -> None:
         """p: `[B, H, S, F, T, F]`; first_tokens: `[S]`, the token of mel row 0 at each of these time steps."""
@@ -195,6 +212,11 @@ class SampledStatistics:
             by_key = self._row_to_key.sum(dim=2) / queries
             mass = by_key.new_zeros(*by_key.shape[:2], n_labels)
             result[f"labels/{name}"] = mass.index_add(2, labels.to(by_key.device), by_key)
+        if self._values is not None:
+            smallest = torch.finfo(self._squared_output.dtype).tiny
+            result["sampling"] = self._spread / self._squared_output.clamp(min=smallest)[..., None]
+            whole = self._squared_output.sum(dim=1).clamp(min=smallest)
+            result["sampling_all"] = self._spread.sum(dim=1) / whole[:, None]
         for name, blocks in self._in_pattern.items():
             result[f"patterns/{name}"] = spread(torch.cat(blocks, dim=-1))
             chance = self._pattern_keys[name].to(precise_dtype(self.times.device)) / (queries * grid.tokens)

@@ -34,9 +34,16 @@ from focuslab.tables.verdict import counted
     "--cross-weight", default="1", show_default=True, help="Weight of sampled keys: a number, or unbiased (1/r)."
 )
 @click.option(
+    "--key-counts",
+    type=Names(),
+    default="250:32",
+    show_default=True,
+    help="Sampled keys, OWN:OTHER of each mel row, whose error is measured.",
+)
+@click.option(
     "--statistics",
     type=Names(),
-    default="mass,entropy,rows,lag,recall,output_error",
+    default="mass,entropy,rows,lag,recall,output_error,sampling",
     show_default=True,
     help="What is recorded; mass alone costs least.",
 )
@@ -63,6 +70,7 @@ def command(
     sites,
     cross_fractions,
     cross_weight,
+    key_counts,
     statistics,
     queries,
     crops,
@@ -72,10 +80,10 @@ def command(
 ):
     """Record where self-attention goes while prompts are denoised, and draw Figure 2 of it.
 
-    Same-frequency mass, entropy, mass from mel row to mel row and by time lag, and recall and output error of LiteFocus
-    for each fraction: exact, at every site, head and recorded step, for both halves of the guidance batch. A token t:f
-    is one of the finest grid among the sites, and kept at those that have it. A run that was stopped is resumed when
-    the same command is given again.
+    Same-frequency mass, entropy, mass from mel row to mel row and by time lag, recall and output error of LiteFocus for
+    each fraction, and how many sampled keys an error needs: exact, at every site, head and recorded step, for both
+    halves of the guidance batch. A token t:f is one of the finest grid among the sites, and kept at those that have it.
+    A run that was stopped is resumed when the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
     from focuslab.measure.profile_config import PROMPT
@@ -90,6 +98,7 @@ def command(
         "sites": sites,
         "cross_fractions": cross_fractions,
         "cross_weight": cross_weight,
+        "key_counts": key_counts,
         "statistics": statistics,
         "queries": queries,
         "crops": crops,

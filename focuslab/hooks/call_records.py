@@ -37,6 +37,15 @@ def attention_record(record: SiteRecord, half: int, frame_seconds: float) -> dic
         elif kind == "output_error":
             error = {"all": rounded(values[f"site_error/{label}"]), "heads": rounded(value)}
             line.setdefault(kind, {})[label] = error
+        elif name == "sampling":
+            pooled, heads = rounded(values["sampling_all"]), rounded(value)
+            line[name] = {
+                part: {"all": pooled[i], "heads": [head[i] for head in heads]}
+                for i, part in enumerate(("own", "other"))
+            }
+        elif kind == "sampled_error":
+            error = {"all": rounded(values[f"sampled_error_all/{label}"]), "heads": rounded(value)}
+            line.setdefault(kind, {})[label] = error
         elif kind == "labels":
             line.setdefault(kind, {})[label] = rounded(value)
         elif kind == "patterns":

@@ -34,7 +34,7 @@ from focuslab.hooks.attach import Handle, attach
 from focuslab.hooks.map_crops import MapCrop
 from focuslab.hooks.processors import SiteCall, project_in, project_out
 
-STATISTICS = ("mass", "entropy", "rows", "lag", "recall", "output_error")
+STATISTICS = ("mass", "entropy", "rows", "lag", "recall", "output_error", "sampling")
 HALVES = ("unconditional", "conditional")
 """The guidance batch in its order."""
 
@@ -49,18 +49,27 @@ class Focus(Protocol):
         """The sampled keys, None for none, and the factor on their probabilities."""
 
 
+class Core(Protocol):
+    """A method whose error between the projections is measured, such as `SampledFocus`."""
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
+        """`[B, H, N, D]`."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is recorded of every call.
 
     statistics: some of `STATISTICS`. focus: name -> method, whose recall and output error are measured with the keys
-    that it would sample in this very call. sampled_times: query time steps of which the statistics of a sample are
+    that it would sample in this very call. cores: name -> method, whose error stands beside the one predicted by the
+    statistic "sampling". sampled_times: query time steps of which the statistics of a sample are
     made. labels: name -> a function that labels the keys of a grid, as (labels `[N]`, how many). patterns: name ->
     `Pattern`. pieces: site -> what is kept whole of it. seed: of the sample.
     """
 
     statistics: Collection[str] = STATISTICS
     focus: Mapping[str, Focus] = field(default_factory=dict)
+    cores: Mapping[str, Core] = field(default_factory=dict)
     sampled_times: int = 64
     labels: Mapping[str, Labels] = field(default_factory=dict)
     patterns: Mapping[str, Pattern] = field(default_factory=dict)
@@ -76,7 +85,9 @@ class SiteRecord:
     """What one call left, on the CPU; the first dimension of every tensor is the half, in the order of `HALVES`.
 
     values: of one number a head and more, by name; recall and output error are "recall/NAME", "output_error/NAME"
-    (by head) and "site_error/NAME" (after the output projection), the rest as in `SampledStatistics.measure`.
+    (by head) and "site_error/NAME" (after the output projection), the error of sampled keys "sampled_error/NAME" (by
+    head) and "sampled_error_all/NAME" (of all heads together, before that projection), the rest as in
+    `SampledStatistics.measure`.
     pieces: as float32 `[2, H, ...]`.
     """
 
@@ -136,7 +147,12 @@ class Recorder:
         out = project_out(attn, core)
         values = {"finite": torch.stack([_finite(x) for x in (q, k, v, lse)], dim=1).to(lse.dtype)}
         values |= self._over_all_queries(attn, (q, k, v), core, lse, out, call)
-        values |= self._over_sampled_queries(q, k, call)
+        values |= self._over_sampled_queries((q, k, v), core, call)
+        if self.request.asks_for("sampling"):
+            for name, method in self.request.cores.items():
+                difference = core - method.core(q, k, v, call)
+                values[f"sampled_error/{name}"] = relative_error(difference, core)
+                values[f"sampled_error_all/{name}"] = relative_error(difference.flatten(1, 2), core.flatten(1, 2))
         pieces = [(piece, crop_of_map(q, k, piece)) for piece in self.request.pieces.get(call.site.name, ())]
         precise = precise_dtype(lse.device)
         self._calls.append((call, q.dtype, {name: x.to(precise) for name, x in values.items()}, pieces))
@@ -166,9 +182,12 @@ class Recorder:
                 values[f"site_error/{name}"] = relative_error(out - project_out(attn, focus), out)
         return values
 
-    def _over_sampled_queries(self, q: Tensor, k: Tensor, call: SiteCall) -> dict[str, Tensor]:
+    def _over_sampled_queries(
+        self, qkv: tuple[Tensor, Tensor, Tensor], core: Tensor, call: SiteCall
+    ) -> dict[str, Tensor]:
+        q, k, v = qkv
         request, grid = self.request, call.grid
-        if not (request.asks_for("entropy", "rows", "lag") or request.labels or request.patterns):
+        if not (request.asks_for("entropy", "rows", "lag", "sampling") or request.labels or request.patterns):
             return {}
         times = sample_times(grid.time, request.sampled_times, call.generator(request.seed), q.device)
         statistics = SampledStatistics(
@@ -180,6 +199,7 @@ class Recorder:
             lags=2**call.site.level if request.asks_for("lag") else None,
             labels={name: label(grid) for name, label in request.labels.items()},
             patterns=request.patterns,
+            values=(v, core) if request.asks_for("sampling") else None,
         )
         return statistics.measure(q, k, q.shape[-1] ** -0.5)
 

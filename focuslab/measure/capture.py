@@ -71,8 +71,8 @@ def capture_attention(
     progress : Progress, optional
     **options
         Fields of `focuslab.measure.capture_config.CaptureConfig`: `steps`, `capture_steps`, `sites`, `seed`,
-        `cross_fractions`, `cross_weight`, `statistics`, `sampled_times`, `labels`, `patterns`, `queries`, `crops`,
-        `array_bytes`.
+        `cross_fractions`, `cross_weight`, `key_counts`, `statistics`, `sampled_times`, `labels`, `patterns`,
+        `queries`, `crops`, `array_bytes`.
 
     Raises
     ------
@@ -92,7 +92,11 @@ def capture_attention(
 
     conditioning = [encode_prompt(pipe, prompt) for prompt in prompts]
     request = Request(
-        statistics=config.statistics, focus=config.focus, sampled_times=config.sampled_times, seed=config.seed
+        statistics=config.statistics,
+        focus=config.focus,
+        cores=config.cores,
+        sampled_times=config.sampled_times,
+        seed=config.seed,
     )
     expected, skipped = _expect(pipe, conditioning[0], request, lengths, chosen)
     pieces = {s: _pieces(s, chosen, run.grids, config) for s, run in expected.items()}

@@ -14,7 +14,7 @@ from focuslab.errors import InputError
 from focuslab.hooks.map_crops import Crop, parse_crop, parse_queries
 from focuslab.hooks.recorder import STATISTICS, Labels
 from focuslab.measure.config import settle
-from focuslab.methods import LiteFocus
+from focuslab.methods import LiteFocus, SampledFocus
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.callables import what_it_does
 
@@ -22,6 +22,7 @@ DEFAULT_STEPS = 20
 DEFAULT_CAPTURED = 5
 """Recorded steps where none are named: at five of 200, one may cost three plain ones for the run to cost 1.05."""
 DEFAULT_FRACTIONS = (0.0, 0.05, 0.1, 0.2)
+DEFAULT_COUNTS = ("250:32",)
 ARRAY_BYTES = 200_000_000
 
 
@@ -46,6 +47,9 @@ class CaptureConfig:
         LiteFocus is judged with each of them.
     cross_weight : float or str
         The weight that LiteFocus gives to sampled keys.
+    key_counts : str or iterable of str
+        "OWN:OTHER": so many sampled keys of the own mel row and of each other row, whose error `SampledFocus` is
+        measured for beside the predicted one.
     statistics : str or iterable of str
         Some of the following, each for every site, head, recorded step and half of the guidance batch:
 
@@ -55,6 +59,8 @@ class CaptureConfig:
         * "entropy", "rows" (the F x F matrix of mass from query row to key row) and "lag" (mass by time lag, for the
           own row and for the others): exact for the queries of `sampled_times` time steps. They are computed unfused,
           so a query costs several times the dense one.
+        * "sampling": how many keys `SampledFocus` needs, from the same queries, and its error with `key_counts`, of
+          every query.
     sampled_times : int
         Time steps whose queries are sampled: one of each of as many equal parts of the time axis.
     labels : function or mapping of str to function, optional
@@ -79,6 +85,7 @@ class CaptureConfig:
     seed: int = 0
     cross_fractions: Iterable[float] | float = DEFAULT_FRACTIONS
     cross_weight: float | str = 1.0
+    key_counts: Iterable[str] | str = DEFAULT_COUNTS
     statistics: Iterable[str] | str = STATISTICS
     sampled_times: int = 64
     labels: Labels | Mapping[str, Labels] | None = None
@@ -88,6 +95,8 @@ class CaptureConfig:
     array_bytes: int = ARRAY_BYTES
     focus: dict[str, LiteFocus] = field(init=False, repr=False)
     """The methods that are judged, by the text of their cross_fraction."""
+    cores: dict[str, SampledFocus] = field(init=False, repr=False)
+    """Those that are judged by `key_counts`."""
 
     def __post_init__(self):
         steps = check_count("steps", self.steps)
@@ -103,6 +112,7 @@ class CaptureConfig:
             crops=[parse_crop(crop) for crop in several(self.crops)],
             labels=_by_name(self.labels, "labels"),
             patterns=_by_name(self.patterns, "patterns"),
+            cores=_cores(several(self.key_counts), seed),
             focus=_focus(several(self.cross_fractions), self.cross_weight, seed),
         )
         something_else = bool(self.labels or self.patterns or self.queries or self.crops)
@@ -116,6 +126,7 @@ class CaptureConfig:
             "statistics": list(self.statistics),
             "cross_fractions": [method.cross_fraction for method in self.focus.values()],
             "cross_weight": plain(self.cross_weight),
+            **({"key_counts": list(self.cores)} if "sampling" in self.statistics else {}),
             "sampled_times": self.sampled_times,
             "labels": _recorded(self.labels),
             "patterns": _recorded(self.patterns),
@@ -171,6 +182,17 @@ def _focus(cross_fractions: Sequence[float], cross_weight: float | str, seed: in
     if len(named) < len(methods):
         raise InputError(f"cross_fractions must be different numbers, not {list(cross_fractions)}")
     return named
+
+
+def _cores(counts: Sequence[str], seed: int) -> dict[str, SampledFocus]:
+    cores = {}
+    for label in counts:
+        parts = label.split(":") if isinstance(label, str) else []
+        if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+            raise InputError(f"key_counts must be OWN:OTHER, such as 250:32, not {label!r}")
+        own, other = map(int, parts)
+        cores[f"{own}:{other}"] = SampledFocus(own, other, seed=seed)
+    return cores
 
 
 def _by_name(functions: Callable | Mapping[str, Callable] | None, name: str) -> dict[str, Any]:

@@ -11,8 +11,40 @@ def attention_tables(summary: Mapping) -> list[Table]:
     """Numbers of each block, and a verdict in words. Raises `InputError` where `summary` is none of a capture."""
     rows = attention_rows(summary)
     verdict = words("verdict", [row["verdict"] for row in rows])
+    sampling = [row for row in rows if row.get("keys_for")]
     numbers_of = Table("Same-frequency attention, by block", attention_columns(rows), list(_notes(summary, rows)))
-    return [numbers_of, Table("In words", [*numbers_of.columns[:2], verdict])]
+    tables = [numbers_of, Table("In words", [*numbers_of.columns[:2], verdict])]
+    return [*tables, sampling_table(sampling)] if sampling else tables
+
+
+def sampling_table(rows: Sequence[Mapping]) -> Table:
+    """Errors of sampled keys, predicted and measured, and how many keys an error needs."""
+    columns = [
+        seconds_of(rows),
+        labels("where", [row["name"] for row in rows]),
+        words("grid\nT x F", [f"{row['time']} x {row['mel_rows']}" for row in rows]),
+    ]
+    for counts in dict.fromkeys(counts for row in rows for counts in row["sampled_error"]):
+        columns += [
+            numbers(f"{counts}\n{name}", [row[key].get(counts) for row in rows], ".1f", "%", factor=100)
+            for key, name in (("sampled_predicted", "predicted"), ("sampled_error", "error"))
+        ]
+    for error in dict.fromkeys(error for row in rows for error in row["keys_for"]):
+        columns.append(words(f"keys for\n{float(error):.0%}", [_keys_in_words(row, error) for row in rows]))
+    return Table(
+        "Keys to sample, by block",
+        columns,
+        [
+            "OWN:OTHER: sampled keys of the own mel row and of each other row; in brackets, their share of all pairs. "
+            "The error is that of attention before the output projection, against dense."
+        ],
+    )
+
+
+def _keys_in_words(row: Mapping, error: str) -> str:
+    own, other = row["keys_for"][error]
+    share = (own + (row["mel_rows"] - 1) * other) / (row["time"] * row["mel_rows"])
+    return f"{own}:{other} ({share:.1%})"
 
 
 def attention_columns(rows: Sequence[Mapping]) -> list[Column]:

@@ -23,6 +23,13 @@ class Lag(t.Record):
         return self
 
 
+class Spread(t.Record):
+    """Of the own mel row and of the others, over the squared output."""
+
+    own: t.Amount
+    other: t.Amount
+
+
 class BestHead(t.Record):
     site: t.Line | None = None
     head: t.Count | None = None
@@ -76,6 +83,10 @@ class Place(t.WithIntervals):
     output_error: t.ByNumber[t.Amount] = {}
     output_error_low: t.ByNumber[t.Amount] = {}
     output_error_high: t.ByNumber[t.Amount] = {}
+    sampling: Spread | None = None
+    sampled_predicted: t.Named[t.Amount] = {}
+    sampled_error: t.Named[t.Amount] = {}
+    keys_for: t.ByNumber[Annotated[list[t.Count], t.at_most(2)]] = {}
     rows: t.Whole[t.Whole[t.Amount]] = []
     lag: Lag | None = None
     verdict: t.Text | None = None
