@@ -30,7 +30,7 @@ BLOCKS = {"a.0": "a", "a.1": "a", "b.0": "b", "c.0": "c"}
 SHARES = {"a.0": 0.2, "a.1": 0.1, "b.0": 0.02, "c.0": 0.001}
 
 
-@pytest.mark.parametrize("share, count", [(1.0, 15), (LARGE, 15), (SMALL, 5), (0.0, 2)])
+@pytest.mark.parametrize("share, count", [(1.0, 18), (LARGE, 18), (SMALL, 6), (0.0, 2)])
 def test_all_candidates_are_methods(share, count):
     tried = default_methods(share)
     assert len({repr(parse_method(str(method))) for method in tried}) == len(tried) == count
@@ -59,7 +59,7 @@ def test_weights_but_one_are_timed_once():
 def test_groups_are_the_blocks():
     groups = groups_of(BLOCKS, SHARES)
     assert [(g.name, g.sites) for g in groups] == [("a", ("a.0", "a.1")), ("b", ("b.0",)), ("c", ("c.0",))]
-    assert [len(g.methods) for g in groups] == [15, 5, 2]
+    assert [len(g.methods) for g in groups] == [18, 6, 2]
     assert [Group.from_json(g.to_json()) for g in groups] == groups
 
 

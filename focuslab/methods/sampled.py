@@ -22,8 +22,6 @@ NAMES = {
         "candidates": [
             {"own_keys": 125, "other_keys": 16},
             {},
-            {"other_keys": 64},
-            {"own_keys": 500, "other_keys": 64},
             {"own_keys": 500, "other_keys": 128},
         ],
         "everywhere": True,

@@ -26,7 +26,7 @@ def pooled(pool_size: int) -> MethodSpec:
     return MethodSpec("pooled", {"stretch": pool_size})
 
 
-OWN_ROW, TOKEN_MERGING = MethodSpec("same-frequency"), MethodSpec("tome")
+OWN_ROW, TOKEN_MERGING, SAMPLED = MethodSpec("same-frequency"), MethodSpec("tome"), MethodSpec("sampled")
 
 
 def default_methods(flop_share: float) -> tuple[MethodSpec, ...]:
@@ -40,7 +40,7 @@ def default_methods(flop_share: float) -> tuple[MethodSpec, ...]:
             *(MethodSpec(name, given) for name, entry in catalogue().items() for given in entry.candidates),
         )
     if flop_share >= SMALL:
-        return (PAPER, OWN_ROW, litefocus(0.1), pooled(10), TOKEN_MERGING)
+        return (PAPER, OWN_ROW, litefocus(0.1), pooled(10), TOKEN_MERGING, SAMPLED)
     return (PAPER, pooled(10))
 
 
