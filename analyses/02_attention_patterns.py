@@ -23,12 +23,10 @@ from focuslab.cli.progress import Reporter
 from focuslab.measure.capture_config import DEFAULT_CAPTURED
 from focuslab.report.figures.attention import write_attention_figures
 from focuslab.report.figures.figure2 import figure2
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
-from focuslab.tables.attention import attention_tables
-from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.attention import at_length, attention_rows, attention_tables
+from focuslab.tables.text import in_markdown, provenance, targets
 
 PROMPTS = (
     "falling rain",

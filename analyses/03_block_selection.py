@@ -21,7 +21,6 @@ from focuslab.cli.progress import Reporter
 from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.methods import Plan
 from focuslab.report.figures.frontier import frontier_figure, write_frontier
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.site_map import write_site_map
 from focuslab.report.figures.style import save
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
@@ -30,7 +29,7 @@ from focuslab.search.experiments import Group, choice_key, choice_of, joint_abla
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
 from focuslab.tables.choice import choice_tables
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.text import in_markdown, provenance, targets
 from focuslab.tables.validation import measured_of, validation_tables
 from focuslab.workflows.recommend import VALIDATION, Recommendation, recommend
 from focuslab.workflows.records import RECORDS

@@ -17,8 +17,8 @@ from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import Pattern
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.report.figures.provenance import provenance
 from focuslab.runs.directory import write_atomically
+from focuslab.tables.text import provenance
 
 
 def places(grid: Grid, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

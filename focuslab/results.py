@@ -15,10 +15,9 @@ from focuslab.runs.info import RunInfo
 from focuslab.runs.loading import load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
 from focuslab.tables.attention import attention_tables
-from focuslab.tables.frames import frame
 from focuslab.tables.profile import profile_tables
 from focuslab.tables.quality import quality_tables
-from focuslab.tables.tabular import Tabular
+from focuslab.tables.tabular import Tabular, frame
 from focuslab.tables.text import in_terminal
 from focuslab.tables.validation import validation_tables
 

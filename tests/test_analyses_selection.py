@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from focuslab.results import ValidationRun
 from focuslab.runs.method_spec import PAPER
-from focuslab.search.tried import OWN_ROW
+from focuslab.search.experiments import OWN_ROW
 from tests.choice_records import make_info
 from tests.quick import CountingClock, remember_meta_costs
 from tests.test_analyses import analysis

@@ -12,7 +12,7 @@ import pytest
 from focuslab.analysis.attention import attention_summary
 from focuslab.analysis.maps import maps_of, pick, strongest_site
 from focuslab.errors import InputError
-from focuslab.tables.verdict import times, verdict
+from focuslab.tables.attention import times, verdict
 from tests.attention_records import BLOCKS, HALVES, HEADS, make_arrays, make_info, make_pass, make_records, planted
 
 

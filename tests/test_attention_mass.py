@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from focuslab.attention import CrossKeys, kernels, litefocus_attention, mass, sample_cross_keys
-from focuslab.attention.entropy import attention_entropy, entropy_from_lse
 from focuslab.attention.grid import Grid
 from focuslab.attention.mass import (
     focus_recall,
@@ -22,6 +21,7 @@ from focuslab.attention.mass import (
     same_frequency_mass,
 )
 from focuslab.attention.rows import cross_key_attention, own_row_attention
+from focuslab.attention.statistics import attention_entropy, entropy_from_lse
 from focuslab.errors import InputError
 
 

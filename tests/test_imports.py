@@ -43,7 +43,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
         "import focuslab; focuslab.metrics.frechet_distance; import focuslab.metrics.clap, focuslab.metrics.audioset",
         "import focuslab.report.figures.figure1, focuslab.tables.profile",
         "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",
-        "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.frames",
+        "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.tabular",
         "import focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn, focuslab.cli.evaluate",
         "import focuslab.runs.directory, focuslab.runs, focuslab.runs.environment",
     ],

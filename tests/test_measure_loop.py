@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from focuslab.checks import make_config
 from focuslab.errors import FocuslabError, InputError
 from focuslab.measure.capture_config import CaptureConfig
-from focuslab.measure.config import make_config
 from focuslab.measure.evaluation.config import EvaluationConfig
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile_config import ProfileConfig

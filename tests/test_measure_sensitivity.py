@@ -12,8 +12,7 @@ from focuslab.models.identity import unet_layout
 from focuslab.results import SensitivityRun
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.method_spec import PAPER, MethodSpec
-from focuslab.search.experiments import Group, joint_ablations
-from focuslab.search.tried import OWN_ROW, litefocus
+from focuslab.search.experiments import OWN_ROW, Group, joint_ablations, litefocus
 from tests.quick import remember_meta_costs
 from tests.schedulers import with_scheduler
 

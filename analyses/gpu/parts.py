@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any
 
 import torch
+from activity import device_activity, read_trace
 
 import focuslab
-from focuslab.analysis.trace import device_activity, read_trace
 from focuslab.hooks.denoise import first_steps, timed_call
 from focuslab.hooks.timers import Clock, clock_for
 from focuslab.hooks.trace import write_trace

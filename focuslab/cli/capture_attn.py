@@ -7,7 +7,7 @@ import click
 from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_prompts
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import counted
 
 
 @click.command("capture-attn", short_help="Record where attention goes.")

@@ -8,7 +8,7 @@ from focuslab.cli.options import Names, Numbers, default_directory, shared_optio
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.errors import InputError
 from focuslab.io.captions import read_prompts
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import counted
 
 RUN_DIRECTORY = click.Path(path_type=Path)
 
@@ -134,8 +134,7 @@ def show(path: Path, selection, plan, validation) -> None:
     from focuslab.runs import RunInfo
     from focuslab.runs.directory import RUN, read_json
     from focuslab.search.plan_files import plan_directory
-    from focuslab.tables.choice import choice_tables
-    from focuslab.tables.plan import plan_tables
+    from focuslab.tables.choice import choice_tables, plan_tables
     from focuslab.tables.quality_choice import quality_choice_tables
     from focuslab.tables.text import in_terminal
     from focuslab.tables.validation import measured_of, validation_tables

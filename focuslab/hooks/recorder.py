@@ -14,7 +14,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from focuslab.attention.entropy import precise_dtype
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import attention_with_lse
 from focuslab.attention.keys import CrossKeys
@@ -25,6 +24,7 @@ from focuslab.attention.statistics import (
     Pattern,
     SampledStatistics,
     blocks_of_map,
+    precise_dtype,
     relative_error,
     sample_times,
     spread,

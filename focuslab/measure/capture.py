@@ -11,6 +11,7 @@ from torch import Tensor
 
 from focuslab.analysis.attention import attention_summary
 from focuslab.attention.grid import Grid
+from focuslab.checks import make_config
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.map_crops import MapCrop, map_crops_at
@@ -20,7 +21,6 @@ from focuslab.hooks.timers import clock_for
 from focuslab.io.prompts import check_prompts
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
-from focuslab.measure.config import make_config
 from focuslab.measure.loop import Loop, grid_rows, meta_costs
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info

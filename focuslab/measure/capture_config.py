@@ -9,11 +9,10 @@ from torch import Tensor
 
 from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import Pattern
-from focuslab.checks import plain, several, whole
+from focuslab.checks import plain, settle, several, whole
 from focuslab.errors import InputError
 from focuslab.hooks.map_crops import Crop, parse_crop, parse_queries
 from focuslab.hooks.recorder import STATISTICS, Labels
-from focuslab.measure.config import settle
 from focuslab.methods import LiteFocus
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.callables import what_it_does

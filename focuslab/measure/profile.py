@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from focuslab.analysis.cost import profile_summary, record_key
+from focuslab.checks import make_config
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant, is_compiled
 from focuslab.hooks.timers import clock_for
-from focuslab.measure.config import make_config
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile_config import ProfileConfig
 from focuslab.measure.profile_work import cut_rounds, expect, items_of, subjects_of

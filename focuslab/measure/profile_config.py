@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from focuslab.checks import switch, text
-from focuslab.measure.config import settle
+from focuslab.checks import settle, switch, text
 from focuslab.methods import AnyMethod, as_methods
 from focuslab.methods.base import check_count, check_seed
 

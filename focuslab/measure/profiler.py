@@ -10,8 +10,7 @@ import torch
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.denoise import first_steps
-from focuslab.hooks.memory import PeakMemory
-from focuslab.hooks.step_memory import AddedMemory
+from focuslab.hooks.memory import AddedMemory, PeakMemory
 from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.measure.loop import Report, grid_rows

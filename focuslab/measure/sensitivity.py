@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from focuslab.analysis.sensitivity import sensitivity_summary
+from focuslab.checks import make_config, settle
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.memory import LeftOut, check_fits
 from focuslab.hooks.meta_cost import meta_cost, meta_unet
 from focuslab.io.prompts import check_prompts
-from focuslab.measure.config import make_config, settle
 from focuslab.measure.loop import Loop
 from focuslab.measure.sensitivity_pass import Latents, SensitivityPass, key_of
 from focuslab.methods import Bound, parse_methods

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 
 from focuslab.analysis.validation import Predictions, validation_summary
-from focuslab.checks import switch
+from focuslab.checks import make_config, settle, switch
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
 from focuslab.io.prompts import check_prompts
 from focuslab.measure.comparison import Comparison, Pair, key_of
-from focuslab.measure.config import make_config, settle
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile import profile
 from focuslab.methods import Attachable, Dense, LiteFocus, Plan, as_method

@@ -18,9 +18,8 @@ from focuslab.models.lengths import frames_of, latent_frames
 from focuslab.models.schedule import current_schedule
 from focuslab.models.sites import unet_of
 from focuslab.runs.plan import PlanEntry, PlanSpec
-from focuslab.tables.frames import plan_rows
-from focuslab.tables.plan import plan_tables
-from focuslab.tables.tabular import Tabular
+from focuslab.tables.choice import plan_tables
+from focuslab.tables.tabular import Tabular, plan_rows
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from focuslab.errors import InputError
 from focuslab.metrics.arrays import rows, same_width
-from focuslab.stats.jackknife import pseudo_values
+from focuslab.stats.intervals import pseudo_values
 
 DEGREE = 3
 _BLOCK = 1024

@@ -10,7 +10,7 @@ from torch import nn
 from focuslab.attention.grid import Grid
 from focuslab.checks import several, text
 from focuslab.errors import InputError
-from focuslab.runs.sites import PAPER_LEVEL, matches
+from focuslab.runs.plan import PAPER_LEVEL, matches
 
 PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
 """Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""

@@ -15,10 +15,12 @@ from focuslab.runs.kinds import (
     RECOMMENDATION_SCHEMA,
     RUN_SCHEMA,
     SENSITIVITY_SCHEMA,
+    SKIPPED,
     check_schema,
     check_summary,
+    skipped_in_words,
+    skipped_rows,
 )
-from focuslab.runs.skipped import SKIPPED, skipped_in_words, skipped_rows
 
 __all__ = [
     "ATTENTION_SCHEMA",

@@ -1,7 +1,9 @@
-"""Which sites are sparse at which length, how and why, as a file."""
+"""Which sites are sparse at which length, how and why, as a file; which sites a pattern names."""
 
+import fnmatch
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,3 +163,22 @@ def block_of(site: str) -> str:
     first, _, rest = site.partition(".")
     number = rest.partition(".")[0]
     return f"{first}.{number}" if number.isdigit() else first
+
+
+PAPER_LEVEL = 1
+"""The paper makes the second-highest resolution sparse: there the latent has been halved once."""
+
+
+def matches(site: str, pattern: str) -> bool:
+    """Whether a pattern names a site: its name, its block, or a shell pattern such as "up_blocks.*.attn1"."""
+    return pattern in (site, block_of(site)) or fnmatch.fnmatchcase(site, pattern)
+
+
+def sites_of_layout(unet: Mapping[str, Any], patterns: Iterable[str] | None) -> tuple[str, ...]:
+    """The sites of a plan's `unet` that any of the patterns names; None is the paper's choice."""
+    if patterns is None:
+        # Each halving rounds up.
+        mel_rows = -(-unet["latent_mel_rows"] // 2**PAPER_LEVEL)
+        return tuple(site for site, shape in unet["sites"].items() if shape["mel_rows"] == mel_rows)
+    patterns = tuple(patterns)
+    return tuple(site for site in unet["sites"] if any(matches(site, pattern) for pattern in patterns))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from focuslab.errors import InputError
 from focuslab.results import ProfileRun
 from focuslab.runs.method_spec import DENSE, MethodSpec
-from focuslab.runs.sites import matches
-from focuslab.search.tried import timed_as
+from focuslab.runs.plan import matches
+from focuslab.search.experiments import timed_as
 
 Flops = Mapping[float, Mapping[MethodSpec, Mapping[str, float]]]
 """Audio length -> method -> module -> FLOPs of a step, from dry runs; the module "" is the whole UNet."""

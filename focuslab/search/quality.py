@@ -13,11 +13,10 @@ from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
 from focuslab.runs.method_spec import PLAN, MethodSpec
-from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec
-from focuslab.runs.sites import sites_of_layout
+from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec, sites_of_layout
 from focuslab.search.frontier import Frontier, OperatingPoint
 from focuslab.search.plan_builder import boundaries, entries_of
-from focuslab.tables.measured import Measured, Row, measured, significant_sign
+from focuslab.tables.quality_rows import Measured, Row, measured, significant_sign
 
 OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"

@@ -13,8 +13,7 @@ from typing import Any
 from focuslab.runs import RunInfo, skipped_in_words
 from focuslab.tables.paper import METRICS as PAPER_METRICS
 from focuslab.tables.paper import SPEEDUP, differences, paper_value
-from focuslab.tables.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, scale_of
-from focuslab.tables.quality_words import outcome
+from focuslab.tables.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, outcome, scale_of
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, speedups
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from focuslab.runs import PROOF_SCHEMA, check_summary, skipped_in_words
+from focuslab.tables.attention import counted
 from focuslab.tables.table import SECONDS, Column, Table, amounts, numbers, seconds_of, speedups, words
-from focuslab.tables.verdict import counted
 
 
 def measured_of(summary: Mapping) -> dict[float, dict[str, dict[str, float]]]:

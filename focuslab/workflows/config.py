@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from focuslab.checks import several, shown, switch, text
+from focuslab.checks import settle, several, shown, switch, text
 from focuslab.errors import InputError
 from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
-from focuslab.measure.config import settle
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.latents import check_mel_latents
@@ -16,8 +15,8 @@ from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
+from focuslab.search.experiments import default_methods, with_paper
 from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY, check_objective
-from focuslab.search.tried import default_methods, with_paper
 
 
 @dataclass(frozen=True, kw_only=True)

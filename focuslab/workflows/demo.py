@@ -23,8 +23,7 @@ from focuslab.report.html.write import write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs import Progress
 from focuslab.runs.directory import ARRAYS, read_json
-from focuslab.search.experiments import middles
-from focuslab.search.tried import with_paper
+from focuslab.search.experiments import middles, with_paper
 from focuslab.workflows.recommend import Recommendation, recommend
 from focuslab.workflows.records import RECORDS, profiled
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from focuslab.measure.config import make_config
+from focuslab.checks import make_config
 from focuslab.measure.profile import profile
 from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
@@ -17,12 +17,12 @@ from focuslab.models.lengths import training_seconds
 from focuslab.results import ValidationRun
 from focuslab.runs import Progress, RunInfo
 from focuslab.runs.directory import RunDirectory
-from focuslab.search.comparable import check_comparable
+from focuslab.search.budget import Timings
 from focuslab.search.cost_model import Flops
 from focuslab.search.experiments import Choice
+from focuslab.search.plan_builder import check_comparable
 from focuslab.search.plan_files import check_plan_path, check_same, plan_directory, publish
 from focuslab.search.quality import QUALITY, with_quality
-from focuslab.search.retiming import Timings
 from focuslab.search.select import Selection, select
 from focuslab.workflows.config import RecommendConfig
 from focuslab.workflows.records import RECORDS, Parts, Records, measured_lengths

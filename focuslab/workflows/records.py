@@ -17,8 +17,7 @@ from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
 from focuslab.runs import Progress, skipped_in_words, skipped_rows
 from focuslab.runs.method_spec import DENSE, PAPER, UNBIASED, MethodSpec
 from focuslab.search.cost_model import CostModel, Flops
-from focuslab.search.experiments import Choice, middles
-from focuslab.search.tried import timed_as
+from focuslab.search.experiments import Choice, middles, timed_as
 from focuslab.workflows.config import RecommendConfig
 
 RECORDS = "records"

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from focuslab.checks import several, switch
+from focuslab.checks import settle, several, switch
 from focuslab.errors import InputError
-from focuslab.measure.config import settle
 from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.metrics import parse_metrics
 from focuslab.methods import AnyMethod, as_methods

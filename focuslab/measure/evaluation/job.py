@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from focuslab.checks import several, text
+from focuslab.checks import make_config, several, text
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import is_compiled
 from focuslab.hooks.timers import clock_for
 from focuslab.io.captions import NAMES, Caption
-from focuslab.measure.config import make_config
 from focuslab.measure.evaluation.config import EvaluationConfig
 from focuslab.measure.evaluation.items import Work
 from focuslab.measure.evaluation.metrics import FEWEST, GROUPS, METRICS, parse_metrics

@@ -13,18 +13,27 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from focuslab.report.figures.blocks import UNIFORM, block_handles
-from focuslab.report.figures.entropy import plot_entropy_against_length, plot_entropy_growth, plot_lift_against_length
+from focuslab.report.figures.blocks import (
+    UNIFORM,
+    block_handles,
+    plot_against_fraction,
+    plot_entropy_against_length,
+    plot_entropy_growth,
+    plot_lift_against_length,
+)
 from focuslab.report.figures.figure2 import figure2, shade_bar
-from focuslab.report.figures.lag import lag_limits, plot_lag
 from focuslab.report.figures.layout import TIMES, outer_labels, page
-from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
-from focuslab.report.figures.recall import plot_against_fraction
-from focuslab.report.figures.rows import plot_rows, rows_norm
+from focuslab.report.figures.lift import (
+    lag_limits,
+    plot_lag,
+    plot_lift_by_block,
+    plot_lift_by_step,
+    plot_rows,
+    rows_norm,
+)
 from focuslab.report.figures.style import save, style
 from focuslab.runs import RunInfo
-from focuslab.tables.attention_rows import at_length, attention_rows, fractions_of, having, lengths_of, names_of
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import at_length, attention_rows, counted, fractions_of, having, lengths_of, names_of
 
 
 def lift_figure(summary: Mapping) -> Figure:

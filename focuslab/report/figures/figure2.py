@@ -18,8 +18,7 @@ from focuslab.errors import InputError
 from focuslab.report.figures.layout import TIMES, axes, outer_labels, small_print
 from focuslab.report.figures.style import INK, PAGE_INCHES, intensity, new_figure, style
 from focuslab.runs import RunInfo
-from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.verdict import times
+from focuslab.tables.attention import at_length, attention_rows, times
 
 SHADE_LABEL = f"Attention [{TIMES} uniform]"
 TIME_LABEL, MEL_LABEL = "Time [s]", "Mel row"

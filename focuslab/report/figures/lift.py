@@ -1,14 +1,15 @@
-"""Lift of each block: how many times more attention stays in its own mel row than chance would keep there."""
+"""Mass over chance of each block: by head and step, from mel row to mel row, and against time lag."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from focuslab.report.figures.layout import TIMES, axes
-from focuslab.report.figures.style import INK, QUIET_INK, block_look, intensity
-from focuslab.tables.attention_rows import having
+from focuslab.report.figures.style import INK, QUIET_INK, Look, block_look, intensity
+from focuslab.tables.attention import having
 
 LIFT_LABEL = f"Lift [{TIMES} chance]"
 
@@ -93,3 +94,76 @@ def times_axis(axis, limits: Sequence[float]) -> None:
     axis.set_major_locator(LogLocator(2, (1, 1.25, 1.5) if is_short else (1,), numticks=20))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
+
+
+KEY_ROW, QUERY_ROW = "Key mel row", "Query mel row"
+
+
+def plot_rows(row: Mapping, ax: Axes | None = None, *, norm: LogNorm | None = None) -> Axes:
+    """Mass from query row to key row over chance, of one block at one length: 1 is uniform, F is all.
+
+    Low frequencies are at the bottom and left. `norm` is the scale of shades, to share between panels.
+    """
+    lifts = np.array(row["rows"]) * row["mel_rows"]
+    with axes(ax) as ax:
+        ax.imshow(lifts, origin="lower", cmap=intensity(), norm=norm or rows_norm([row]), interpolation="nearest")
+        ends = sorted({0, row["mel_rows"] - 1})
+        ax.set_xticks(ends)
+        ax.set_yticks(ends)
+        ax.tick_params(length=0)
+        ax.set_xlabel(KEY_ROW)
+        ax.set_ylabel(QUERY_ROW)
+        for spine in ax.spines.values():
+            spine.set_visible(True)
+    return ax
+
+
+def rows_norm(rows: Sequence[Mapping]) -> LogNorm:
+    """One logarithmic scale of shades for several blocks: from a quarter of chance to the most."""
+    return LogNorm(0.25, max(4.0, *(row["mel_rows"] * max(map(max, row["rows"])) for row in rows)), clip=True)
+
+
+LAG_LABEL = "Time lag [s]"
+LAG_LIFT_LABEL = f"Mass [{TIMES} uniform]"
+LOOKS = {"own": Look("#0072B2", "s", "-"), "other": Look("#E69F00", "D", (0, (4, 1.5)))}
+NAMES = {"own": "own mel row", "other": "other mel rows"}
+
+
+def plot_lag(row: Mapping, ax: Axes | None = None, *, limits: tuple[float, float] | None = None) -> Axes:
+    """Mass on keys of each time lag over what uniform attention has there, of one block at one length.
+
+    A point is a bin of lags, drawn at its middle; the first bin is the query's own time step, drawn at half a step.
+    `limits` is the scale of masses, to share between panels.
+    """
+    lag = row["lag"]
+    with axes(ax) as ax:
+        for name, look in LOOKS.items():
+            lifts = lag[f"{name}_lift"]
+            points = [(x, y) for x, y in zip(lag["middles"], lifts, strict=True) if y]
+            marks = {"color": look.color, "linestyle": look.dashes, "marker": look.marker, "markersize": 2.8}
+            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], **marks)
+        ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
+        ax.set_xscale("log")
+        ax.set_yscale("log", base=2)
+        ax.set_ylim(limits or lag_limits([row]))
+        times_axis(ax.yaxis, ax.get_ylim())
+        lag_ticks(ax, lag["middles"])
+        ax.grid(axis="y")
+        ax.set_xlabel(LAG_LABEL)
+        ax.set_ylabel(LAG_LIFT_LABEL)
+    return ax
+
+
+def lag_limits(rows: Sequence[Mapping]) -> tuple[float, float]:
+    """One scale of masses over uniform ones for several blocks."""
+    lifts = [y for row in rows for name in LOOKS for y in row["lag"][f"{name}_lift"] if y]
+    return min(0.5, 0.8 * min(lifts, default=1.0)), max(2.0, 1.25 * max(lifts, default=1.0))
+
+
+def lag_ticks(ax: Axes, middles: Sequence[float]) -> None:
+    """Ticks at 0, where the first bin is drawn, and at 0.1, 1, ... as far as bins reach."""
+    ticks = [digit * 10.0**i for i in range(-3, 5) for digit in (1, 3)]
+    ticks = [x for x in ticks if 2.5 * middles[0] < x < 1.3 * middles[-1]]
+    ax.xaxis.set_major_locator(FixedLocator([middles[0], *(ticks if len(ticks) < 5 else ticks[::-2])]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: "0" if x <= middles[0] else f"{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())

@@ -29,7 +29,7 @@ from focuslab.report.figures.style import (
     style,
 )
 from focuslab.runs.method_spec import MethodSpec, brief
-from focuslab.tables.attention_rows import at_length, lengths_of
+from focuslab.tables.attention import at_length, lengths_of
 from focuslab.tables.quality_rows import (
     SPEEDUP,
     evaluation_rows,

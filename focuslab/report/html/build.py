@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from focuslab.report.html import story
-from focuslab.report.html.captures import capture_group
+from focuslab.report.html.captures import capture_group, evaluation_group
 from focuslab.report.html.clips import clip_group, comparisons_of
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.evaluations import evaluation_group
 from focuslab.report.html.made import made_of
 from focuslab.report.html.parts import Group, Made, Section
 from focuslab.report.html.plans import choice_group, plan_group, validation_group
 from focuslab.report.html.profiles import merged, profile_group
 from focuslab.report.html.sources import Found, Run
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import counted
 
 TILES = 4
 MOST_GAPS = 200

@@ -9,13 +9,12 @@ from focuslab.report.html.made import machine_of
 from focuslab.report.html.profiles import told_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs.method_spec import brief
-from focuslab.tables.plan import range_of
+from focuslab.tables.attention import times
+from focuslab.tables.choice import range_of
 from focuslab.tables.profile import summary_rows
 from focuslab.tables.quality_choice import heard_best
-from focuslab.tables.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
-from focuslab.tables.quality_words import SIGNIFICANTLY, outcome
+from focuslab.tables.quality_rows import SIGNIFICANTLY, evaluation_rows, main_metrics, metric_of, outcome, scale_of
 from focuslab.tables.table import SECONDS, Table, amounts, formatter, labels, numbers, seconds_of, speedups, words
-from focuslab.tables.verdict import times
 
 Profiles = Sequence[tuple[list[Run], Mapping[str, Any]]]
 

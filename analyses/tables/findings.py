@@ -1,26 +1,49 @@
 """Sentences on an evaluation: how methods compare with dense at each length, and what the paper found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from focuslab.tables.measured import measured, significant_sign
+from focuslab.errors import InputError
+from focuslab.tables.attention import lengths_of
 from focuslab.tables.paper import METRICS as PAPER_METRICS
 from focuslab.tables.paper import paper_value
-from focuslab.tables.quality_rows import evaluation_rows, methods_of, metric_of, scale_of
+from focuslab.tables.quality_rows import SIGNIFICANTLY, evaluation_rows, methods_of, metric_of, outcome, scale_of
 
-SIGNIFICANTLY = {"+": "significantly better", "-": "significantly worse"}
-"""The words for an `outcome`."""
 _OUTCOMES = {
     **{sign: f"{significantly} than dense" for sign, significantly in SIGNIFICANTLY.items()},
     "": "not significantly different from dense",
 }
 
 
-def outcome(row: Mapping, metric: str, better: str | None) -> str:
-    """ "+" where a row is significantly better than dense, "-" where significantly worse, else "".
+def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
+    """One summary of several evaluations of one model, such as one a length.
 
-    Significant is a paired difference to dense whose 95 % confidence interval excludes 0.
+    What is said of only some of them is said with their lengths; `reference` and whose CLAP scored are the first's.
+    Raises `InputError` where two of them hold one method at one length, or measured a metric differently.
     """
-    return {True: "+", False: "-", None: ""}[significant_sign(measured(row, metric, "minus_dense"), better)]
+    first = summaries[0]
+    for summary in summaries:
+        for name, about in summary["metrics"].items():
+            if first["metrics"].get(name, about) != about:
+                raise InputError(f"the evaluations measured {name} in different ways: they do not go into one table")
+    lengths = {i: ", ".join(f"{s:g}" for s in lengths_of(summary["rows"])) for i, summary in enumerate(summaries)}
+    said: dict[str, list[str]] = {}
+    for i, summary in enumerate(summaries):
+        for note in summary["footnotes"]:
+            said.setdefault(note, []).append(lengths[i])
+    notes = [n if len(at) == len(summaries) else f"At {', '.join(at)} s: {n}" for n, at in said.items()]
+    metrics = {name: about for summary in summaries for name, about in summary["metrics"].items()}
+    rows = [row for summary in summaries for row in summary["rows"]]
+    whole = {
+        **first,
+        "metrics": metrics,
+        "rows": rows,
+        "items": {status: sum(summary["items"][status] for summary in summaries) for status in first["items"]},
+        "scoring_over_generating": sum(row["scoring_seconds"] for row in rows)
+        / sum(row["generation_seconds"] for row in rows),
+        "footnotes": notes,
+    }
+    return {**whole, "rows": evaluation_rows(whole)}
 
 
 def findings(summary: Mapping, metric: str) -> list[str]:
