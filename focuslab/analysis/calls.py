@@ -108,11 +108,7 @@ def capture_cost(passes: Iterable[Record], steps: int) -> dict[str, Any]:
         grouped[record["seconds"]].append(record)
     by_length = [own for _, own in sorted(grouped.items())]
     rows = [_row(own, steps) for own in by_length]
-    return {
-        "cost": rows,
-        "capture_over_plain": _over_plain(by_length, steps),
-        "peak_bytes": _most(rows, "peak_bytes"),
-    }
+    return {"cost": rows, "capture_over_plain": _over_plain(by_length, steps), "peak_bytes": _most(rows, "peak_bytes")}
 
 
 def _row(passes: Sequence[Record], steps: int) -> dict[str, Any]:

@@ -91,11 +91,7 @@ def profile(
         "compiled": is_compiled(pipe.unet),
     }
     info = run_info(pipe, "profile", {**config.to_json(), **about}, seed=config.seed, prompts=(config.prompt,))
-    with (
-        place_of(out) as place,
-        RunDirectory(place, info, force=force) as run,
-        compiling_every_variant(pipe.unet),
-    ):
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run, compiling_every_variant(pipe.unet):
         # What fits may have changed since the run was stopped.
         run.keep(lambda record: record["kind"] != SKIPPED)
         run.append(*skipped)

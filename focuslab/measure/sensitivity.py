@@ -28,12 +28,7 @@ from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress
 from focuslab.runs.directory import RunDirectory, place_of
-from focuslab.search.experiments import (
-    experiments_of,
-    groups_of,
-    parse_choice,
-    recorded_steps,
-)
+from focuslab.search.experiments import experiments_of, groups_of, parse_choice, recorded_steps
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ NAMES = {
         "everywhere": True,
         "color": "#56B4E9",
         "marker": "p",
-    },
+    }
 }
 
 

@@ -15,7 +15,7 @@ NAMES = {
         "does": "the own mel row exactly, the other rows as means over time",
         "papers": {"PISA": "https://arxiv.org/abs/2602.01077", "SVG-EAR": "https://arxiv.org/abs/2603.08982"},
         "candidates": [{"stretch": 50}, {"stretch": 20}, {"stretch": 10}, {"stretch": 5}],
-    },
+    }
 }
 
 

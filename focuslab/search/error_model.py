@@ -41,13 +41,7 @@ class ErrorModel:
 
     def to_json(self) -> dict[str, Any]:
         """With the names that summaries have had from the first version on."""
-        return {
-            "exponent": self.exponent,
-            "misfit": self.rmse,
-            "low": self.low,
-            "high": self.high,
-            "runs": self.runs,
-        }
+        return {"exponent": self.exponent, "misfit": self.rmse, "low": self.low, "high": self.high, "runs": self.runs}
 
 
 def fit_error_model(

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 
 from focuslab.measure.evaluation.metrics import METRICS
-from focuslab.metrics import (
-    clap_by_pair,
-    clipping_share,
-    log_mel_l1,
-    rms_ratio,
-    silence_share,
-    spectral_centroid,
-)
+from focuslab.metrics import clap_by_pair, clipping_share, log_mel_l1, rms_ratio, silence_share, spectral_centroid
 from focuslab.metrics.clap import Clap
 from focuslab.metrics.embedders import Embedder, resample
 
@@ -76,10 +69,7 @@ class Scorer:
         if status != SCORED:
             return Scored(status, {}, {})
         arrays = {name: part.embed(clip, sampling_rate)[0] for name, part in self.embedders.items()}
-        values = {
-            "silence_share": silence_share(clip, sampling_rate),
-            "clipping_share": clipping_share(clip),
-        }
+        values = {"silence_share": silence_share(clip, sampling_rate), "clipping_share": clipping_share(clip)}
         if caption is not None:
             values["clap"] = clap_by_pair(arrays["clap"].mean(axis=0, keepdims=True), caption)
         if dense is not None:

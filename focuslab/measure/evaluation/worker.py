@@ -110,14 +110,7 @@ class Worker:
 
     def _recording(self, index: int) -> None:
         name = self.job.reference.files[index]
-        record = {
-            "kind": "reference",
-            "index": index,
-            "file": name,
-            **_NOWHERE,
-            "rank": self.share.rank,
-            "at": now(),
-        }
+        record = {"kind": "reference", "index": index, "file": name, **_NOWHERE, "rank": self.share.rank, "at": now()}
         try:
             samples, rate = read_audio(self.job.reference.directory / name)
         except InputError as error:

@@ -131,11 +131,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 
 
 def write_attention_figures(
-    info: RunInfo,
-    summary: Mapping,
-    arrays: Mapping[str, Any],
-    directory: str | os.PathLike,
-    made: str | None = None,
+    info: RunInfo, summary: Mapping, arrays: Mapping[str, Any], directory: str | os.PathLike, made: str | None = None
 ) -> list[Path]:
     """Write every figure that the capture holds records for, as DIRECTORY/NAME.svg.
 

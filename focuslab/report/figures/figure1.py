@@ -28,15 +28,7 @@ from focuslab.report.figures.layout import (
     small_print,
 )
 from focuslab.report.figures.shares import kind_handles, plot_kind_share
-from focuslab.report.figures.style import (
-    PAGE_INCHES,
-    QUIET_INK,
-    Look,
-    method_look,
-    new_figure,
-    save,
-    style,
-)
+from focuslab.report.figures.style import PAGE_INCHES, QUIET_INK, Look, method_look, new_figure, save, style
 from focuslab.runs.method_spec import brief
 from focuslab.tables.profile import (
     checked_rows,

@@ -18,16 +18,7 @@ from matplotlib.lines import Line2D
 from focuslab.checks import is_number
 from focuslab.errors import InputError
 from focuslab.report.figures.layout import TIMES, axes, error_bars, page
-from focuslab.report.figures.style import (
-    FORMATS,
-    INK,
-    MARKERS,
-    Look,
-    method_look,
-    save,
-    shade,
-    style,
-)
+from focuslab.report.figures.style import FORMATS, INK, MARKERS, Look, method_look, save, shade, style
 from focuslab.runs.method_spec import MethodSpec, brief
 from focuslab.tables.attention import at_length, lengths_of
 from focuslab.tables.quality_rows import (

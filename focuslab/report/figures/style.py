@@ -184,10 +184,7 @@ def kind_label(kind: str) -> str:
 
 
 def save(
-    figure: Figure,
-    path_without_suffix: str | os.PathLike,
-    formats: Sequence[str] = FORMATS,
-    made: str | None = None,
+    figure: Figure, path_without_suffix: str | os.PathLike, formats: Sequence[str] = FORMATS, made: str | None = None
 ) -> list[Path]:
     """Write a figure as files. The same figure gives the same bytes, since no date is written.
 

@@ -172,11 +172,7 @@ def _tell(
     ]
     told = [
         [
-            (
-                run.model,
-                run.folder.shown,
-                drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell),
-            )
+            (run.model, run.folder.shown, drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell))
             for run, tell in kind
         ]
         for kind in kinds

@@ -27,12 +27,7 @@ class Drawer:
         self._drawn = 0
 
     def add(
-        self,
-        group: Group,
-        title: str,
-        draw: Callable[[], Axes | Drawing],
-        numbers: str = "",
-        caption: str = "",
+        self, group: Group, title: str, draw: Callable[[], Axes | Drawing], numbers: str = "", caption: str = ""
     ) -> None:
         """Draw a figure and add it to a group.
 

@@ -33,8 +33,7 @@ PROTOCOLS = {
 def made_of(run: Run) -> Made:
     """How a run was made, and where it lies."""
     return Made(
-        run.folder.shown,
-        [("Directory", run.folder.shown), *facts_of(run.info), ("Protocol", PROTOCOLS[run.kind])],
+        run.folder.shown, [("Directory", run.folder.shown), *facts_of(run.info), ("Protocol", PROTOCOLS[run.kind])]
     )
 
 

@@ -82,11 +82,7 @@ def of_capture(summary: Mapping) -> Said | None:
     said += f", at {most['seconds']:g} s"
     if least is not most:
         said += f"; least at {least['name']}: {times(least['lift'])} times"
-    tile = Tile(
-        f"{times(most['lift'])}{TIMES}",
-        f"chance: attention on the own mel row, {most['name']}",
-        "attention",
-    )
+    tile = Tile(f"{times(most['lift'])}{TIMES}", f"chance: attention on the own mel row, {most['name']}", "attention")
     return Said(f"{said}.", [tile])
 
 
@@ -133,9 +129,7 @@ def of_validation(summary: Mapping) -> Said | None:
     )
     tiles = [
         Tile(
-            f"{row['speedup_vs_dense']:.2f}{TIMES}",
-            f"as fast with the plan at {row['seconds']:g} s, measured",
-            "cost",
+            f"{row['speedup_vs_dense']:.2f}{TIMES}", f"as fast with the plan at {row['seconds']:g} s, measured", "cost"
         )
     ]
     if row["n"] and row["error"] is not None:
