@@ -18,7 +18,7 @@ import click
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.methods import Plan
 from focuslab.report.figures.frontier import frontier_figure, write_frontier
 from focuslab.report.figures.site_map import write_site_map

@@ -11,7 +11,7 @@ from focuslab.hooks.denoise import denoise, timed_call
 from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.methods import LiteFocus
 from focuslab.models.conditioning import encode_prompt
-from focuslab.models.kinds import unit_names
+from focuslab.models.sites import unit_names
 from tests.configurations import METHODS
 
 pytestmark = pytest.mark.cuda

@@ -165,7 +165,7 @@ WRONG = {
 @pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
 def test_wrong_arguments_are_refused_before_anything_is_made(pipe, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("focuslab.measure.evaluation.clips.timed_call", None)
+    monkeypatch.setattr("focuslab.measure.evaluation.scorer.timed_call", None)
     arguments = {**SHORT, "prompts": PROMPTS, **changes}
     assert message in refusal(evaluate, pipe, **arguments)
     assert list(tmp_path.iterdir()) == []

@@ -126,7 +126,7 @@ def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_pa
 
 def no_more_than_one(monkeypatch):
     """Latents of the first prompt are on disk: only the second one's may be made."""
-    from focuslab.hooks.latents import latents_at
+    from focuslab.hooks.denoise import latents_at
 
     calls = []
 

@@ -15,9 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from focuslab.attention.grid import Grid
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.memory import check_fits
-from focuslab.models.kinds import KINDS, module_kinds
 from focuslab.models.placement import device_of
-from focuslab.models.sites import unet_of
+from focuslab.models.sites import KINDS, module_kinds, unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 

@@ -18,16 +18,16 @@ from focuslab.hooks.map_crops import MapCrop, map_crops_at
 from focuslab.hooks.meta_cost import MetaCost
 from focuslab.hooks.recorder import HALVES, Recorder, Request
 from focuslab.hooks.timers import clock_for
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
 from focuslab.measure.loop import Loop, grid_rows, meta_costs
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.results import AttentionRun
 from focuslab.runs import Progress

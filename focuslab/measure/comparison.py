@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from focuslab.hooks.latents import LatentRecorder
+from focuslab.hooks.denoise import LatentRecorder
 from focuslab.hooks.output_error import OutputError
 from focuslab.measure.generate import Sound, generate
 from focuslab.measure.loop import Report

@@ -12,8 +12,8 @@ from focuslab.hooks.meta_cost import MetaCost
 from focuslab.measure.loop import meta_costs
 from focuslab.measure.profile_config import ProfileConfig
 from focuslab.methods import Attachable, Bound, Method
+from focuslab.models.conditioning import STAGES
 from focuslab.models.sites import find_sites
-from focuslab.models.stages import STAGES
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.measure.loop import Report, grid_rows
 from focuslab.measure.profile_work import Expected, Item, Subjects, density
-from focuslab.models.kinds import module_kinds, unit_names
+from focuslab.models.conditioning import STAGES, run_stage
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import projected_schedule, schedule_to_begin
-from focuslab.models.sites import unet_of
+from focuslab.models.sites import module_kinds, unet_of, unit_names
 from focuslab.models.specs import stand_ins
-from focuslab.models.stages import STAGES, run_stage
 from focuslab.runs.directory import RunDirectory, now
 from focuslab.runs.modules import UNITS, columns, units_record
 

@@ -13,17 +13,17 @@ from focuslab.checks import make_config, settle
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.memory import LeftOut, check_fits
 from focuslab.hooks.meta_cost import meta_cost, meta_unet
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.loop import Loop
 from focuslab.measure.sensitivity_pass import Latents, SensitivityPass, key_of
 from focuslab.methods import Bound, parse_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt, unet_inputs
 from focuslab.models.identity import run_info, unet_layout
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress

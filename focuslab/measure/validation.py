@@ -11,7 +11,7 @@ from focuslab.analysis.validation import Predictions, validation_summary
 from focuslab.checks import make_config, settle, switch
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.comparison import Comparison, Pair, key_of
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile import profile

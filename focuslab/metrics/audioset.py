@@ -81,7 +81,7 @@ def load_audioset_tagger(
     """
     import torch
 
-    from focuslab.metrics.checkpoints import locate
+    from focuslab.metrics.embedders import locate
     from focuslab.models.directory import check_files, check_weights, load_part, quiet
     from focuslab.models.placement import resolve_device
 

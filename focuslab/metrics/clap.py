@@ -123,7 +123,7 @@ def load_clap(
     of an AudioLDM2 pipeline (its own CLAP, which conditions it), or "tiny" for the bundled model's, which needs no
     download. Raises `InputError` for whatever is not there, not whole or no CLAP.
     """
-    from focuslab.metrics.checkpoints import locate
+    from focuslab.metrics.embedders import locate
     from focuslab.models.directory import read_index
     from focuslab.models.specs import bundled
 

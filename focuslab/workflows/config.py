@@ -7,11 +7,11 @@ from typing import Any
 
 from focuslab.checks import settle, several, shown, switch, text
 from focuslab.errors import InputError
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
+from focuslab.models.settings import check_mel_latents
 from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget

@@ -9,15 +9,15 @@ from pathlib import Path
 from focuslab.analysis.maps import strongest_site
 from focuslab.errors import InputError
 from focuslab.hooks.recorder import STATISTICS
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.io.files import check_place
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.generate import check_free, generate, what_makes
 from focuslab.measure.profile import profile
 from focuslab.methods import Plan
 from focuslab.methods.base import check_count, check_seed
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths
+from focuslab.models.settings import check_mel_latents
 from focuslab.report.html import story
 from focuslab.report.html.write import write_report
 from focuslab.results import AttentionRun, ProfileRun

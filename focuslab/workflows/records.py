@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from focuslab.errors import AnotherRun, InputError
 from focuslab.hooks.meta_cost import meta_cost, meta_unet
-from focuslab.io.prompts import CHOICE_PROMPTS
+from focuslab.io.captions import CHOICE_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.profile import profile as take_profile
 from focuslab.measure.sensitivity import measure_sensitivity

@@ -13,11 +13,10 @@ from focuslab.hooks.timers import Clock, clock_for
 from focuslab.io.audio import HEADER_BYTES
 from focuslab.measure.evaluation.items import DENSE
 from focuslab.measure.evaluation.job import Job
-from focuslab.models.conditioning import encode_prompt
+from focuslab.models.conditioning import STAGES, encode_prompt, run_stage
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.models.specs import stand_ins
-from focuslab.models.stages import STAGES, run_stage
 from focuslab.runs import Progress
 
 _RECORD_BYTES = 900

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from focuslab.measure.evaluation.config import METRICS
 from focuslab.measure.evaluation.items import DENSE, Work
-from focuslab.measure.evaluation.metrics import METRICS
 from focuslab.measure.evaluation.scorer import SCORED
 from focuslab.measure.evaluation.shards import ShardReader
 from focuslab.metrics import (

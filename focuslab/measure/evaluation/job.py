@@ -12,9 +12,8 @@ from focuslab.errors import InputError
 from focuslab.hooks.compiled import is_compiled
 from focuslab.hooks.timers import clock_for
 from focuslab.io.captions import NAMES, Caption
-from focuslab.measure.evaluation.config import EvaluationConfig
+from focuslab.measure.evaluation.config import FEWEST, GROUPS, METRICS, EvaluationConfig, parse_metrics
 from focuslab.measure.evaluation.items import Work
-from focuslab.measure.evaluation.metrics import FEWEST, GROUPS, METRICS, parse_metrics
 from focuslab.measure.evaluation.reference import Reference, find_reference
 from focuslab.measure.evaluation.scorer import Scorer
 from focuslab.measure.loop import meta_costs

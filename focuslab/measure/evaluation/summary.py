@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from focuslab.measure.evaluation.config import FEWEST as FEWEST_CLIPS
+from focuslab.measure.evaluation.config import METRICS
 from focuslab.measure.evaluation.estimates import KERNEL_GAMMA, RATIOS, Estimate, Estimator, Recordings
 from focuslab.measure.evaluation.footnotes import footnotes
 from focuslab.measure.evaluation.items import DENSE, Work, sitting_of
-from focuslab.measure.evaluation.metrics import FEWEST as FEWEST_CLIPS
-from focuslab.measure.evaluation.metrics import METRICS
 from focuslab.measure.evaluation.scorer import NAN, SCORED, SILENT
 from focuslab.measure.evaluation.shards import ShardReader
 from focuslab.runs import EVALUATION_SCHEMA, RunInfo

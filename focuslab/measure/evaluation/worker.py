@@ -11,12 +11,11 @@ import numpy as np
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
 from focuslab.io.files import failed, write_atomically
-from focuslab.measure.evaluation.clips import ClipMaker, TimedClip
 from focuslab.measure.evaluation.finish import finish, usable
 from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.launch import Share
-from focuslab.measure.evaluation.scorer import SCORED
+from focuslab.measure.evaluation.scorer import SCORED, ClipMaker, TimedClip
 from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.metrics.embedders import resample

@@ -7,8 +7,7 @@ from focuslab.report.html import story
 from focuslab.report.html.captures import capture_group, evaluation_group
 from focuslab.report.html.clips import clip_group, comparisons_of
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import made_of
-from focuslab.report.html.parts import Group, Made, Section
+from focuslab.report.html.parts import Group, Made, Section, made_of
 from focuslab.report.html.plans import choice_group, plan_group, validation_group
 from focuslab.report.html.profiles import merged, profile_group
 from focuslab.report.html.sources import Found, Run

@@ -6,8 +6,7 @@ from typing import Any
 from focuslab.report.figures.attention import attention_figures
 from focuslab.report.figures.quality import quality_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import group_of
-from focuslab.report.html.parts import Group
+from focuslab.report.html.parts import Group, group_of
 from focuslab.report.html.sources import Run, read_arrays
 from focuslab.tables.attention import at_length, attention_columns, attention_tables, lengths_of, names_of
 from focuslab.tables.quality import quality_tables

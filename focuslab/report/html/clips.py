@@ -18,8 +18,7 @@ from focuslab.metrics.spectrogram import HIGHEST, WINDOW, log_mel
 from focuslab.report.figures.spectrogram import plot_spectrogram
 from focuslab.report.figures.style import new_figure, style
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of, facts_of_settings
-from focuslab.report.html.parts import Clip, Comparison, Group, Made
+from focuslab.report.html.parts import Clip, Comparison, Group, Made, facts_of, facts_of_settings
 from focuslab.report.html.sources import Run, SoundFile, read_records
 from focuslab.runs.folder import Folder
 from focuslab.runs.method_spec import brief

@@ -7,8 +7,7 @@ from focuslab.errors import InputError
 from focuslab.report.figures.frontier import frontier_figure
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of_evidence, group_of
-from focuslab.report.html.parts import Group, Made
+from focuslab.report.html.parts import Group, Made, facts_of_evidence, group_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA
 from focuslab.runs.checked import salvaged

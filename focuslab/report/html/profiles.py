@@ -7,8 +7,7 @@ from focuslab.analysis.cost import merge_summaries
 from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.style import KIND_COLORS, kind_label
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import group_of
-from focuslab.report.html.parts import Group
+from focuslab.report.html.parts import Group, group_of
 from focuslab.report.html.sources import Run, read_records
 from focuslab.runs.modules import UNITS, module_rows
 from focuslab.runs.schemas.profile import ModuleTimes

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from focuslab.report.figures.layout import TIMES
 from focuslab.report.html.captures import shown_rows
-from focuslab.report.html.made import machine_of
+from focuslab.report.html.parts import machine_of
 from focuslab.report.html.profiles import told_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs.method_spec import brief
