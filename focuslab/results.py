@@ -69,7 +69,7 @@ class Run:
         return {}
 
 
-class RowsRun(Run, Tabular):
+class RowsRun(Tabular, Run):
     """A run whose summary has one row a length and method; `KIND` is what it is called."""
 
     KIND: ClassVar[str]
@@ -108,15 +108,12 @@ class ProfileRun(RowsRun):
             for row in self.summary["rows"]
         ]
 
-    def __repr__(self) -> str:
-        return in_terminal(profile_tables(self.summary))
-
     def _tables(self) -> list:
         return profile_tables(self.summary)
 
 
 @dataclass(frozen=True, repr=False)
-class AttentionRun(Run, Tabular):
+class AttentionRun(Tabular, Run):
     """A capture; `records` are the measurements of every call, and `arrays` the parts of attention maps that were asked
     for, by name, in numpy."""
 
@@ -131,7 +128,7 @@ class AttentionRun(Run, Tabular):
     def __repr__(self) -> str:
         if not self.summary["blocks"]:
             return "<AttentionRun: no prompt has been recorded to its end>"
-        return in_terminal(attention_tables(self.summary))
+        return super().__repr__()
 
     def to_pandas(self, of: str = "blocks"):
         """The rows of "blocks" or "sites" as a `pandas.DataFrame`, as of other runs."""
@@ -178,8 +175,14 @@ class ValidationRun(RowsRun):
 
     SCHEMA, KIND = kinds.PROOF_SCHEMA, "validation"
 
-    def __repr__(self) -> str:
-        return in_terminal(validation_tables(self.summary))
-
     def _tables(self) -> list:
         return validation_tables(self.summary)
+
+
+BY_NAME = {
+    "attention": AttentionRun,
+    "profile": ProfileRun,
+    "sensitivity": SensitivityRun,
+    "evaluation": EvaluationRun,
+}
+"""What a plan is chosen from, as `focuslab.recommend` names it."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import focuslab
-from focuslab.hooks.denoise import denoise, timed_call
+from focuslab.hooks.denoise import timed_call
 from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.methods import LiteFocus
 from focuslab.models.conditioning import encode_prompt
@@ -57,9 +57,9 @@ def test_exclusive_times_add_up_to_the_whole(pipe):
     clock = clock_for("cuda")
     conditioning = encode_prompt(pipe, "rain")
     with torch.no_grad():
-        denoise(pipe, conditioning, SECONDS, STEPS, 0, clock)
+        timed_call(pipe, conditioning, SECONDS, STEPS, 0, clock, "latent")
         with ModuleTimer(pipe.unet, clock, unit_names(pipe.unet)) as timer:
-            denoise(pipe, conditioning, SECONDS, STEPS, 0, clock)
+            timed_call(pipe, conditioning, SECONDS, STEPS, 0, clock, "latent")
     times = timer.times()
     whole = next(t.inclusive_seconds for t in times if t.name == "")
     assert sum(t.exclusive_seconds for t in times) == pytest.approx(whole, rel=0.01)

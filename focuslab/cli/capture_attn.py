@@ -9,6 +9,9 @@ from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_prompts
 from focuslab.tables.attention import counted
 
+RECORDED = "steps capture_steps sites cross_fractions cross_weight statistics queries crops seed".split()
+"""The options that a run directory is named after, in the order that its name depends on."""
+
 
 @click.command("capture-attn", short_help="Record where attention goes.")
 @click.option("--prompt", "given", multiple=True, help="What is generated; repeat it for several.")
@@ -48,28 +51,7 @@ from focuslab.tables.attention import counted
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    given,
-    file,
-    seconds,
-    steps,
-    capture_steps,
-    sites,
-    cross_fractions,
-    cross_weight,
-    statistics,
-    queries,
-    crops,
-    array_bytes,
-    out,
-    force,
-):
+def command(model, device, dtype, offline, quiet, given, file, seconds, array_bytes, out, force, **options):
     """Record where self-attention goes while prompts are denoised, and draw Figure 2 of it.
 
     Same-frequency mass, entropy, mass from mel row to mel row and by time lag, and recall and output error of LiteFocus
@@ -83,18 +65,8 @@ def command(
     from focuslab.report.figures.attention import write_attention_figures
 
     prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]
-    cross_weight = _number_or_text(cross_weight)
-    recorded = {
-        "steps": steps,
-        "capture_steps": capture_steps,
-        "sites": sites,
-        "cross_fractions": cross_fractions,
-        "cross_weight": cross_weight,
-        "statistics": statistics,
-        "queries": queries,
-        "crops": crops,
-        "seed": seed,
-    }
+    options["cross_weight"] = _number_or_text(options["cross_weight"])
+    recorded = {name: options[name] for name in RECORDED}
     if out is None:
         out = default_directory("capture-attn", model, [prompts, seconds, recorded, device, dtype])
     pipe = load(model, device, dtype, offline=offline)

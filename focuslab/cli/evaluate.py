@@ -43,24 +43,7 @@ from focuslab.io.captions import read_captions
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/evaluate-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    file,
-    limit,
-    seconds,
-    methods,
-    seeds,
-    steps,
-    dry_run,
-    out,
-    force,
-    **scoring,
-):
+def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, methods, dry_run, out, force, **scoring):
     """Generate every caption at every length by every method, score each sound, and print one table.
 
     Each sound has a seed of its own, so the table does not depend on order or on the number of processes: start it with
@@ -81,7 +64,8 @@ def command(
     parsed = parse_methods(methods)
     if scoring["metrics"] is not None:
         parse_metrics(scoring["metrics"])
-    scoring |= {"seeds": seeds or (seed,), "steps": steps, "offline": offline}
+    # In this order: the name of the directory depends on it.
+    scoring |= {"seeds": scoring.pop("seeds") or (seed,), "steps": scoring.pop("steps"), "offline": offline}
     if out is None:
         texts = [(caption.text, caption.names) for caption in captions]
         reference = scoring["reference"] and str(scoring["reference"])

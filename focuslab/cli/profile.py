@@ -43,24 +43,12 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
 
     parsed = parse_methods(methods)
     prompt = PROMPT if prompt is None else prompt
+    timed = {"steps": steps, "repeats": repeats, "prompt": prompt, "trace": trace, "seed": seed}
     if out is None:
-        settings = [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype]
-        out = default_directory("profile", model, settings)
+        out = default_directory("profile", model, [seconds, methods, *timed.values(), device, dtype])
     pipe = load(model, device, dtype, offline=offline)
     with going_on_from(out), Reporter(quiet) as reporter:
-        run = profile(
-            pipe,
-            seconds,
-            parsed,
-            prompt=prompt,
-            steps=steps,
-            repeats=repeats,
-            seed=seed,
-            trace=trace,
-            out=out,
-            force=force,
-            progress=reporter,
-        )
+        run = profile(pipe, seconds, parsed, **timed, out=out, force=force, progress=reporter)
     write_figure1(run.summary, out / "figures", how_it_was_made(run.info))
     click.echo(run)
     click.echo(out)

@@ -77,15 +77,9 @@ def command(model, device, dtype, offline, quiet, given, file, unvalidated, out,
     budget too. The records are kept in records/ beside the plan, for other budgets. The same command resumes what was
     stopped.
     """
-    from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
+    from focuslab.results import BY_NAME
 
-    kinds = {
-        "attention": AttentionRun,
-        "profile": ProfileRun,
-        "sensitivity": SensitivityRun,
-        "evaluation": EvaluationRun,
-    }
-    for name, kind in kinds.items():
+    for name, kind in BY_NAME.items():
         options[name] = kind.load(options[name]) if options[name] else None
     prompts = split_prompts(given, file)
     if out is None:

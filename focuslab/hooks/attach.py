@@ -10,7 +10,7 @@ from torch import nn
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteProcessor, check_plain
-from focuslab.hooks.running import Choose, Fixed, GridCheck, Running, SiteForward
+from focuslab.hooks.running import Choose, GridCheck, Running
 from focuslab.models.sites import Site, find_sites, select_sites, unet_of
 
 logger = logging.getLogger(__name__)
@@ -99,9 +99,7 @@ class Handle:
         return f"<Handle: {', '.join(filter(None, state))}>"
 
 
-def attach(
-    pipe, patterns: Sequence[str] | str | None, forward: SiteForward | None = None, *, choose: Choose | None = None
-) -> Handle:
+def attach(pipe, patterns: Sequence[str] | str | None, choose: Choose) -> Handle:
     """Take over the self-attention sites of a pipeline (or UNet) that `patterns` name.
 
     Parameters
@@ -110,10 +108,8 @@ def attach(
         A pipeline or its UNet, compiled or not.
     patterns
         Those of `select_sites`.
-    forward
-        Computes every call: `forward(attn, hidden_states [B, N, C], call) -> [B, N, C]`.
     choose
-        Instead of `forward`, it chooses the method of each call.
+        Chooses the method of each call.
 
     Raises
     ------
@@ -131,7 +127,7 @@ def attach(
                 "focuslab.detach(pipe) does it without its handle"
             )
         check_plain(unet.get_submodule(site.name), site.name)
-    handle = Handle(unet, sites, Running(unet, sites, choose or Fixed(forward).at_call))
+    handle = Handle(unet, sites, Running(unet, sites, choose))
     try:
         handle._take_over()
     except BaseException:

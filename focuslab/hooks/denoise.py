@@ -14,24 +14,6 @@ from focuslab.models.placement import device_of
 from focuslab.models.schedule import Schedule, current_schedule, schedule_of, schedule_to_begin
 
 
-def denoise(
-    pipe,
-    conditioning: dict[str, Tensor],
-    seconds: float,
-    steps: int,
-    seed: int,
-    clock: Clock,
-    after_step: Callable[[int], None] | None = None,
-) -> list[float]:
-    """Seconds of each denoising step of one generation that stops before the VAE.
-
-    A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
-    guided batch of two, the guidance and the scheduler. The device is waited for once, at the end. after_step: called
-    with the number of each step when its time has been taken; what it does is not in the time of any step.
-    """
-    return timed_call(pipe, conditioning, seconds, steps, seed, clock, "latent", after_step)[1]
-
-
 def first_steps(
     pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, clock: Clock
 ) -> list[float]:
@@ -62,10 +44,14 @@ def timed_call(
     output_type: str = "np",
     after_step: Callable[[int], None] | None = None,
 ) -> tuple[Any, list[float]]:
-    """What the pipeline gives, and the seconds of each denoising step as in `denoise`.
+    """What the pipeline gives, and the seconds of each denoising step of the generation.
+
+    A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
+    guided batch of two, the guidance and the scheduler. The device is waited for once, at the end.
 
     output_type: the pipeline's own, "np" for float32 samples `[1, n]` and "latent" for a call that stops before the
-    VAE. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    VAE. after_step: called with the number of each step when its time has been taken; what it does is not in the time
+    of any step. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
     """
     timer = _CallTimer(pipe, clock, after_step)
     output = timer.run(conditioning, seconds, steps, seed, output_type)
@@ -198,7 +184,7 @@ def latents_at(
         # Registered after the recorder's own hook, and so called after it.
         hook = pipe.unet.register_forward_pre_hook(stop_when_complete)
         try:
-            denoise(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)))
+            timed_call(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)), "latent")
         except _Enough:
             pass
         finally:

@@ -49,16 +49,6 @@ class DoesNotFit(InputError):
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
 
-    def record(self, seconds: float, **of: Any) -> dict[str, Any]:
-        """A record of what was skipped for it at a length; `of` says what else it is of."""
-        return {
-            "kind": SKIPPED,
-            "seconds": seconds,
-            **of,
-            "needed_bytes": self.needed_bytes,
-            "free_bytes": self.free_bytes,
-        }
-
 
 class LeftOut:
     """What needs more memory than is free, so that the rest can be measured without it.
@@ -80,7 +70,8 @@ class LeftOut:
             yield
         except DoesNotFit as error:
             self._first = self._first or error
-            self.records.append(error.record(seconds, **of))
+            bytes_ = {"needed_bytes": error.needed_bytes, "free_bytes": error.free_bytes}
+            self.records.append({"kind": SKIPPED, "seconds": seconds, **of, **bytes_})
 
     def refuse_if(self, nothing_is_left: bool) -> None:
         """Raise the first `DoesNotFit` again where nothing is left to measure."""

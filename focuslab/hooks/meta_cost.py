@@ -14,8 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from focuslab.attention.grid import Grid
 from focuslab.hooks.attach import Handle
-from focuslab.hooks.memory import check_fits
-from focuslab.models.placement import device_of
 from focuslab.models.sites import KINDS, module_kinds, unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -67,23 +65,6 @@ def meta_cost(
         unet(**inputs)
     module_flops = _flops_by_module(unet, counter)
     return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
-
-
-def meta_cost_that_fits(
-    pipe,
-    twin: nn.Module,
-    inputs: dict[str, torch.Tensor],
-    attach: Callable[[nn.Module], Handle],
-    what: str,
-    instead: str,
-) -> MetaCost:
-    """A `meta_cost` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
-    sample = inputs["sample"]
-    # Sampled keys are no meta tensors, so a length whose latents alone do not fit is not tried.
-    check_fits(pipe, sample.nbytes, what, instead)
-    run = meta_cost(twin, inputs, attach, device_of(pipe))
-    check_fits(pipe, run.peak_bytes, what, instead)
-    return run
 
 
 def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:

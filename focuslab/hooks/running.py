@@ -1,7 +1,7 @@
 """What each site does in the UNet call that a thread is in, and the keys that were sampled for it."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -39,9 +39,6 @@ def call_index(timestep: Tensor | float) -> int:
         return int(timestep)
     is_one_entry = all(size == 1 or stride == 0 for size, stride in zip(timestep.shape, timestep.stride(), strict=True))
     return timestep.storage_offset() if is_one_entry else 0
-
-
-SiteForward = Callable[[nn.Module, Tensor, SiteCall], Tensor]
 
 
 class Choose(Protocol):
@@ -135,16 +132,3 @@ class GridCheck:
     def __call__(self, _module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
         if not torch.compiler.is_compiling():
             self.running.check_grid(self.sites, args[0] if args else kwargs["hidden_states"])
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A method that computes every call by one function and samples nothing."""
-
-    forward: SiteForward
-
-    def sample_keys(self, call: SiteCall) -> None:
-        return None
-
-    def at_call(self, call: SiteCall, frames: int) -> "Fixed":
-        return self

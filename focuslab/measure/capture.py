@@ -21,7 +21,7 @@ from focuslab.hooks.timers import clock_for
 from focuslab.io.captions import check_prompts
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
-from focuslab.measure.loop import Loop, grid_rows, meta_costs
+from focuslab.measure.loop import Loop, dry_runs, grid_rows
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths, training_seconds
@@ -135,11 +135,8 @@ def _expect(
     sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
     names = [site.name for site in sites]
-    attached = {s: {RECORDING: lambda unet: recorder.attach(unet, names)} for s in lengths}
-    expected, left_out = meta_costs(pipe, conditioning, attached, "leave out this length")
-    left_out.refuse_if(not expected)
-    skipped = [{k: v for k, v in record.items() if k != "method"} | {"prompt": None} for record in left_out.records]
-    return {seconds: run for (seconds, _), run in expected.items()}, skipped
+    expected, skipped = dry_runs(pipe, conditioning, lengths, RECORDING, lambda unet: recorder.attach(unet, names))
+    return expected, [{**record, "prompt": None} for record in skipped]
 
 
 def _pieces(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from focuslab.hooks.denoise import denoise, first_steps
+from focuslab.hooks.denoise import first_steps, timed_call
 from focuslab.hooks.map_crops import MapCrop
 from focuslab.hooks.memory import PeakMemory
 from focuslab.hooks.recorder import HALVES, Recorder, Request, SiteRecord
@@ -76,7 +76,8 @@ class Capture:
 
         start = perf_counter()
         with PeakMemory(self.device) as peak, recorder.attach(self.pipe, self.names):
-            step_seconds = denoise(*self._generation(item), self.steps, self.run.info.seed, self.clock, after_step)
+            given = (*self._generation(item), self.steps, self.run.info.seed, self.clock)
+            _, step_seconds = timed_call(*given, "latent", after_step)
         self.run.append(
             {
                 "kind": "pass",

@@ -93,16 +93,11 @@ class Comparison:
         """Of the UNet's output, at latents `[1, C, T, F]` of some steps of the dense generation."""
         conditioning = encode_prompt(self.pipe, self.run.info.prompts[place["prompt"]])
         self.pipe.scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
-        return [
-            {
-                "kind": "error",
-                **place,
-                "method": name,
-                "step": step,
-                "error": OutputError(self.pipe, conditioning, sample, step).error(self.choices[name]),
-            }
-            for step, sample in latents.items()
-        ]
+        records = []
+        for step, sample in latents.items():
+            error = OutputError(self.pipe, conditioning, sample, step).error(self.choices[name])
+            records.append({"kind": "error", **place, "method": name, "step": step, "error": error})
+        return records
 
     def _generate(self, place: Mapping[str, Any], name: str, progress: Progress) -> Sound:
         sound = generate(

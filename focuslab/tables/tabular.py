@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from focuslab.tables.table import Table
+from focuslab.tables.text import in_terminal
 
 if TYPE_CHECKING:
     import pandas
@@ -54,10 +55,13 @@ def _table(table: Table) -> Markup:
 
 
 class Tabular:
-    """A result that shows itself as HTML tables in a notebook and gives its rows as a data frame.
+    """A result that shows itself as tables, in HTML in a notebook, and gives its rows as a data frame.
 
     A subclass has `_tables()`, the tables of the terminal, and `_rows()`, its rows as dicts.
     """
+
+    def __repr__(self) -> str:
+        return in_terminal(self._tables())
 
     def _repr_html_(self) -> str:
         return in_html(self._tables())

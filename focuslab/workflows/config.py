@@ -12,7 +12,7 @@ from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.settings import check_mel_latents
-from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
+from focuslab.results import BY_NAME, AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
 from focuslab.search.experiments import default_methods, with_paper
@@ -47,7 +47,7 @@ class RecommendConfig:
         if self.methods is not None:
             settle(self, methods=[text("the name of a method", label) for label in several(self.methods)])
             _check_methods(self.methods)
-        for name, kind in _RECORDS.items():
+        for name, kind in BY_NAME.items():
             records = getattr(self, name)
             if isinstance(records, (str, os.PathLike)):
                 settle(self, **{name: kind.load(records)})
@@ -100,14 +100,6 @@ class RecommendConfig:
             "objective": self.objective,
             "given": sorted(self.given),
         }
-
-
-_RECORDS = {
-    "attention": AttentionRun,
-    "profile": ProfileRun,
-    "sensitivity": SensitivityRun,
-    "evaluation": EvaluationRun,
-}
 
 
 def _check_methods(labels: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """What an evaluation would take, from one measured step of each method and length."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +18,8 @@ from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.models.specs import stand_ins
 from focuslab.runs import Progress
+from focuslab.tables.table import BYTES, LONG_SECONDS, SECONDS, Table, amounts, formatter, labels, numbers, seconds_of
+from focuslab.tables.text import in_terminal
 
 _RECORD_BYTES = 900
 """A line of records and the header of an item's arrays, roughly."""
@@ -37,9 +39,34 @@ class Estimate:
     not_measured: tuple[str, ...]
 
     def __repr__(self) -> str:
-        from focuslab.tables.estimate import estimate_table
+        """A row a length and method, then the whole in words."""
 
-        return estimate_table(asdict(self))
+        def of(key: str) -> list:
+            return [row[key] for row in self.rows]
+
+        columns = [
+            seconds_of(self.rows),
+            labels("method", of("method")),
+            numbers("items", of("items"), "d"),
+            amounts("step", of("step_seconds"), SECONDS),
+            amounts("item", of("item_seconds"), LONG_SECONDS),
+            numbers("whole", of("hours"), ".3g", "h"),
+        ]
+        shared = f", {self.hours / self.processes:.3g} h on {self.processes}" if self.processes > 1 else ""
+        kept = "no audio" if self.audio_bytes is None else f"{_bytes(self.audio_bytes)} of audio"
+        notes = [
+            f"{self.items} items: {self.hours:.3g} h on one process such as this{shared}; "
+            f"{_bytes(self.kept_bytes)} of embeddings and records, {kept}.",
+            "From one measured step of each row, the decoding and the scoring of one clip.",
+        ]
+        if self.not_measured:
+            notes.append(f"Not measured, of stand-ins: {', '.join(self.not_measured)}.")
+        return in_terminal([Table("What it would take", columns, notes)])
+
+
+def _bytes(count: int) -> str:
+    number, unit = formatter(BYTES, [count])
+    return f"{number(count)} {unit}"
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from focuslab.hooks.compiled import is_compiled
-from focuslab.hooks.denoise import denoise, timed_call
+from focuslab.hooks.denoise import timed_call
 from focuslab.hooks.memory import naming_what_did_not_fit
 from focuslab.hooks.timers import clock_for
 from focuslab.measure.evaluation.config import METRICS
@@ -136,7 +136,7 @@ class ClipMaker:
         ):
             if self._compiled:
                 # A step that is compiled first would count among those whose time is taken.
-                denoise(self._pipe, caption, seconds, 1, noise_seed, self._clock)
+                timed_call(self._pipe, caption, seconds, 1, noise_seed, self._clock, "latent")
             start = perf_counter()
             output, step_seconds = timed_call(
                 self._pipe, caption, seconds, self._steps, noise_seed, self._clock, output_type="np"
