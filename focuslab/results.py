@@ -179,10 +179,5 @@ class ValidationRun(RowsRun):
         return validation_tables(self.summary)
 
 
-BY_NAME = {
-    "attention": AttentionRun,
-    "profile": ProfileRun,
-    "sensitivity": SensitivityRun,
-    "evaluation": EvaluationRun,
-}
+BY_NAME = {"attention": AttentionRun, "profile": ProfileRun, "sensitivity": SensitivityRun, "evaluation": EvaluationRun}
 """What a plan is chosen from, as `focuslab.recommend` names it."""

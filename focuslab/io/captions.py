@@ -198,12 +198,7 @@ CHOICE_PROMPTS = (
     "slow chords on a grand piano",
     "a fast emergency siren in the distance",
 )
-VALIDATION_PROMPTS = (
-    "ocean waves",
-    "a fast drum loop",
-    "a rising melody on a solo violin",
-    "a passing train",
-)
+VALIDATION_PROMPTS = ("ocean waves", "a fast drum loop", "a rising melody on a solo violin", "a passing train")
 """Of the words that the bundled model knows, and of sounds that any model for sound knows."""
 
 
