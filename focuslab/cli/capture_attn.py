@@ -1,10 +1,8 @@
 """focuslab capture-attn"""
 
-from pathlib import Path
-
 import click
 
-from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_prompts
 from focuslab.tables.attention import counted
@@ -15,11 +13,9 @@ RECORDED = "steps capture_steps sites cross_fractions cross_weight statistics qu
 
 @click.command("capture-attn", short_help="Record where attention goes.")
 @click.option("--prompt", "given", multiple=True, help="What is generated; repeat it for several.")
-@click.option(
-    "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
-)
+@click.option("--prompts", "file", type=PATH, help="A file of prompts, as evaluate takes captions.")
 @click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
+@click.option("--steps", type=COUNT, default=20, show_default=True, help="Denoising steps.")
 @click.option(
     "--capture-steps",
     type=WholeNumbers("step", "0,10,19"),
@@ -45,10 +41,8 @@ RECORDED = "steps capture_steps sites cross_fractions cross_weight statistics qu
 )
 @click.option("--query", "queries", multiple=True, help="t:f, a token whose attention is kept whole; repeatable.")
 @click.option("--crop", "crops", multiple=True, help="SITE:first-last, a part of a map that is kept whole; repeatable.")
-@click.option(
-    "--array-bytes", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Most for those."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
+@click.option("--array-bytes", type=COUNT, default=200_000_000, show_default=True, help="Most for those.")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
 def command(model, device, dtype, offline, quiet, given, file, seconds, array_bytes, out, force, **options):
@@ -60,7 +54,7 @@ def command(model, device, dtype, offline, quiet, given, file, seconds, array_by
     the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
-    from focuslab.measure.profile_config import PROMPT
+    from focuslab.measure.profile_work import PROMPT
     from focuslab.models.specs import load
     from focuslab.report.figures.attention import write_attention_figures
 

@@ -14,6 +14,8 @@ import click
 from focuslab.checks import printable
 from focuslab.errors import FocuslabError, one_line
 
+COUNT, PATH = click.IntRange(min=1), click.Path(path_type=Path)
+
 
 class Numbers(click.ParamType):
     """Different positive numbers separated by commas, such as 10,20,40; `what` they are, for errors."""

@@ -1,11 +1,10 @@
 """focuslab profile"""
 
 import os
-from pathlib import Path
 
 import click
 
-from focuslab.cli.options import Names, Numbers, default_directory, names_of_methods, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, names_of_methods, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 
 
@@ -19,11 +18,11 @@ from focuslab.cli.progress import Reporter, going_on_from
     help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
     "sites joined by +; or plan:FILE.",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")
+@click.option("--steps", type=COUNT, default=1, show_default=True, help="Denoising steps a timing.")
+@click.option("--repeats", type=COUNT, default=3, show_default=True, help="Timings of each method.")
 @click.option("--prompt", default=None, help="What is generated; time hardly depends on it.")
 @click.option("--trace", is_flag=True, help="Also trace one step of each, for Perfetto and TensorBoard.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/profile-MODEL-HASH]")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/profile-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
 def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps, repeats, prompt, trace, out, force):
@@ -36,7 +35,7 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     from focuslab.measure.profile import profile
-    from focuslab.measure.profile_config import PROMPT
+    from focuslab.measure.profile_work import PROMPT
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
     from focuslab.report.figures.figure1 import write_figure1

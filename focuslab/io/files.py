@@ -73,6 +73,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_together({path: content})
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """`write_atomically`, in a folder that is made where there is none. Raises `FocuslabError` naming the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise failed(path, error) from None
+
+
+def write_new(contents: Mapping[Path, bytes], *, force: bool) -> None:
+    """`write_together`, in a folder that is made where there is none.
+
+    Raises `InputError` where a file is there already, unless `force`, and `FocuslabError` where one cannot be written.
+    """
+    first = next(iter(contents))
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+        write_together(contents, replace=force)
+    except FileExistsError as error:
+        raise already_there(error.filename2 or error.filename) from None
+    except OSError as error:
+        raise failed(first, error) from None
+
+
 def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> None:
     """Write all of these files, or none where one cannot be written; each is whole as soon as it is seen.
 

@@ -110,12 +110,10 @@ class CaptureConfig:
     def to_json(self) -> dict[str, Any]:
         """The parameters that run.json holds; lengths and sites are those of the pipeline."""
         return {
-            "steps": self.steps,
-            "capture_steps": self.capture_steps,
+            **{name: getattr(self, name) for name in ("steps", "capture_steps", "sampled_times")},
             "statistics": list(self.statistics),
             "cross_fractions": [method.cross_fraction for method in self.focus.values()],
             "cross_weight": plain(self.cross_weight),
-            "sampled_times": self.sampled_times,
             "labels": _recorded(self.labels),
             "patterns": _recorded(self.patterns),
             "queries": [f"{t}:{f}" for t, f in self.queries],

@@ -78,21 +78,14 @@ class Capture:
         with PeakMemory(self.device) as peak, recorder.attach(self.pipe, self.names):
             given = (*self._generation(item), self.steps, self.run.info.seed, self.clock)
             _, step_seconds = timed_call(*given, "latent", after_step)
-        self.run.append(
-            {
-                "kind": "pass",
-                "prompt": item.prompt,
-                "seconds": item.seconds,
-                "seconds_elapsed": perf_counter() - start,
-                "recorded_steps": recorded,
-                "unet_calls": list(self.schedule.calls),
-                "plain_step_seconds": [s for step, s in enumerate(step_seconds) if step not in recorded],
-                "recorded_step_seconds": [step_seconds[step] for step in recorded],
-                "peak_bytes": peak.peak_bytes,
-                "plain_peak_bytes": self.plain_peaks[item.seconds],
-                "at": now(),
-            }
-        )
+        elapsed, calls = perf_counter() - start, list(self.schedule.calls)
+        place = {"kind": "pass", "prompt": item.prompt, "seconds": item.seconds, "seconds_elapsed": elapsed}
+        taken = {
+            "plain_step_seconds": [s for step, s in enumerate(step_seconds) if step not in recorded],
+            "recorded_step_seconds": [step_seconds[step] for step in recorded],
+        }
+        held = {"peak_bytes": peak.peak_bytes, "plain_peak_bytes": self.plain_peaks[item.seconds]}
+        self.run.append({**place, "recorded_steps": recorded, "unet_calls": calls, **taken, **held, "at": now()})
 
     def _warm_up(self, item: Item) -> int | None:
         """One plain step, untimed; the peak memory of the pipeline as it is."""

@@ -100,15 +100,9 @@ class Comparison:
         return records
 
     def _generate(self, place: Mapping[str, Any], name: str, progress: Progress) -> Sound:
-        sound = generate(
-            self.pipe,
-            self.run.info.prompts[place["prompt"]],
-            place["seconds"],
-            method=self.choices[name],
-            steps=self.steps,
-            seed=self.run.info.seed,
-            progress=progress,
-        )
+        prompt, method = self.run.info.prompts[place["prompt"]], self.choices[name]
+        given = {"method": method, "steps": self.steps, "seed": self.run.info.seed}
+        sound = generate(self.pipe, prompt, place["seconds"], **given, progress=progress)
         if self.run.info.parameters["keep_audio"]:
             file = f"prompt{place['prompt']}-{place['seconds']:g}s-{name.replace(' ', '-')}.wav"
             sound.write(self.run.path / SOUNDS / file, force=True)

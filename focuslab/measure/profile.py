@@ -12,8 +12,7 @@ from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant, is_compiled
 from focuslab.hooks.timers import clock_for
 from focuslab.measure.loop import Loop
-from focuslab.measure.profile_config import ProfileConfig
-from focuslab.measure.profile_work import cut_rounds, expect, items_of, subjects_of
+from focuslab.measure.profile_work import ProfileConfig, cut_rounds, expect, items_of, subjects_of
 from focuslab.measure.profiler import Profiler
 from focuslab.methods import AnyMethod
 from focuslab.models.callables import as_recorded
@@ -65,7 +64,7 @@ def profile(
         Replace another run in `out`.
     progress : Progress, optional
     **options
-        Fields of `focuslab.measure.profile_config.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
+        Fields of `focuslab.measure.profile_work.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
         `seed`, `trace`, `only_steps`.
 
     Raises

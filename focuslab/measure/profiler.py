@@ -97,25 +97,17 @@ class Profiler:
 
     def _record_expected(self, item: Item) -> None:
         subject, run = self.subjects[item.seconds][item.label], self.expected[item.seconds, item.label]
-        self.run.append(
-            {
-                "kind": "expected",
-                "seconds": item.seconds,
-                "method": item.label,
-                "repeat": 0,
-                "sites": len(run.grids),
-                "sparse": subject.sparse,
-                "bound": subject.bound,
-                "dense_steps": sum(subject.dense_steps),
-                "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
-                "projected_calls": self.projected.total_calls if self.projected else None,
-                "calls_per_step": self.calls_per_step,
-                "compiled": self.compiled,
-                "kept_pairs": density(subject.sites, self.pipe, run),
-                "flops": run.flops,
-                "predicted_peak_bytes": run.peak_bytes,
-            }
-        )
+        what = {"kind": "expected", "seconds": item.seconds, "method": item.label, "repeat": 0}
+        attached = {"sites": len(run.grids), "sparse": subject.sparse, "bound": subject.bound}
+        calls = {
+            "dense_steps": sum(subject.dense_steps),
+            "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
+            "projected_calls": self.projected.total_calls if self.projected else None,
+            "calls_per_step": self.calls_per_step,
+        }
+        counted = {"flops": run.flops, "predicted_peak_bytes": run.peak_bytes, "compiled": self.compiled}
+        kept_pairs = density(subject.sites, self.pipe, run)
+        self.run.append({**what, **attached, **calls, **counted, "kept_pairs": kept_pairs})
 
     def _measure_flops(self, item: Item) -> None:
         counted = self.expected[item.seconds, item.label].module_flops

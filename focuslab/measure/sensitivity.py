@@ -103,20 +103,15 @@ def measure_sensitivity(
     blocks = {site.name: site.block for site in find_sites(pipe)}
     groups = {s: groups_of(blocks, e.flop_share, config.methods) for s, e in expected.items()}
     recorded = {s: recorded_steps(config.steps, len(config.prompts), s) for s in lengths}
-    info = run_info(
-        pipe,
-        "sensitivity",
-        {
-            "seconds": lengths,
-            "steps": config.steps,
-            "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
-            "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
-            "unet": unet_layout(pipe),
-            "training_seconds": training_seconds(pipe),
-        },
-        seed=config.seed,
-        prompts=config.prompts,
-    )
+    parameters = {
+        "seconds": lengths,
+        "steps": config.steps,
+        "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
+        "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
+        "unet": unet_layout(pipe),
+        "training_seconds": training_seconds(pipe),
+    }
+    info = run_info(pipe, "sensitivity", parameters, seed=config.seed, prompts=config.prompts)
     with (
         place_of(out) as place,
         RunDirectory(place, info, force=force) as run,

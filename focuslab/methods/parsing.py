@@ -59,7 +59,10 @@ def parse_method(label: str) -> Attachable:
     label = label.strip()
     name, *parameters = label.split(":")
     if name == "plan":
-        return _plan_from(label.removeprefix("plan").removeprefix(":"))
+        file = label.removeprefix("plan").removeprefix(":")
+        if not file:
+            raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
+        return Plan.load(file)
     if name not in catalogue():
         names = ", ".join([*catalogue(), "plan:FILE"])
         raise InputError(f"there is no method {name!r}, only {names}{did_you_mean(name, catalogue())}")
@@ -76,12 +79,6 @@ def parse_method(label: str) -> Attachable:
             raise InputError(f"{name} was given {key} twice")
         given[key] = tuple(value.split("+")) if key == "sites" else _literal(value)
     return make(name, given)
-
-
-def _plan_from(file: str) -> Plan:
-    if not file:
-        raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
-    return Plan.load(file)
 
 
 def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:

@@ -70,13 +70,8 @@ class Clap(Embedder):
 
         rows, device = [], device_of_module(self.model.text_model)
         for start in range(0, len(texts), _TEXTS):
-            tokens = self.tokenizer(
-                list(texts[start : start + _TEXTS]),
-                padding=True,
-                truncation=True,
-                max_length=self._most_tokens,
-                return_tensors="pt",
-            ).to(device)
+            cut = {"padding": True, "truncation": True, "max_length": self._most_tokens}
+            tokens = self.tokenizer(list(texts[start : start + _TEXTS]), **cut, return_tensors="pt").to(device)
             with torch.inference_mode():
                 found = self.model.get_text_features(tokens.input_ids, attention_mask=tokens.attention_mask)
             rows.append(_array(found.pooler_output))
@@ -94,14 +89,10 @@ class Clap(Embedder):
         from focuslab.models.placement import device_of_module
 
         fused = self.model.config.audio_config.enable_fusion
+        cut = {"max_length": self.window_samples, "truncation": "fusion" if fused else "rand_trunc"}
         with _numpy_state():
-            features = self.feature_extractor(
-                windows,
-                sampling_rate=self.sampling_rate,
-                max_length=self.window_samples,
-                truncation="fusion" if fused else "rand_trunc",
-                return_tensors="pt",
-            ).input_features
+            features = self.feature_extractor(windows, sampling_rate=self.sampling_rate, **cut, return_tensors="pt")
+        features = features.input_features
         device = device_of_module(self.model.audio_model)
         features = features.to(device, self.model.dtype)
         # No window is longer than the checkpoint takes; the extractor of fused ones would pick one and say it is.

@@ -156,33 +156,19 @@ def _vocoder(recipe: Recipe) -> SpeechT5HifiGan:
 
 
 def _clap(recipe: Recipe, tokenizer) -> ClapModel:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1}
     text = {
+        **sizes,
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_attention_heads": 2,
-        "num_hidden_layers": 1,
         # RoBERTa numbers positions from pad_token_id + 1 on.
         "max_position_embeddings": MAX_LENGTH + tokenizer.pad_token_id + 1,
-        "bos_token_id": tokenizer.bos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "pad", "eos")},
         "projection_dim": recipe.clap_width,
     }
     # The pipeline uses the audio half only to rank several waveforms of one prompt.
-    audio = {
-        "spec_size": 64,
-        "num_mel_bins": 64,
-        "window_size": 4,
-        "patch_size": 4,
-        "patch_stride": [4, 4],
-        "patch_embeds_hidden_size": 16,
-        "depths": [1, 1],
-        "num_attention_heads": [1, 1],
-        "num_hidden_layers": 2,
-        "hidden_size": 32,
-        "projection_dim": recipe.clap_width,
-    }
+    patches = {"patch_size": 4, "patch_stride": [4, 4], "patch_embeds_hidden_size": 16, "window_size": 4}
+    layers = {"depths": [1, 1], "num_attention_heads": [1, 1], "num_hidden_layers": 2, "hidden_size": 32}
+    audio = {"spec_size": 64, "num_mel_bins": 64, **patches, **layers, "projection_dim": recipe.clap_width}
     return ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=recipe.clap_width))
 
 

@@ -85,13 +85,9 @@ def _open(model: str, dtype: "torch.dtype", offline: bool) -> "AudioLDM2Pipeline
         raise InputError(f"model {model!r} is a file: expected the directory that holds model_index.json")
     if is_hub_id(model):
         return load_directory(fetch(model, offline), dtype)
-    raise InputError(_unknown(model))
-
-
-def _unknown(model: str) -> str:
     near = difflib.get_close_matches(model, NAMES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else "there is no such directory; " if "/" in model else ""
-    return (
+    raise InputError(
         f"unknown model {model!r}: {hint}expected {', '.join(map(repr, NAMES))}, "
         "an existing directory made by save_pretrained, or a hub id 'org/name'"
     )

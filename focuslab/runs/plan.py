@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from focuslab.checks import plain
+from focuslab.checks import plain, settle
 from focuslab.errors import InputError
-from focuslab.io.files import already_there, check_place, failed, write_together
+from focuslab.io.files import already_there, check_place, write_new
 from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
 from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
@@ -43,8 +43,7 @@ class PlanEntry:
     dense_steps: dict[str, int] | None = field(default=None, hash=False)
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            object.__setattr__(self, name, plain(value))
+        settle(self, **plain(vars(self)))
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)
@@ -81,9 +80,7 @@ class PlanSpec:
     evidence: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "entries", tuple(self.entries))
-        for name in ("unet", "evidence"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+        settle(self, entries=tuple(self.entries), unet=plain(self.unet), evidence=plain(self.evidence))
         checked({**vars(self), "entries": [vars(entry) for entry in self.entries]}, PlanContent, "the plan")
 
     def __eq__(self, other: object) -> bool:
@@ -103,16 +100,9 @@ class PlanSpec:
         """Write the plan as JSON. Raises `InputError` if the file exists already, unless `force`."""
         path = Path(path)
         check_place(path)
-        content = to_json_bytes(self.to_json())
-        try:
-            if path.is_dir():
-                raise already_there(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_together({path: content}, replace=force)
-        except FileExistsError:
-            raise already_there(path) from None
-        except OSError as error:
-            raise failed(path, error) from None
+        if path.is_dir():
+            raise already_there(path)
+        write_new({path: to_json_bytes(self.to_json())}, force=force)
         return path
 
     def to_json(self) -> dict[str, Any]:

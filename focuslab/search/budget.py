@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from focuslab.checks import number
+from focuslab.checks import number, settle
 from focuslab.errors import InputError
 from focuslab.results import ProfileRun
 from focuslab.runs import RunInfo
@@ -120,7 +120,7 @@ class Budget:
             )
         for name, value in vars(self).items():
             if value is not None and not (isinstance(value, str) and value == FROM_PAPER):
-                object.__setattr__(self, name, number(name, value, f"a number or {FROM_PAPER!r}"))
+                settle(self, **{name: number(name, value, f"a number or {FROM_PAPER!r}")})
 
     def at(self, paper: OperatingPoint) -> Limits:
         """The limits at a length, where the paper's choice is predicted to be `paper`."""

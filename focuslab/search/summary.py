@@ -94,13 +94,13 @@ def _thinned(points: Frontier) -> list[list[float]]:
 
 
 def _point(point: OperatingPoint, found: Frontier) -> dict[str, Any]:
-    interval = found.error_model.interval(point.error)
+    low, high = found.error_model.interval(point.error) or (None, None)
     return {
         "step_seconds": point.step_seconds,
         "speedup": point.speedup,
         "error": point.error,
-        "error_low": interval[0] if interval else None,
-        "error_high": interval[1] if interval else None,
+        "error_low": low,
+        "error_high": high,
         "methods": {group: str(method) for group, method in point.methods.items()},
         "timed": point.timed,
         "predicted_from_flops": point.predicted,

@@ -66,7 +66,10 @@ def attention_columns(rows: Sequence[Mapping]) -> list[Column]:
     def of(key: str) -> list:
         return [row.get(key) for row in rows]
 
-    grown = [None not in (row.get("entropy_growth"), row.get("uniform_growth")) for row in rows]
+    def growth(key: str) -> list:
+        both = ("entropy_growth", "uniform_growth")
+        return [None if None in map(row.get, both) else row[key] for row in rows]
+
     columns = [
         seconds_of(rows),
         labels("where", of("name")),
@@ -75,12 +78,8 @@ def attention_columns(rows: Sequence[Mapping]) -> list[Column]:
         numbers("chance", of("chance"), ".1f", "%", factor=100),
         numbers("lift", of("lift"), low=of("lift_low"), high=of("lift_high")),
         numbers("best\nhead", of("best_head_lift")),
-        numbers(
-            "entropy\ngrew", [row["entropy_growth"] if g else None for row, g in zip(rows, grown, strict=True)], "+.2f"
-        ),
-        numbers(
-            "uniform\ngrew", [row["uniform_growth"] if g else None for row, g in zip(rows, grown, strict=True)], "+.2f"
-        ),
+        numbers("entropy\ngrew", growth("entropy_growth"), "+.2f"),
+        numbers("uniform\ngrew", growth("uniform_growth"), "+.2f"),
     ]
     for r in fractions_of(rows):
         columns += [

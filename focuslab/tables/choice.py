@@ -50,11 +50,8 @@ def timed_note(summary: Mapping) -> str | None:
     """A sentence on the lengths at which the plan was timed before it was published."""
     rows = length_rows(summary)
     where = ", ".join(f"{row['seconds']:g}" for row in rows if row["points"].get("plan", {}).get("timed"))
-    return (
-        f"Times of plan and paper at {where} s were measured of the whole choice, interleaved with dense."
-        if where
-        else None
-    )
+    said = f"Times of plan and paper at {where} s were measured of the whole choice, interleaved with dense."
+    return said if where else None
 
 
 def brief_group(group: str) -> str:

@@ -68,9 +68,8 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     if beside_dense:
         columns = _values(rows, beside_dense, summary, None)
         tables.append(table("Beside the dense clip of the same seed", rows, columns, _about(summary, beside_dense)))
-    if any(
-        _count(row, metric_of(row, n, key)) for row in rows for n in row["metrics"] for key in (None, "minus_dense")
-    ):
+    every = ((row, metric_of(row, n, key)) for row in rows for n in row["metrics"] for key in (None, "minus_dense"))
+    if any(_count(row, metric) for row, metric in every):
         tables[-1].notes.append("n: how many clips a number is of, where these are not all that were scored.")
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
     tables[-1].notes.extend(skipped_in_words(summary.get("skipped") or ()))
@@ -93,9 +92,8 @@ def _values(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping, inf
         yield _column(f"{scale_of(name).head}{under}", name, found, counts)
         paper = [_paper(row, name, summary, info) for row in rows]
         if any(value is not None for value in paper):
-            yield numbers(
-                f"paper{under}", paper, _digits(name, found), scale_of(name).unit, factor=scale_of(name).factor
-            )
+            scale = scale_of(name)
+            yield numbers(f"paper{under}", paper, _digits(name, found), scale.unit, factor=scale.factor)
 
 
 def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> Iterable[Column]:
@@ -103,10 +101,8 @@ def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> 
         found = [metric_of(row, name, "minus_dense") for row in rows]
         if any(metric["value"] is not None for metric in found):
             better = (summary["metrics"].get(name) or {}).get("better")
-            marks = [
-                f" {outcome(row, name, better)}".rstrip() + _count(row, metric)
-                for row, metric in zip(rows, found, strict=True)
-            ]
+            pairs = zip(rows, found, strict=True)
+            marks = [f" {outcome(row, name, better)}".rstrip() + _count(row, metric) for row, metric in pairs]
             yield _column(scale_of(name).head, name, found, marks, "+")
 
 

@@ -119,12 +119,11 @@ class Measured:
 
 def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
     """A metric of a row, or (`key="minus_dense"`) its paired difference to dense; None where there is no number."""
-    found = row["metrics"].get(name) or {}
-    found = (found.get(key) if key else found) or {}
-    if not is_number(found.get("value")):
+    found = metric_of(row, name, key)
+    if found["value"] is None:
         return None
-    ends = (found.get("low"), found.get("high"))
-    return Measured(found["value"], *(ends if all(map(is_number, ends)) else (None, None)))
+    ends = found["low"], found["high"]
+    return Measured(found["value"], *((None, None) if None in ends else ends))
 
 
 def significant_sign(difference: Measured | None, better: str | None) -> bool | None:

@@ -81,13 +81,8 @@ class RecommendConfig:
     @property
     def given(self) -> dict[str, Any]:
         """The records that are there already."""
-        runs = {
-            "capture": self.attention,
-            "profile": self.profile,
-            "sensitivity pass": self.sensitivity,
-            "evaluation": self.evaluation,
-        }
-        return {name: run for name, run in runs.items() if run}
+        called = {"attention": "capture", "sensitivity": "sensitivity pass"}
+        return {called.get(name, name): run for name in BY_NAME if (run := getattr(self, name))}
 
     def parameters(self) -> dict[str, Any]:
         """As run.json stores them."""

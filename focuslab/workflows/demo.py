@@ -78,6 +78,7 @@ class Demonstration:
         self.seed = check_seed(seed)
         _check_place(self.out)
         self.force = force
+        self.given = {"steps": self.steps, "seed": self.seed, "force": force}
         self.page = self.out / "report.html"
         self._attention: AttentionRun | None = None
         self._profile: ProfileRun | None = None
@@ -101,14 +102,12 @@ class Demonstration:
             self.pipe,
             CHOICE_PROMPTS[:2],
             self.seconds,
-            steps=self.steps,
+            **self.given,
             capture_steps=middles(self.steps, CAPTURED_STEPS),
-            seed=self.seed,
             cross_fractions=FRACTIONS,
             cross_weight="unbiased",
             statistics=[name for name in STATISTICS if name != "lag"],
             out=self.out / "attention",
-            force=self.force,
             progress=lambda done, total, text: progress((1 - MAPS_SHARE) * done / total, 1.0, text),
         )
         self._capture_maps(lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text))
@@ -125,15 +124,13 @@ class Demonstration:
             self.pipe,
             CHOICE_PROMPTS[:1],
             [seconds],
-            steps=self.steps,
+            **self.given,
             capture_steps=[self.steps // 2],
             sites=[strongest_site(rows, names)],
-            seed=self.seed,
             statistics=(),
             cross_fractions=(),
             queries=[(time // 4, row) for row in sorted({mel_rows // 4, mel_rows // 2})],
             out=self.out / "maps",
-            force=self.force,
             progress=progress,
         )
 
@@ -173,14 +170,12 @@ class Demonstration:
             prompts=CHOICE_PROMPTS[:1],
             validation_prompts=VALIDATION_PROMPTS[:1],
             methods=METHODS,
-            steps=self.steps,
-            seed=self.seed,
             attention=self._attention,
             profile=self._profile,
             validate=validate,
             out=self.out / "plan.json",
             # The choice that is validated is the one that was just made.
-            force=self.force and not validate,
+            **{**self.given, "force": self.force and not validate},
             progress=progress,
         )
 

@@ -152,15 +152,8 @@ class _Work:
             plan, selection = Plan.of(self.selection.plan), self.selection
             if config.evaluation is not None:
                 budgets = {row["seconds"]: row["budget"]["min_speedup"] for row in selection.summary["lengths"]}
-                plan = with_quality(
-                    plan,
-                    selection.points,
-                    selection.frontiers,
-                    config.evaluation,
-                    config.objective,
-                    training_seconds(self.pipe),
-                    budgets,
-                )
+                found = (selection.points, selection.frontiers, config.evaluation)
+                plan = with_quality(plan, *found, config.objective, training_seconds(self.pipe), budgets)
             validation = None
             if config.validate and any(entry.sites for entry in plan.entries):
                 validation = self._validate(plan, run.path / VALIDATION)
@@ -169,15 +162,8 @@ class _Work:
         return Recommendation(plan, self.path, selection, validation, selection.notes)
 
     def _select(self) -> Selection:
-        found = select(
-            self.profile,
-            self.sensitivity,
-            self.attention,
-            seconds=self.lengths,
-            budget=self.config.budget,
-            flops=self.flops,
-            timings=self.timings,
-        )
+        given = {"seconds": self.lengths, "budget": self.config.budget, "flops": self.flops, "timings": self.timings}
+        found = select(self.profile, self.sensitivity, self.attention, **given)
         return replace(found, notes=(*found.notes, *self.notes))
 
     def _time(self, out: Path) -> None:
@@ -231,9 +217,6 @@ def _evidence(validation: ValidationRun) -> dict[str, Any]:
         "prompts": list(validation.info.prompts),
         "seed": validation.info.seed,
         "steps": validation.summary["steps"],
-        "rows": [
-            {key: value for key, value in row.items() if key not in ("predicted", "missed")}
-            for row in validation.summary["rows"]
-        ],
+        "rows": [{k: v for k, v in row.items() if k not in ("predicted", "missed")} for row in validation.rows],
         "missed": validation.summary["missed"],
     }

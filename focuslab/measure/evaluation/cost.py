@@ -101,29 +101,15 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
             calls = (schedule.total_calls - dense_calls) * step + dense_calls * (dense_step or step)
             denoising = calls / schedule.order
             item = denoising + decoding + scoring + encoding / len(work.methods)
-            rows.append(
-                {
-                    "seconds": seconds,
-                    "method": label,
-                    "items": clips,
-                    "step_seconds": step,
-                    "item_seconds": item,
-                    "scoring_seconds": scoring,
-                    "hours": clips * item / 3600,
-                }
-            )
+            taken = {"step_seconds": step, "item_seconds": item, "scoring_seconds": scoring}
+            rows.append({"seconds": seconds, "method": label, "items": clips, **taken, "hours": clips * item / 3600})
         if progress:
             progress(number + 1, len(work.seconds), f"{seconds:g} s: a step of each method")
-    audio = sum(HEADER_BYTES + 2 * round(row["seconds"] * rate) for row in rows) * clips
-    return Estimate(
-        tuple(rows),
-        work.total,
-        sum(row["hours"] for row in rows),
-        kept,
-        audio if job.info.parameters["keep_audio"] else None,
-        processes,
-        stand_ins(pipe),
-    )
+    audio = None
+    if job.info.parameters["keep_audio"]:
+        audio = sum(HEADER_BYTES + 2 * round(row["seconds"] * rate) for row in rows) * clips
+    hours = sum(row["hours"] for row in rows)
+    return Estimate(tuple(rows), work.total, hours, kept, audio, processes, stand_ins(pipe))
 
 
 def _decoding(pipe, clock: Clock, text: str, seconds: float) -> float:

@@ -106,12 +106,8 @@ def sitting_of(methods: Mapping[str, str]) -> str:
 
 def agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether clips that both parameters ask for are the same, whichever they are."""
-    may_differ = {
-        "seconds": lambda *_: True,
-        "seeds": lambda *_: True,
-        "methods": _methods_agree,
-        "reference": _same_recordings,
-    }
+    may_differ = {"methods": _methods_agree, "reference": _same_recordings}
+    may_differ |= dict.fromkeys(("seconds", "seeds"), lambda *_: True)
     return found.keys() == asked.keys() and all(
         may_differ.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
     )

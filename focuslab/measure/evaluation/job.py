@@ -113,15 +113,10 @@ def prepare(
         "reference": recordings.to_json() if recordings else None,
         "compiled": is_compiled(pipe.unet),
     }
-    info = run_info(
-        pipe,
-        "evaluate",
-        {**config.to_json(), **about},
-        seed=config.seeds[0],
-        prompts=[caption.text for caption in captions],
-        # Which of several GPUs it is differs between processes.
-        device=device_of(pipe).type,
-    )
+    prompts = [caption.text for caption in captions]
+    # Which of several GPUs it is differs between processes.
+    kind = device_of(pipe).type
+    info = run_info(pipe, "evaluate", config.to_json() | about, seed=config.seeds[0], prompts=prompts, device=kind)
     work = Work(captions, tuple(lengths), tuple(config.methods), tuple(config.seeds))
     flops = {place: run.total_flops for place, run in expected.items()}
     return Job(work, config, scorer, recordings, flops, info, skipped)

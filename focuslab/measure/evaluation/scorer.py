@@ -50,15 +50,8 @@ class Scorer:
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What has to stand beside every number made with an embedder."""
-        return {
-            name: {
-                "name": part.name,
-                "checkpoint": part.checkpoint,
-                "protocol": part.protocol,
-                "dimension": part.dimension,
-            }
-            for name, part in self.embedders.items()
-        }
+        facts = ("name", "checkpoint", "protocol", "dimension")
+        return {name: {fact: getattr(part, fact) for fact in facts} for name, part in self.embedders.items()}
 
     def caption(self, text: str) -> np.ndarray | None:
         """The row `[1, dimension]` of a caption, where a metric needs it."""

@@ -202,12 +202,7 @@ class SharedDirectory(RunDirectory):
 
     def _clear(self) -> None:
         super()._clear()
-        for pattern in (
-            f"{RANKS}/rank-*",
-            f"{RANKS}/{TURN}",
-            f"{EMBEDDINGS}/*.safetensors",
-            f"{PENDING}/*.safetensors",
-            f"{AUDIO}/*/*/*.wav",
-        ):
+        arrays = (f"{folder}/*.safetensors" for folder in (EMBEDDINGS, PENDING))
+        for pattern in (f"{RANKS}/rank-*", f"{RANKS}/{TURN}", *arrays, f"{AUDIO}/*/*/*.wav"):
             for file in self.path.glob(pattern):
                 file.unlink()

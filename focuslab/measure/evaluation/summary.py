@@ -84,9 +84,7 @@ class _Table:
         metric = METRICS[name]
         embedder = self.parameters["embedders"].get(metric.embedder, {})
         return {
-            "title": metric.title,
-            "unit": metric.unit,
-            "better": metric.better,
+            **{key: getattr(metric, key) for key in ("title", "unit", "better")},
             "embedder": embedder.get("name", metric.embedder),
             "checkpoint": embedder.get("checkpoint"),
             "protocol": _protocol(name, embedder.get("protocol"), self.against(name)),

@@ -39,17 +39,13 @@ from focuslab.tables.attention import at_length, attention_rows, counted, fracti
 def lift_figure(summary: Mapping) -> Figure:
     """(a) Lift of each block with its heads, (b) lift of each block at each recorded step."""
     rows = having(_of_one_length(summary), "lift", "same-frequency mass")
-    note = _note(
-        rows,
-        summary,
-        "(a) Dots: heads; black: mean over heads, interval over prompts; F: mel rows. (b) Mean over prompts.",
-    )
+    said = "(a) Dots: heads; black: mean over heads, interval over prompts; F: mel rows. (b) Mean over prompts."
     panels = [
         ("Lift by block and head", lambda ax: plot_lift_by_block(rows, ax)),
         ("Lift by block and step", lambda ax: plot_lift_by_step(rows, ax)),
     ]
     with style():
-        return page(panels, note, columns=2, height=2.7, widths=(4, 3))
+        return page(panels, _note(rows, summary, said), columns=2, height=2.7, widths=(4, 3))
 
 
 def rows_figure(summary: Mapping) -> Figure:
@@ -78,8 +74,8 @@ def lag_figure(summary: Mapping) -> Figure:
         panels = [(row["name"], lambda ax, row=row: plot_lag(row, ax, limits=limits)) for row in rows]
         note = (
             f"{_where(rows)} Mass on keys of each time lag over that of uniform attention, in bins of lags; the first "
+            "point is the query's own time step."
         )
-        note += "point is the query's own time step."
         figure = page(panels, note, columns=4, height=1.9, lettered=False)
         outer_labels(figure.axes, 4)
         figure.legend(handles=figure.axes[0].get_lines()[:2], loc="outside upper left", ncols=2, frameon=False)

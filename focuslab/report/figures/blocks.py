@@ -50,22 +50,12 @@ def plot_against_fraction(rows: Sequence[Mapping], kind: str, ax: Axes | None = 
                 points = sorted((float(r), 100 * value) for r, value in uniform)
                 ax.plot(*zip(*points, strict=True), label="uniform", **UNIFORM)
         for row in rows:
-            points = [
-                (
-                    float(r),
-                    100 * row[kind][r],
-                    _percent(row[f"{kind}_low"].get(r)),
-                    _percent(row[f"{kind}_high"].get(r)),
-                )
-                for r in fractions
-                if r in row[kind]
-            ]
+            found = [row[name] for name in (kind, f"{kind}_low", f"{kind}_high")]
+            points = [(float(r), *(_percent(by_r.get(r)) for by_r in found)) for r in fractions if r in row[kind]]
             draw_block(ax, row["name"], points)
         ax.set_xticks([float(r) for r in fractions], fractions)
-        ax.set_ylim(0, 100 if kind == "recall" else None)
         ax.grid(axis="y")
-        ax.set_xlabel(FRACTION_LABEL)
-        ax.set_ylabel(LABELS[kind])
+        ax.set(ylim=(0, 100 if kind == "recall" else None), xlabel=FRACTION_LABEL, ylabel=LABELS[kind])
     return ax
 
 
@@ -85,8 +75,7 @@ def plot_lift_against_length(rows: Sequence[Mapping], training_seconds: float, a
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_yscale("log", base=2)
         low, high = ax.get_ylim()
-        ax.set_ylim(min(0.85, low), max(2.3, high))
-        ax.set_ylabel(LIFT_LABEL)
+        ax.set(ylim=(min(0.85, low), max(2.3, high)), ylabel=LIFT_LABEL)
         _finish(ax, rows, training_seconds)
         times_axis(ax.yaxis, ax.get_ylim())
     return ax
@@ -135,10 +124,8 @@ def _of(rows: Sequence[Mapping], name: str) -> list[Mapping]:
 def _finish(ax: Axes, rows: Sequence[Mapping], training_seconds: float) -> None:
     """A logarithmic axis of lengths, with the training length marked."""
     lengths = lengths_of(rows)
-    ax.set_xscale("log")
     ends = min(lengths[0], training_seconds), max(lengths[-1], training_seconds)
-    ax.set_xlim(ends[0] / 1.15, ends[1] * 1.15)
+    ax.set(xscale="log", xlim=(ends[0] / 1.15, ends[1] * 1.15), xlabel=LENGTH_LABEL)
     ax.axvline(training_seconds, color=QUIET_INK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1, label="training")
     ax.grid(axis="y")
     length_ticks(ax, lengths)
-    ax.set_xlabel(LENGTH_LABEL)

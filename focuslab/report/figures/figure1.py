@@ -59,27 +59,19 @@ def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) ->
         for method in methods:
             own = [row for row in rows if row["method"] == method]
             medians, low, high = ([row.get(f"step_seconds_{part}") for row in own] for part in ("median", "p10", "p90"))
-            ax.errorbar(
-                [row["seconds"] for row in own],
-                medians,
-                yerr=None if is_bound(method) else error_bars(medians, low, high),
-                label=method,
-                capsize=1.5,
-                elinewidth=0.7,
-                capthick=0.7,
-                **_line(method_look(method), len(own)),
-            )
+            bars = None if is_bound(method) else error_bars(medians, low, high)
+            look = _line(method_look(method), len(own)) | {"capsize": 1.5, "elinewidth": 0.7, "capthick": 0.7}
+            ax.errorbar([row["seconds"] for row in own], medians, yerr=bars, label=method, **look)
             names.append(_name(method, own[-1].get("speedup_vs_dense") if method != "dense" else None, own, rows))
         ax.set_yscale("log")
         low, high = _whiskers(rows)
         # At least a factor of 6 from bottom to top, so that the ticks 1, 2, 5 show two numbers whatever was measured.
         pad = max(1.25, math.sqrt(6 * low / high))
-        ax.set_ylim(low / pad, high * pad)
+        ax.set(ylim=(low / pad, high * pad), ylabel=STEP_LABEL)
         decades = math.log10(high / low)
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3.5 else (1.0,), numticks=20))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel(STEP_LABEL)
         _finish(ax, rows, ax.containers, names)
     return ax
 
@@ -105,9 +97,8 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
             ax.plot(x, [ideal_speedup(row, dense) for row in own], label=f"{method}, ideal", **_line(look) | _IDEAL)
             lines += ax.plot(x, y, label=method, **_line(look))
             names.append(_name(method, own[-1].get("speedup_vs_dense"), own, sparse))
-            bounds[
-                tuple((r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r["bound_seconds"])
-            ] = None
+            limits = ((r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r["bound_seconds"])
+            bounds[tuple(limits)] = None
         for points in filter(None, bounds):  # methods at other sites have another bound
             x, y = zip(*points, strict=True)
             drawn = ax.plot(x, y, label="bound", **_line(method_look("bound"), len(x)))
@@ -116,8 +107,7 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
                 names.append("bound")
         ax.axhline(1, color=method_look("dense").color, linewidth=0.7, zorder=1)
         values = [1.0, *(value for line in ax.get_lines() for value in line.get_ydata())]
-        ax.set_ylim(0.9 * min(values), 1.06 * max(values))
-        ax.set_ylabel(SPEED_LABEL)
+        ax.set(ylim=(0.9 * min(values), 1.06 * max(values)), ylabel=SPEED_LABEL)
         lines.append(Line2D([], [], **_line(Look(QUIET_INK, "o", "-")) | _IDEAL))
         _finish(ax, sparse, lines, [*names, "ideal"])
     return ax
@@ -182,9 +172,7 @@ def _name(method: str, speedup: float | None, own: Sequence[Mapping], rows: Sequ
 def _finish(ax: Axes, rows: Sequence[Mapping], lines: Sequence, names: Sequence[str]) -> None:
     """A logarithmic axis of lengths, and a legend above."""
     lengths = sorted({row["seconds"] for row in rows})
-    ax.set_xscale("log")
-    ax.set_xlim(lengths[0] / 1.15, lengths[-1] * 1.15)
-    ax.set_xlabel(LENGTH_LABEL)
+    ax.set(xscale="log", xlim=(lengths[0] / 1.15, lengths[-1] * 1.15), xlabel=LENGTH_LABEL)
     ax.grid(axis="y")
     length_ticks(ax, lengths)
     legend = legend_above(ax, lines, ncols=1 if max(map(len, names)) > 20 else 2)

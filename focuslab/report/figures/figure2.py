@@ -34,34 +34,16 @@ def plot_query(query: QueryMap, ax: Axes | None = None, *, head: int | None = No
     """
     at = query.place
     with axes(ax) as ax:
-        ax.imshow(
-            _one(query, head).T,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            extent=(0, at.seconds, -0.5, at.mel_rows - 0.5),
-            cmap=intensity(),
-            norm=norm or map_norm([_one(query, head)]),
-        )
+        extent = (0, at.seconds, -0.5, at.mel_rows - 0.5)
+        ax.imshow(_one(query, head).T, origin="lower", extent=extent, **_shades(norm, _one(query, head)))
+        square = {"linestyle": "none", "marker": "s", "markersize": 5.5, "markerfacecolor": "none", "clip_on": False}
         # White around black can be seen on any shade.
-        for color, width, size in (("white", 1.6, 5.5), (INK, 0.8, 5.5)):
-            ax.plot(
-                [query.middle_seconds],
-                [query.f],
-                linestyle="none",
-                marker="s",
-                markersize=size,
-                markerfacecolor="none",
-                markeredgecolor=color,
-                markeredgewidth=width,
-                clip_on=False,
-                label="query",
-            )
-        ax.set_xlim(0, at.seconds)
-        ax.set_yticks(sorted({0, at.mel_rows // 2, at.mel_rows - 1}))
-        ax.set_xlabel(TIME_LABEL)
-        ax.set_ylabel(MEL_LABEL)
-        _frame(ax)
+        for color, width in (("white", 1.6), (INK, 0.8)):
+            edge = {"markeredgecolor": color, "markeredgewidth": width}
+            ax.plot([query.middle_seconds], [query.f], label="query", **square, **edge)
+        rows = sorted({0, at.mel_rows // 2, at.mel_rows - 1})
+        ax.set(xlim=(0, at.seconds), yticks=rows, xlabel=TIME_LABEL, ylabel=MEL_LABEL)
+        ax.spines[:].set_visible(True)
     return ax
 
 
@@ -75,14 +57,8 @@ def plot_crop(crop: CropMap, ax: Axes | None = None, *, norm: LogNorm | None = N
     at = crop.place
     with axes(ax) as ax:
         first_row, last_row, first_key, last_key = *crop.rows, *crop.keys
-        ax.imshow(
-            _one(crop, None),
-            aspect="auto",
-            interpolation="nearest",
-            extent=(first_key - 0.5, last_key + 0.5, last_row + 0.5, first_row - 0.5),
-            cmap=intensity(),
-            norm=norm or map_norm([_one(crop, None)]),
-        )
+        extent = (first_key - 0.5, last_key + 0.5, last_row + 0.5, first_row - 0.5)
+        ax.imshow(_one(crop, None), extent=extent, **_shades(norm, _one(crop, None)))
         for axis, (first, last) in ((ax.xaxis, crop.keys), (ax.yaxis, crop.rows)):
             axis.set_ticks([first - 0.5, last + 0.5])
             axis.set_major_formatter(
@@ -96,9 +72,8 @@ def plot_crop(crop: CropMap, ax: Axes | None = None, *, norm: LogNorm | None = N
             ax.tick_params(axis="y", left=False, labelleft=False)
         above = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": INK}
         ax.plot([first_key - 0.5, first_key - 0.5 + at.mel_rows], [1.04, 1.04], linewidth=1.6, label="period", **above)
-        ax.set_xlabel("Key [s]")
-        ax.set_ylabel("Query [s]")
-        _frame(ax)
+        ax.set(xlabel="Key [s]", ylabel="Query [s]")
+        ax.spines[:].set_visible(True)
     return ax
 
 
@@ -223,6 +198,6 @@ def _one(piece: QueryMap | CropMap, head: int | None) -> np.ndarray:
     return piece.values.mean(axis=0) if head is None else piece.values[head]
 
 
-def _frame(ax: Axes) -> None:
-    for spine in ax.spines.values():
-        spine.set_visible(True)
+def _shades(norm: LogNorm | None, values: np.ndarray) -> dict[str, Any]:
+    """How a map is drawn, on this scale or on one of its own."""
+    return {"aspect": "auto", "interpolation": "nearest", "cmap": intensity(), "norm": norm or map_norm([values])}

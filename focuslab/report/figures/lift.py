@@ -32,16 +32,8 @@ def plot_lift_by_block(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
             mean = {"marker": "_", "markersize": 15, "markeredgewidth": 1.6, "color": INK}
             ax.plot([i], [row["lift"]], label=f"{row['name']}, mean", linestyle="none", zorder=3, **mean)
             ax.plot([i - 0.36, i + 0.36], [row["mel_rows"]] * 2, label="_most", color="#8C8C8C", linewidth=0.8)
-            ax.annotate(
-                f"F = {row['mel_rows']}",
-                (i, row["mel_rows"]),
-                (0, 1.5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                color=QUIET_INK,
-                fontsize="x-small",
-            )
+            above = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            ax.annotate(f"F = {row['mel_rows']}", (i, row["mel_rows"]), **above, color=QUIET_INK, fontsize="x-small")
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_yscale("log", base=2)
         highest = max(row["mel_rows"] for row in rows)
@@ -50,8 +42,7 @@ def plot_lift_by_block(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
         times_axis(ax.yaxis, ax.get_ylim())
         ax.grid(axis="y")
         block_ticks(ax.xaxis, rows)
-        ax.set_xlim(-0.6, len(rows) - 0.4)
-        ax.set_ylabel(LIFT_LABEL)
+        ax.set(xlim=(-0.6, len(rows) - 0.4), ylabel=LIFT_LABEL)
     return ax
 
 
@@ -62,22 +53,13 @@ def plot_lift_by_step(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
     rows = having(rows, "by_step", "same-frequency mass")
     lifts = np.array([[step["lift"] for step in row["by_step"]] for row in rows])
     with axes(ax) as ax:
-        seaborn.heatmap(
-            lifts,
-            ax=ax,
-            cmap=intensity(),
-            vmin=min(1.0, lifts.min()),
-            vmax=max(2.0, lifts.max()),
-            annot=[[f"{value:.2f}" if value < 9.95 else f"{value:.1f}" for value in line] for line in lifts],
-            fmt="",
-            annot_kws={"fontsize": "x-small"},
-            cbar=False,
-            linewidths=0.5,
-            xticklabels=[f"{step['step']}" for step in rows[0]["by_step"]],
-            yticklabels=[row["name"] for row in rows],
-        )
-        ax.tick_params(axis="y", rotation=0, length=0)
-        ax.tick_params(axis="x", rotation=0, length=0)
+        numbers = [[f"{value:.2f}" if value < 9.95 else f"{value:.1f}" for value in line] for line in lifts]
+        ticks = {"xticklabels": [f"{step['step']}" for step in rows[0]["by_step"]]}
+        ticks["yticklabels"] = [row["name"] for row in rows]
+        shades = {"cmap": intensity(), "vmin": min(1.0, lifts.min()), "vmax": max(2.0, lifts.max())}
+        words = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": "x-small"}}
+        seaborn.heatmap(lifts, ax=ax, **shades, **words, **ticks, cbar=False, linewidths=0.5)
+        ax.tick_params(rotation=0, length=0)
         ax.set_xlabel("Denoising step (noise to audio)")
     return ax
 
@@ -108,13 +90,9 @@ def plot_rows(row: Mapping, ax: Axes | None = None, *, norm: LogNorm | None = No
     with axes(ax) as ax:
         ax.imshow(lifts, origin="lower", cmap=intensity(), norm=norm or rows_norm([row]), interpolation="nearest")
         ends = sorted({0, row["mel_rows"] - 1})
-        ax.set_xticks(ends)
-        ax.set_yticks(ends)
+        ax.set(xticks=ends, yticks=ends, xlabel=KEY_ROW, ylabel=QUERY_ROW)
         ax.tick_params(length=0)
-        ax.set_xlabel(KEY_ROW)
-        ax.set_ylabel(QUERY_ROW)
-        for spine in ax.spines.values():
-            spine.set_visible(True)
+        ax.spines[:].set_visible(True)
     return ax
 
 
@@ -145,12 +123,10 @@ def plot_lag(row: Mapping, ax: Axes | None = None, *, limits: tuple[float, float
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_xscale("log")
         ax.set_yscale("log", base=2)
-        ax.set_ylim(limits or lag_limits([row]))
+        ax.set(ylim=limits or lag_limits([row]), xlabel=LAG_LABEL, ylabel=LAG_LIFT_LABEL)
         times_axis(ax.yaxis, ax.get_ylim())
         lag_ticks(ax, lag["middles"])
         ax.grid(axis="y")
-        ax.set_xlabel(LAG_LABEL)
-        ax.set_ylabel(LAG_LIFT_LABEL)
     return ax
 
 

@@ -84,23 +84,12 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            there = [
-                v if v is None else v * scale.factor for v in map(found[row["method"]].get, ("value", "low", "high"))
-            ]
+            values = map(found[row["method"]].get, ("value", "low", "high"))
+            there = [value if value is None else value * scale.factor for value in values]
             speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
-            look = looks[row["method"]]
-            ax.errorbar(
-                speed[0],
-                there[0],
-                xerr=None if None in speed else error_bars(*([end] for end in speed)),
-                yerr=None if None in there else error_bars(*([end] for end in there)),
-                label=row["method"],
-                zorder=3,
-                elinewidth=0.8,
-                capsize=1.5,
-                capthick=0.8,
-                **_marks(look),
-            )
+            xerr, yerr = (None if None in ends else error_bars(*([end] for end in ends)) for ends in (speed, there))
+            look = _marks(looks[row["method"]]) | {"zorder": 3, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
+            ax.errorbar(speed[0], there[0], xerr=xerr, yerr=yerr, label=row["method"], **look)
         if key:
             ax.axhline(0, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
         ax.margins(0.12)

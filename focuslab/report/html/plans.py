@@ -13,8 +13,7 @@ from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA
 from focuslab.runs.checked import salvaged
 from focuslab.runs.schemas.choice import Choice, Proof, Quality
 from focuslab.tables.choice import choice_tables, plan_tables
-from focuslab.tables.quality_choice import quality_choice_tables
-from focuslab.tables.validation import measured_of, validation_tables
+from focuslab.tables.validation import measured_of, quality_choice_tables, validation_tables
 
 DRAWN = 4
 """Lengths that are drawn."""

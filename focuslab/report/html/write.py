@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from focuslab.errors import InputError
-from focuslab.io.files import check_place, failed, open_regular, write_atomically
+from focuslab.io.files import check_place, open_regular, write_file
 from focuslab.report.html.build import Page, build
 from focuslab.report.html.parts import MOST_ROWS
 from focuslab.report.html.sources import find
@@ -32,11 +32,7 @@ def write_report(paths: Iterable[str | Path], out: str | Path) -> tuple[Path, Pa
     _check_place(out)
     page = build(find(paths), lambda page: MOST_BYTES - len(render(page)))
     content = render(page)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, content)
-    except OSError as error:
-        raise failed(out, error) from None
+    write_file(out, content)
     return out, page
 
 
@@ -62,13 +58,8 @@ def render(page: Page) -> bytes:
     )
     content = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
     content |= {"page": page, "version": version("focuslab"), "most_rows": MOST_ROWS}
-    environment = Environment(
-        loader=PackageLoader("focuslab.report.html", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader, blocks = PackageLoader("focuslab.report.html", "assets"), {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
     return environment.get_template("report.html.jinja").render(**content).encode()
 
 
