@@ -93,8 +93,13 @@ class RowsRun(Tabular, Run):
 class ProfileRun(RowsRun):
     """A profile; `records` are in the order in which they were made.
 
-    `rows` are those of the summary, each with "modules": the time and FLOPs of every module in a step, made from the
-    records, since `summary.json` does not repeat them. The list is empty where modules were not timed.
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    rows : list of dict
+        Those of the summary, each with "modules": the time and FLOPs of every module in a step, made from the records,
+        since `summary.json` does not repeat them. The list is empty where modules were not timed.
     """
 
     SCHEMA, KIND = kinds.PROFILE_SCHEMA, "profile"
@@ -114,8 +119,15 @@ class ProfileRun(RowsRun):
 
 @dataclass(frozen=True, repr=False)
 class AttentionRun(Tabular, Run):
-    """A capture; `records` are the measurements of every call, and `arrays` the parts of attention maps that were asked
-    for, by name, in numpy."""
+    """A capture; `records` are the measurements of every call.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    arrays : dict
+        The parts of attention maps that were asked for, by name, in numpy.
+    """
 
     SCHEMA = kinds.ATTENTION_SCHEMA
 
@@ -141,7 +153,13 @@ class AttentionRun(Tabular, Run):
 
 
 class SensitivityRun(Run):
-    """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation."""
+    """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA = kinds.SENSITIVITY_SCHEMA
 
@@ -159,7 +177,13 @@ class SensitivityRun(Run):
 
 
 class EvaluationRun(RowsRun):
-    """An evaluation; `records` are what was measured of each item, in the order of the items."""
+    """An evaluation; `records` are what was measured of each item, in the order of the items.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA, KIND = kinds.EVALUATION_SCHEMA, "evaluation"
 
@@ -171,7 +195,13 @@ class EvaluationRun(RowsRun):
 
 
 class ValidationRun(RowsRun):
-    """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips."""
+    """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA, KIND = kinds.PROOF_SCHEMA, "validation"
 

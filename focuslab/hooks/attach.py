@@ -140,6 +140,11 @@ def detach(pipe) -> None:
     """Take off whatever focuslab attached to a pipeline (or UNet), whoever holds the handles.
 
     The processors that were there before are restored. Where nothing is attached, nothing happens.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline or its UNet.
     """
     for handle in _handles(unet_of(pipe)):
         handle.remove()

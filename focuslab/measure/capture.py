@@ -74,6 +74,10 @@ def capture_attention(
         `cross_fractions`, `cross_weight`, `statistics`, `sampled_times`, `labels`, `patterns`, `queries`, `crops`,
         `array_bytes`.
 
+    Returns
+    -------
+    AttentionRun
+
     Raises
     ------
     InputError

@@ -99,6 +99,10 @@ def generate(
         Of the first noise.
     progress : Progress, optional
 
+    Returns
+    -------
+    Sound
+
     Raises
     ------
     InputError

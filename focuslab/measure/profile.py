@@ -67,6 +67,10 @@ def profile(
         Fields of `focuslab.measure.profile_work.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
         `seed`, `trace`, `only_steps`.
 
+    Returns
+    -------
+    ProfileRun
+
     Raises
     ------
     InputError

@@ -51,8 +51,11 @@ class Attachable:
 class Method(Attachable):
     """A way to compute self-attention at chosen sites. Subclasses override `core` and `density`.
 
-    sites: names, blocks or shell patterns of self-attention sites, as one string or several; None is the paper's
-    choice, every self-attention of the second-highest resolution.
+    Parameters
+    ----------
+    sites : str or sequence of str, optional
+        Names, blocks or shell patterns of self-attention sites. None is the paper's choice, every self-attention of the
+        second-highest resolution.
     """
 
     sites: Sequence[str] | str | None = None

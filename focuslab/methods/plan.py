@@ -30,8 +30,16 @@ class Plan(PlanSpec, Attachable, Tabular):
 
     The entry is read off the latents at every step: the last one that begins with no more time steps than they have.
     A site that it does not name, and every site in its dense steps, runs by the processor that was there before.
-    Raises `InputError` naming the field for anything that is no plan, and for a method or parameter that does not
-    exist. See `PlanSpec` for the fields.
+
+    Attributes
+    ----------
+    model, unet, entries, evidence
+        See `PlanSpec`.
+
+    Raises
+    ------
+    InputError
+        For anything that is no plan, and for a method or parameter that does not exist; the field is named.
     """
 
     def __post_init__(self):

@@ -58,6 +58,15 @@ def find_sites(pipe) -> tuple[Site, ...]:
     """Every self-attention of the pipeline's UNet, in the order in which the UNet runs them.
 
     Chosen by `is_cross_attention`, not by name: `attn2` is self-attention where `cross_attention_dim` is None.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline or its UNet.
+
+    Returns
+    -------
+    tuple of Site
     """
     from diffusers.models.attention_processor import Attention
     from diffusers.models.transformers.transformer_2d import Transformer2DModel

@@ -26,11 +26,26 @@ def load(
 ) -> "AudioLDM2Pipeline":
     """A pipeline that is ready to run.
 
-    `model` is "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
-    weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2". `device`
-    None or "auto" is CUDA where there is one, else the CPU; `dtype` None or "auto" is float16 on CUDA, else float32
-    ("float32", "bfloat16", "float16" or the torch types). Only hub ids use the network, and with `offline` (or
-    HF_HUB_OFFLINE=1) nothing does. Raises `InputError` for whatever is unknown or cannot be loaded whole.
+    Parameters
+    ----------
+    model : str or path
+        "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
+        weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2".
+    device : str or torch.device, optional
+        None or "auto" is CUDA where there is one, else the CPU.
+    dtype : str or torch.dtype, optional
+        "float32", "bfloat16", "float16" or the torch types. None or "auto" is float16 on CUDA, else float32.
+    offline : bool
+        Take hub models from this machine's cache only, as HF_HUB_OFFLINE=1 does. Nothing else uses the network.
+
+    Returns
+    -------
+    AudioLDM2Pipeline
+
+    Raises
+    ------
+    InputError
+        For whatever is unknown or cannot be loaded whole.
     """
     from focuslab.models.placement import resolve_device, resolve_dtype
     from focuslab.models.settings import check_settings
