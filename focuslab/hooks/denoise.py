@@ -1,4 +1,4 @@
-"""The pipeline's own denoising loop with a clock around every UNet call."""
+"""The pipeline's own denoising loop with a clock around every UNet call, and the latents that the UNet is given."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

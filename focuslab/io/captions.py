@@ -1,4 +1,4 @@
-"""Captions from a file, by what it holds: lines of text, a CSV as AudioCaps has it, a JSON array or JSON Lines."""
+"""Captions from a file, by what it holds (lines of text, CSV, a JSON array or JSON Lines), and prompts."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The work of a profile: which methods and bounds are measured at which length, in which order."""
+"""What a profile is asked for, and its work: which methods and bounds are measured at which length, in order."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -44,6 +44,10 @@ def frechet_distance(a: Any, b: Any) -> float:
     ------
     InputError
         Fewer than two rows, different D, or NaN.
+
+    References
+    ----------
+    Dowson and Landau 1982. On VGGish embeddings, as Frechet audio distance: Kilgour et al. 2019, arXiv:1812.08466.
     """
     a, b = rows(a, "a", at_least=2), rows(b, "b", at_least=2)
     same_width(a, b)

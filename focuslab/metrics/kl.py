@@ -1,9 +1,9 @@
-"""KL divergence of class posteriors, paired by caption.
+"""KL divergence of class posteriors, and CLAP score; both are paired by caption.
 
-Source: as a metric of generated audio, AudioGen (Kreuk et al. 2023, arXiv:2209.15352) and haoheliu/audioldm_eval,
-which the paper used: KL(reference || generated) of a tagger's AudioSet classes. There the tagger is PANNs' Cnn14, the
-generated posterior has 1e-6 added within its logarithm, and the sigmoid form leaves out the absence of a class; here
-nothing is added, and presence and absence both count.
+Source of the divergence: as a metric of generated audio, AudioGen (Kreuk et al. 2023, arXiv:2209.15352) and
+haoheliu/audioldm_eval, which the paper used: KL(reference || generated) of a tagger's AudioSet classes. There the
+tagger is PANNs' Cnn14, the generated posterior has 1e-6 added within its logarithm, and the sigmoid form leaves out the
+absence of a class; here nothing is added, and presence and absence both count.
 """
 
 from typing import Any, Literal

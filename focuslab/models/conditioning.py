@@ -1,4 +1,4 @@
-"""From a prompt to the arguments with which a pipeline and its UNet are called."""
+"""From a prompt to the arguments of a pipeline and its UNet, and the stages around the denoising."""
 
 import torch
 from torch import Tensor

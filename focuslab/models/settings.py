@@ -1,4 +1,4 @@
-"""Whether the numbers in the configuration of a pipeline can be worked with, before hours of work show it."""
+"""Whether a pipeline can be worked with, by its kind and its configuration, before hours of work show it."""
 
 import copy
 import math

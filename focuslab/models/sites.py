@@ -1,4 +1,4 @@
-"""The self-attention sites of a UNet: where they are, how wide, and which grid of tokens each works on."""
+"""The self-attention sites of a UNet, their grids of tokens, and what kind of work each module does."""
 
 import difflib
 import math

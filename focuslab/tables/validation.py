@@ -1,4 +1,4 @@
-"""The table of a validation: what was measured of each choice on held-out prompts, beside what had been predicted."""
+"""The tables of what was measured of a choice: its validation, and what an evaluation found best."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

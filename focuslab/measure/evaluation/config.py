@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, checked as far as no pipeline is needed."""
+"""What an evaluation is asked for, and the metrics by name: what each is and what it is compared with."""
 
 import os
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""From one clip to what is kept of it: a few numbers, and the embeddings of its windows."""
+"""Clips out of a pipeline, and what is kept of each: a few numbers, and the embeddings of its windows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

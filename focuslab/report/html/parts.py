@@ -1,4 +1,4 @@
-"""The parts of a page. All text is plain text; the template escapes it."""
+"""The parts of a page, and how numbers were made as facts in words. All text is plain; the template escapes it."""
 
 import json
 from collections.abc import Mapping, Sequence
