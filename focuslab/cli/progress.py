@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,7 +27,7 @@ class Reporter:
 
     def __init__(self, quiet: bool):
         self._quiet = quiet
-        self._bar = None
+        self._bar: Any = None  # a progress bar of click, once there is something to draw
         self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Reporter":

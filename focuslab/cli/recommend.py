@@ -1,6 +1,7 @@
 """focuslab recommend"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -79,7 +80,7 @@ def command(model, device, dtype, offline, quiet, given, file, unvalidated, out,
     """
     from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "attention": AttentionRun,
         "profile": ProfileRun,
         "sensitivity": SensitivityRun,

@@ -1,6 +1,6 @@
 """Prompts: checked, and some to choose and validate a plan with where none are given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from focuslab.checks import several, text
 from focuslab.errors import InputError
@@ -20,7 +20,7 @@ VALIDATION_PROMPTS = (
 """Of the words that the bundled model knows, and of sounds that any model for sound knows."""
 
 
-def check_prompts(prompts: Sequence[str] | str) -> list[str]:
+def check_prompts(prompts: Iterable[str] | str) -> list[str]:
     """The prompts as a list. Raises `InputError` for none, one that is no text, and one that is there twice."""
     prompts = [text("a prompt", prompt) for prompt in several(prompts)]
     if not prompts:

@@ -1,7 +1,7 @@
 """What a measurement is asked for, as one frozen config; its public function takes the fields as keyword arguments."""
 
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from focuslab.errors import InputError, did_you_mean
 
@@ -16,7 +16,7 @@ def make_config(of: type[Config], options: dict[str, Any]) -> Config:
     InputError
         There is no such field, or its value is not what the config expects.
     """
-    known = [field.name for field in fields(of)]
+    known = [field.name for field in fields(cast(Any, of))]
     for name in options:
         if name not in known:
             raise InputError(f"there is no option {name!r}, only {', '.join(known)}{did_you_mean(name, known)}")

@@ -1,12 +1,12 @@
 """What a profile is asked for, checked as far as no pipeline is needed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from focuslab.checks import switch, text
 from focuslab.measure.config import settle
-from focuslab.methods import AnyMethod, as_methods
+from focuslab.methods import as_methods
 from focuslab.methods.base import check_count, check_seed
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
@@ -15,6 +15,8 @@ PROMPT = "gentle rain on a tin roof, distant thunder"
 @dataclass(frozen=True)
 class ProfileConfig:
     """What `focuslab.profile` measures.
+
+    `methods` takes several forms, which stand below, and holds methods by label once it is checked.
 
     Attributes
     ----------
@@ -41,7 +43,7 @@ class ProfileConfig:
     """
 
     seconds: Iterable[float] | float = (10, 20, 40, 80)
-    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus")
+    methods: Any = ("dense", "litefocus")
     prompt: str = PROMPT
     steps: int = 1
     repeats: int = 3

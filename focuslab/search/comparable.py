@@ -1,6 +1,6 @@
 """Whether records of several runs may be put together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from focuslab.errors import InputError
@@ -20,9 +20,16 @@ def check_comparable(infos: Mapping[str, RunInfo | None]) -> None:
                 f"the {name} was written by {info.written_by}, which did not record what made it, so it cannot be put "
                 f"together with the {knowing}: make it anew"
             )
-    for what, of in (("model", _model), ("device", _device), ("dtype", lambda info: (info.dtype, info.dtype))):
+    if not known:
+        return
+    first = next(iter(known))
+    identities: dict[str, Callable[[RunInfo], tuple[Any, str]]] = {
+        "model": _model,
+        "device": _device,
+        "dtype": lambda info: (info.dtype, info.dtype),
+    }
+    for what, of in identities.items():
         found = {name: of(info) for name, info in known.items()}
-        first = next(iter(found), None)
         for name, (identity, words) in found.items():
             if identity != found[first][0]:
                 also = ""

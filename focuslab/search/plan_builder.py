@@ -32,7 +32,7 @@ def plan_of(
 def entries_of(does: Mapping[float, dict[str, dict[str, Any]]]) -> tuple[PlanEntry, ...]:
     """Entries from what is done from each length on, in order; those that do the same are one."""
     starts = [start for start, before in zip(does, [None, *does.values()], strict=False) if does[start] != before]
-    return tuple(PlanEntry(a, b, does[a]) for a, b in pairwise([*starts, None]))
+    return tuple(PlanEntry(a, b, does[a]) for a, b in zip(starts, [*starts[1:], None], strict=True))
 
 
 def boundaries(points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier]) -> dict[float, float]:

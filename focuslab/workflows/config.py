@@ -103,7 +103,7 @@ class RecommendConfig:
         }
 
 
-_RECORDS = {
+_RECORDS: dict[str, Any] = {
     "attention": AttentionRun,
     "profile": ProfileRun,
     "sensitivity": SensitivityRun,

@@ -1,7 +1,7 @@
 """What an evaluation is asked for, checked as far as no pipeline is needed."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from focuslab.errors import InputError
 from focuslab.measure.config import settle
 from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.metrics import parse_metrics
-from focuslab.methods import AnyMethod, as_methods
+from focuslab.methods import as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.metrics.embedders import Embedder
 from focuslab.models.callables import as_recorded
@@ -22,6 +22,8 @@ STEPS = 200
 @dataclass(frozen=True)
 class EvaluationConfig:
     """What `focuslab.evaluate` generates and scores.
+
+    A field of type Any takes several forms, which stand below, and holds one of them once it is checked.
 
     Attributes
     ----------
@@ -54,10 +56,10 @@ class EvaluationConfig:
     """
 
     seconds: Iterable[float] | float = (10.0,)
-    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus")
-    seeds: Iterable[int] | int = (0,)
+    methods: Any = ("dense", "litefocus")
+    seeds: Any = (0,)
     steps: int = STEPS
-    metrics: Iterable[str] | str | None = None
+    metrics: Any = None
     reference: str | os.PathLike | None = None
     clap: str | os.PathLike | None = None
     tagger: str | os.PathLike | Embedder | None = None

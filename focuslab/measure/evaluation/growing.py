@@ -40,7 +40,7 @@ def one_begins_the_other(one: list, other: list) -> bool:
 def joined(found: RunInfo, asked: RunInfo) -> RunInfo:
     """How a run of all that both ask for is made."""
     old, new = found.parameters, asked.parameters
-    more = {name: _both(old[name], new[name]) for name in ("seconds", "seeds")}
+    more: dict[str, Any] = {name: _both(old[name], new[name]) for name in ("seconds", "seeds")}
     methods = {**old["methods"], **new["methods"]}
     more["methods"] = {label: methods[label] for label in _both(list(old["methods"]), list(new["methods"]))}
     # They name a recording, or none, for each caption.

@@ -86,7 +86,7 @@ def noise_seeds(captions: Sequence[Caption], seed: int) -> list[int]:
     It depends on the text, and for a text that is there several times on which of them it is. So a caption sounds the
     same wherever it stands in the file, and whatever else is in it.
     """
-    before = Counter()
+    before: Counter[str] = Counter()
     seeds = []
     for caption in captions:
         content = json.dumps([seed, caption.text, before[caption.text]]).encode()

@@ -177,9 +177,10 @@ def _load_scorer(pipe, metrics: Sequence[str], config: EvaluationConfig) -> Scor
     if "clap" in needed:
         found_clap = clap_of(pipe) if clap == OWN else load_clap(clap or CHECKPOINT, device, offline=offline)
     if "ast" in needed:
-        found_tagger = config.tagger
-        if not isinstance(found_tagger, Embedder):
-            found_tagger = load_audioset_tagger(found_tagger or TAGGER, device, offline=offline)
+        given = config.tagger
+        if not isinstance(given, Embedder):
+            given = load_audioset_tagger(given or TAGGER, device, offline=offline)
+        found_tagger = given
     return Scorer(tuple(metrics), found_clap, found_tagger)
 
 

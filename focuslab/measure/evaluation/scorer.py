@@ -76,7 +76,7 @@ class Scorer:
         if status != SCORED:
             return Scored(status, {}, {})
         arrays = {name: part.embed(clip, sampling_rate)[0] for name, part in self.embedders.items()}
-        values = {
+        values: dict[str, Any] = {
             "silence_share": silence_share(clip, sampling_rate),
             "clipping_share": clipping_share(clip),
         }

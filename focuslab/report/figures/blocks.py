@@ -1,6 +1,7 @@
 """Lines of blocks with their intervals, and their legend."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -11,7 +12,7 @@ from focuslab.report.figures.style import QUIET_INK, block_look
 Point = tuple[float, float, float | None, float | None]
 """x, y, and the ends of y's interval, None where there is none."""
 
-UNIFORM = {"color": QUIET_INK, "linestyle": (0, (1, 1.5)), "linewidth": 0.9, "zorder": 1.5}
+UNIFORM: dict[str, Any] = {"color": QUIET_INK, "linestyle": (0, (1, 1.5)), "linewidth": 0.9, "zorder": 1.5}
 """How uniform attention is drawn beside them."""
 
 

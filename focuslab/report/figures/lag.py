@@ -1,6 +1,7 @@
 """Attention against time lag: how far it reaches in its own mel row, and in the others."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -26,8 +27,13 @@ def plot_lag(row: Mapping, ax: Axes | None = None, *, limits: tuple[float, float
         for name, look in LOOKS.items():
             lifts = lag[f"{name}_lift"]
             points = [(x, y) for x, y in zip(lag["middles"], lifts, strict=True) if y]
-            marks = {"color": look.color, "linestyle": look.dashes, "marker": look.marker, "markersize": 2.8}
-            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], **marks)
+            marks: dict[str, Any] = {
+                "color": look.color,
+                "linestyle": look.dashes,
+                "marker": look.marker,
+                "markersize": 2.8,
+            }
+            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], markersize=2.8, **marks)
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_xscale("log")
         ax.set_yscale("log", base=2)

@@ -1,6 +1,7 @@
 """Lift of each block: how many times more attention stays in its own mel row than chance would keep there."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,11 +25,11 @@ def plot_lift_by_block(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
             look = block_look(row["name"])
             lifts = sorted(row["lift_heads"])
             across = np.linspace(-0.28, 0.28, len(lifts)) if len(lifts) > 1 else [0.0]
-            marks = {"linestyle": "none", "marker": "o", "markersize": 2.8, "markeredgewidth": 0}
+            marks: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 2.8, "markeredgewidth": 0}
             ax.plot(i + np.asarray(across), lifts, label=row["name"], color=look.color, **marks)
             if row["lift_low"] is not None:
                 ax.plot([i, i], [row["lift_low"], row["lift_high"]], color=INK, linewidth=1.2, zorder=3)
-            mean = {"marker": "_", "markersize": 15, "markeredgewidth": 1.6, "color": INK}
+            mean: dict[str, Any] = {"marker": "_", "markersize": 15, "markeredgewidth": 1.6, "color": INK}
             ax.plot([i], [row["lift"]], label=f"{row['name']}, mean", linestyle="none", zorder=3, **mean)
             ax.plot([i - 0.36, i + 0.36], [row["mel_rows"]] * 2, label="_most", color="#8C8C8C", linewidth=0.8)
             ax.annotate(

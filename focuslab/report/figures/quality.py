@@ -10,6 +10,7 @@ They pick numbers from rows and compute none.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -93,10 +94,10 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            there = [
+            there: list[Any] = [
                 v if v is None else v * scale.factor for v in map(found[row["method"]].get, ("value", "low", "high"))
             ]
-            speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
+            speed: list[Any] = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
             look = looks[row["method"]]
             ax.errorbar(
                 speed[0],

@@ -20,8 +20,8 @@ def plot_against_fraction(rows: Sequence[Mapping], kind: str, ax: Axes | None = 
         fractions = fractions_of(rows)
         if kind == "recall":
             for uniform in {tuple(row["recall_chance"].items()) for row in rows}:
-                points = sorted((float(r), 100 * value) for r, value in uniform)
-                ax.plot(*zip(*points, strict=True), label="uniform", **UNIFORM)
+                chance = sorted((float(r), 100 * value) for r, value in uniform)
+                ax.plot(*zip(*chance, strict=True), label="uniform", **UNIFORM)
         for row in rows:
             points = [
                 (

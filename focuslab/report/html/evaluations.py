@@ -1,6 +1,7 @@
 """The section on quality: figures and tables of evaluations."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from focuslab.report.figures.quality import quality_figure
@@ -23,7 +24,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
             drawer.add(
                 group,
                 f"Speed against quality at {seconds:g} s",
-                lambda seconds=seconds: quality_figure(summary, seconds),
+                partial(quality_figure, summary, seconds),
                 f"{'. '.join(_told(row) for row in here)}.",
             )
     drawer.tables(group, lambda: quality_tables(summary, run.info))
