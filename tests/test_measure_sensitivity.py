@@ -14,7 +14,6 @@ from focuslab.runs.directory import RECORDS
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.experiments import Group, joint_ablations
 from focuslab.search.tried import OWN_ROW, litefocus
-from tests.quick import remember_meta_costs
 from tests.schedulers import with_scheduler
 
 SECONDS, STEPS = 0.64, 2
@@ -36,7 +35,6 @@ def few_experiments():
     patch.setattr(
         "focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts
     )
-    remember_meta_costs(patch)
     yield
     patch.undo()
 
