@@ -19,7 +19,7 @@ from focuslab.tables.text import in_markdown
 from focuslab.workflows.config import RecommendConfig
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.workflows.records import measured_lengths
-from tests.quick import CountingClock, remember_meta_costs
+from tests.quick import CountingClock
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
 PROMPTS = ["--prompt", "rain", "--prompt", "a dog"]
@@ -35,7 +35,6 @@ def few_candidates():
     patch.setattr("focuslab.workflows.records.REPEATS", 1)
     patch.setattr("focuslab.workflows.records.MODULE_REPEATS", 1)
     patch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
-    remember_meta_costs(patch)
     yield
     patch.undo()
 

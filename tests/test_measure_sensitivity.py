@@ -13,7 +13,6 @@ from focuslab.results import SensitivityRun
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.experiments import OWN_ROW, Group, joint_ablations, litefocus
-from tests.quick import remember_meta_costs
 from tests.schedulers import with_scheduler
 
 SECONDS, STEPS = 0.64, 2
@@ -35,7 +34,6 @@ def few_experiments():
     patch.setattr(
         "focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts
     )
-    remember_meta_costs(patch)
     yield
     patch.undo()
 

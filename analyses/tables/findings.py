@@ -74,10 +74,10 @@ def against_paper(summary: Mapping, metric: str, method: str) -> str:
     better = _better(summary, metric)
     found: dict[str, list[str]] = {}
     for row in _compared(summary, metric, method):
-        values = [paper_value(row["seconds"], label, metric) for label in (method, "dense")]
-        if None in values or values[0] == values[1]:
+        value, dense = (paper_value(row["seconds"], label, metric) for label in (method, "dense"))
+        if value is None or dense is None or value == dense:
             continue
-        papers = "+" if (values[0] < values[1]) == (better == "lower") else "-"
+        papers = "+" if (value < dense) == (better == "lower") else "-"
         ours = outcome(row, metric, better)
         agreement = "as here" if ours == papers else "not significant here" if not ours else "the other way here"
         said = f"{'better' if papers == '+' else 'worse'}, {agreement},"

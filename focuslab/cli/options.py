@@ -45,7 +45,7 @@ class Numbers(click.ParamType):
             self.fail(f"{text!r} is no {self.expected}: expected {expected}", param, ctx)
         return number
 
-    parse = staticmethod(float)
+    parse: Callable[[str], float] = staticmethod(float)
 
     def allowed(self, number: float) -> bool:
         return number > 0
@@ -158,6 +158,5 @@ def report_errors(function: Callable) -> Callable:
 
 
 def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(printable(message))
-    failure.exit_code = exit_code
-    return failure
+    kind = type("ClickException", (click.ClickException,), {"exit_code": exit_code})
+    return kind(printable(message))

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -28,7 +28,7 @@ class Reporter:
 
     def __init__(self, quiet: bool):
         self._quiet = quiet
-        self._bar = None
+        self._bar: Any = None  # a progress bar of click, once there is something to draw
         self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Reporter":

@@ -25,7 +25,7 @@ class Handle:
 
     def __init__(self, unet: nn.Module | None = None, sites: tuple[Site, ...] = (), running: Running | None = None):
         self.sites = sites
-        self._unet = unet
+        self._unet: Any = unet
         self._running = running
         self._originals: dict[str, Any] = {}
         self._hooks: list[Any] = []
@@ -54,15 +54,15 @@ class Handle:
             name, processor = self._originals.popitem()
             self._unet.get_submodule(name).set_processor(processor)
 
-    def _take_over(self) -> None:
+    def _take_over(self, running: Running) -> None:
         self._hooks.append(self._unet.register_forward_pre_hook(self.on_unet_call, with_kwargs=True))
         for holder in dict.fromkeys(site.holder for site in self.sites):
-            check = GridCheck(self._running, tuple(site for site in self.sites if site.holder == holder))
+            check = GridCheck(running, tuple(site for site in self.sites if site.holder == holder))
             self._hooks.append(self._unet.get_submodule(holder).register_forward_pre_hook(check, with_kwargs=True))
         for site in self.sites:
             attn = self._unet.get_submodule(site.name)
             self._originals[site.name] = attn.processor
-            attn.set_processor(SiteProcessor(site, self._running, attn.processor))
+            attn.set_processor(SiteProcessor(site, running, attn.processor))
 
     # Hooks of a compiled UNet run outside of its graph, and this one must not be compiled by itself either.
     @torch.compiler.disable
@@ -70,7 +70,8 @@ class Handle:
         """Pre-hook of the UNet."""
         self._say_replaced()
         sample = args[0] if args else kwargs["sample"]
-        self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"])
+        if self._running is not None:
+            self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"])
 
     def _say_replaced(self) -> None:
         if not self._said_replaced and self.replaced:
@@ -127,9 +128,10 @@ def attach(pipe, patterns: Sequence[str] | str | None, choose: Choose) -> Handle
                 "focuslab.detach(pipe) does it without its handle"
             )
         check_plain(unet.get_submodule(site.name), site.name)
-    handle = Handle(unet, sites, Running(unet, sites, choose))
+    running = Running(unet, sites, choose)
+    handle = Handle(unet, sites, running)
     try:
-        handle._take_over()
+        handle._take_over(running)
     except BaseException:
         handle._restore()
         raise

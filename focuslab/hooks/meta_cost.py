@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +110,7 @@ class _LiveBytes(TorchDispatchMode):
         super().__init__()
         self._convolution_copies = convolution_copies
         self.peak = self._live = 0
-        self._known = weakref.WeakSet()
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

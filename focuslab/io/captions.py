@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -202,7 +202,7 @@ VALIDATION_PROMPTS = ("ocean waves", "a fast drum loop", "a rising melody on a s
 """Of the words that the bundled model knows, and of sounds that any model for sound knows."""
 
 
-def check_prompts(prompts: Sequence[str] | str) -> list[str]:
+def check_prompts(prompts: Iterable[str] | str) -> list[str]:
     """The prompts as a list. Raises `InputError` for none, one that is no text, and one that is there twice."""
     prompts = [text("a prompt", prompt) for prompt in several(prompts)]
     if not prompts:

@@ -62,7 +62,7 @@ class Capture:
         if item.seconds not in self.plain_peaks:
             self.plain_peaks[item.seconds] = self._warm_up(item)
         request = replace(self.request, pieces=self.pieces[item.seconds])
-        recorder = Recorder(request, map(self.schedule.first_call, self.capture_steps))
+        recorder = Recorder(request, {self.schedule.first_call(step) for step in self.capture_steps})
         title = f"{item.seconds:g} s, prompt {item.prompt + 1} of {len(self.conditioning)}"
         report_every = max(1, self.steps // 20)
         recorded = []
@@ -93,7 +93,7 @@ class Capture:
             first_steps(*self._generation(item), 1, self.run.info.seed, self.clock)
         return peak.peak_bytes
 
-    def _generation(self, item: Item) -> tuple:
+    def _generation(self, item: Item) -> tuple[Any, dict[str, Tensor], float]:
         return self.pipe, self.conditioning[item.prompt], item.seconds
 
     def _keep(self, item: Item, step: int, site_records: list[SiteRecord]) -> None:

@@ -73,7 +73,7 @@ class Comparison:
             every, before = max(1, self.steps // 4), done
             where = f"{pair.seconds:g} s, prompt {pair.prompt + 1} of {len(self.run.info.prompts)}, {name}"
 
-            def on_step(step: int, steps: int, _text: str) -> None:
+            def on_step(step: float, steps: float, _text: str) -> None:
                 if step % every == 0 or step == steps:
                     share = (before + pair.weights[name] * step / steps) / pair.weight
                     report(share, f"{where}: step {step} of {steps}")

@@ -10,7 +10,7 @@ from focuslab.checks import is_number, settle, several, shown, switch, text
 from focuslab.errors import InputError
 from focuslab.hooks.meta_cost import MetaCost
 from focuslab.measure.loop import meta_costs
-from focuslab.methods import AnyMethod, Attachable, Bound, Method, as_methods
+from focuslab.methods import Attachable, Bound, Method, as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import STAGES
 from focuslab.models.sites import find_sites
@@ -21,6 +21,8 @@ PROMPT = "gentle rain on a tin roof, distant thunder"
 @dataclass(frozen=True)
 class ProfileConfig:
     """What `focuslab.profile` measures.
+
+    `methods` takes several forms, which stand below, and holds methods by label once it is checked.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class ProfileConfig:
     """
 
     seconds: Iterable[float] | float = (10, 20, 40, 80)
-    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus")
+    methods: Any = ("dense", "litefocus")
     prompt: str = PROMPT
     steps: int = 1
     repeats: int = 3

@@ -122,12 +122,12 @@ def load_clap(
     path = bundled() if given == "tiny" else Path(given).expanduser()
     if given and (path / "model_index.json").is_file():
         read_index(path / "model_index.json", given)
-        folders = [path / part for part in ("text_encoder", "feature_extractor", "tokenizer")]
+        model, extractor, tokenizer = (path / part for part in ("text_encoder", "feature_extractor", "tokenizer"))
         name = _of_pipeline(given)
     else:
         folder, name = locate(given, "clap", f"a CLAP of transformers such as {CHECKPOINT!r}", offline)
-        folders = [folder] * 3
-    return _load(*folders, name, device)
+        model = extractor = tokenizer = folder
+    return _load(model, extractor, tokenizer, name, device)
 
 
 def clap_of(pipe: Any) -> Clap:

@@ -95,7 +95,7 @@ def _fit(values: np.ndarray) -> _Gaussian:
         raise InputError(f"a covariance needs two embeddings or more, not {len(values)}: give more clips")
     mean = values.mean(axis=0)
     factor = (values - mean) / np.sqrt(len(values) - 1)
-    return _Gaussian(mean, factor if len(factor) <= factor.shape[1] else np.linalg.qr(factor, mode="r"))
+    return _Gaussian(mean, factor if len(factor) <= factor.shape[1] else np.asarray(np.linalg.qr(factor, mode="r")))
 
 
 def _distance(a: _Gaussian, b: _Gaussian) -> float:

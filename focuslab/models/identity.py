@@ -78,9 +78,17 @@ def run_info(
     pipe, command: str, parameters: dict[str, Any], *, seed: int, prompts: Sequence[str], device: str | None = None
 ) -> RunInfo:
     """How a run of `command` on this pipeline is made. device: as the run names it; None is the pipeline's."""
-    where = {"machine": machine_of(pipe), "device": device or str(device_of(pipe)), "versions": versions()}
-    of_model = {"model": describe(pipe), "dtype": str(pipe.unet.dtype).removeprefix("torch.")}
-    return RunInfo(command, parameters=parameters, seed=seed, prompts=tuple(prompts), **of_model, **where)
+    return RunInfo(
+        command=command,
+        model=describe(pipe),
+        parameters=parameters,
+        machine=machine_of(pipe),
+        versions=versions(),
+        device=device or str(device_of(pipe)),
+        dtype=str(pipe.unet.dtype).removeprefix("torch."),
+        seed=seed,
+        prompts=tuple(prompts),
+    )
 
 
 def unet_layout(pipe) -> dict[str, Any]:

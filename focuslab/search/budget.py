@@ -134,7 +134,7 @@ class Budget:
 
     def needed(self, timing: Timing) -> float:
         """The speed-up that a choice must reach in the run that timed it."""
-        return max(timing.paper, 1.0) if self.min_speedup == FROM_PAPER else self.min_speedup
+        return self.min_speedup if isinstance(self.min_speedup, (int, float)) else max(timing.paper, 1.0)
 
     @property
     def in_numbers(self) -> Limits:

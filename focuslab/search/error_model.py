@@ -37,7 +37,9 @@ class ErrorModel:
 
     def interval(self, error: float) -> tuple[float, float] | None:
         """Where the joint ablations say that a predicted error will be measured; None without any."""
-        return None if self.low is None else (error * min(self.low, 1.0), error * max(self.high, 1.0))
+        return (
+            None if self.low is None or self.high is None else (error * min(self.low, 1.0), error * max(self.high, 1.0))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """With the names that summaries have had from the first version on."""

@@ -72,7 +72,7 @@ def estimated_share(method: MethodSpec) -> float | None:
 
 def nearest_estimate(methods: Sequence[MethodSpec], like: MethodSpec) -> MethodSpec:
     """Of the methods with an `estimated_share` the one nearest to `like`, by name and then by share; else `PAPER`."""
-    wanted = estimated_share(like)
+    wanted = estimated_share(like) or 0.0
     share = {method: share for method in methods if (share := estimated_share(method)) is not None}
     return min(share, key=lambda m: (m.name != like.name, abs(share[m] - wanted), m), default=PAPER)
 

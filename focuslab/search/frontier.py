@@ -82,7 +82,7 @@ class Frontier:
     @property
     def sparse(self) -> np.ndarray:
         """`[n]`: whether each choice has a sparse group."""
-        return (self.picks > 0).any(axis=1)
+        return np.any(self.picks > 0, axis=1)
 
     @property
     def dense(self) -> OperatingPoint:

@@ -1,7 +1,7 @@
 """From the choices at measured lengths to a plan for every length, and the records of how it came about."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ def plan_of(
 def entries_of(does: Mapping[float, dict[str, dict[str, Any]]]) -> tuple[PlanEntry, ...]:
     """Entries from what is done from each length on, in order; those that do the same are one."""
     starts = [start for start, before in zip(does, [None, *does.values()], strict=False) if does[start] != before]
-    return tuple(PlanEntry(a, b, does[a]) for a, b in pairwise([*starts, None]))
+    return tuple(PlanEntry(a, b, does[a]) for a, b in zip(starts, [*starts[1:], None], strict=True))
 
 
 def boundaries(points: Mapping[float, OperatingPoint], frontiers: Mapping[float, Frontier]) -> dict[float, float]:
@@ -128,9 +128,11 @@ def check_comparable(infos: Mapping[str, RunInfo | None]) -> None:
                 f"the {name} was written by {info.written_by}, which did not record what made it, so it cannot be put "
                 f"together with the {knowing}: make it anew"
             )
-    for what, of in (("model", _model), ("device", _device), ("dtype", lambda info: (info.dtype, info.dtype))):
+    identities: tuple[tuple[str, Callable[[RunInfo], tuple[Any, str]]], ...]
+    identities = ("model", _model), ("device", _device), ("dtype", lambda info: (info.dtype, info.dtype))
+    for what, of in identities if known else ():
         found = {name: of(info) for name, info in known.items()}
-        first = next(iter(found), None)
+        first = next(iter(found))
         for name, (identity, words) in found.items():
             if identity != found[first][0]:
                 also = ""

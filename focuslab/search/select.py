@@ -173,12 +173,12 @@ def _choose(
     points, refused = {}, []
     for seconds, found in frontiers.items():
         try:
-            if budget.min_speedup is None:
+            if (least := limits[seconds]["min_speedup"]) is None:
                 points[seconds] = choose(found, **limits[seconds])
             else:
                 points[seconds] = reaching(
                     found,
-                    limits[seconds]["min_speedup"],
+                    least,
                     needed=budget.needed,
                     timed=partial(timings.of, seconds),
                     # With more error than the paper's choice that choice itself would do.

@@ -172,7 +172,7 @@ def _gain_method(points: list[OperatingPoint], found: Frontier) -> MethodSpec:
     """The method that most sites run in the first of these choices that has any; else the first one measured."""
     for point in points:
         if count := Counter(point.site_methods.values()):
-            return max(sorted(count), key=count.get)
+            return max(sorted(count), key=count.__getitem__)
     return next(candidate.method for own in found.candidates for candidate in own[1:])
 
 

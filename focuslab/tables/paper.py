@@ -16,33 +16,35 @@ SPEEDUP = "speedup_vs_dense"
 METRICS = ("frechet", "kl_softmax", "clap", SPEEDUP)
 """Our names of the columns FAD, KL, CLAP and Speed; CLAP is a cosine here and percent there."""
 
-_DENSE = {
+Rows = Mapping[float, Sequence[float | None]]
+
+_DENSE: Rows = {
     10: (2.89, 1.82, 0.198, 1.0),
     20: (4.97, 2.01, 0.160, 1.0),
     30: (5.97, 2.20, 0.132, None),
     40: (6.72, 2.27, 0.128, 1.0),
     80: (7.74, 2.41, 0.108, 1.0),
 }
-_LITEFOCUS = {
+_LITEFOCUS: Rows = {
     10: (4.17, 1.86, 0.181, 1.02),
     20: (3.72, 1.79, 0.178, 1.43),
     40: (5.40, 2.12, 0.138, 1.94),
     80: (6.56, 2.28, 0.122, 1.99),
 }
-_TOME = {
+_TOME: Rows = {
     10: (3.73, 1.85, 0.197, 1.01),
     20: (7.67, 2.22, 0.155, 1.25),
     40: (7.85, 2.43, 0.119, 1.40),
     80: (8.95, 2.54, 0.102, 1.56),
 }
-_SAME_FREQUENCY = {
+_SAME_FREQUENCY: Rows = {
     10: (7.26, 1.98, 0.164),
     20: (5.10, 1.86, 0.169),
     30: (5.70, 1.96, 0.153),
     40: (6.06, 2.04, 0.144),
     80: (6.24, 2.19, 0.125),
 }
-_CROSS_FREQUENCY = {
+_CROSS_FREQUENCY: Mapping[float, Rows] = {
     0.8: {10: (2.97, 1.84, 0.196), 20: (4.98, 1.99, 0.158), 30: (5.91, 2.21, 0.132), 40: (6.71, 2.25, 0.127)},
     0.6: {10: (3.08, 1.81, 0.195), 20: (4.97, 1.98, 0.152), 30: (5.94, 2.20, 0.136), 40: (6.72, 2.25, 0.123)},
     0.4: {10: (3.20, 1.85, 0.195), 20: (5.00, 1.99, 0.156), 30: (6.51, 2.24, 0.136), 40: (6.79, 2.27, 0.121)},
@@ -65,7 +67,7 @@ def paper_value(seconds: float, label: str, metric: str) -> float | None:
     return values[place] if values and place < len(values) else None
 
 
-def _rows(label: str) -> Mapping[float, Sequence[float | None]] | None:
+def _rows(label: str) -> Rows | None:
     method = MethodSpec.parse(label)
     name, given = method.name, method.parameters
     # Which way keys are drawn and with which seed is how a method is carried out, not which one it is.

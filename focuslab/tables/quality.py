@@ -57,7 +57,10 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     has_speed = any(row.get(SPEEDUP) is not None for row in rows)
     notes = [*_about(summary, of_reference), *[speed_note] * has_speed]
     notes += _paper_notes(rows, [*of_reference, *[SPEEDUP] * has_speed], summary, info)
-    columns = [*_values(rows, of_reference, summary, info), *(_speed(rows, summary, info) if has_speed else ())]
+    columns: Iterable[Column] = [
+        *_values(rows, of_reference, summary, info),
+        *(_speed(rows, summary, info) if has_speed else ()),
+    ]
     tables = [table("Quality and speed", rows, columns, notes)]
     paired = [row for row in rows if any(metric_of(row, n, "minus_dense")["value"] is not None for n in of_reference)]
     paired = [row for row in paired if row["method"] != "dense"]

@@ -116,6 +116,10 @@ class Measured:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
     """A metric of a row, or (`key="minus_dense"`) its paired difference to dense; None where there is no number."""
@@ -128,11 +132,10 @@ def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
 
 def significant_sign(difference: Measured | None, better: str | None) -> bool | None:
     """True where the interval of a difference is all on the better side, False where on the worse, None otherwise."""
-    if difference is None or difference.low is None or better not in ("lower", "higher"):
+    if difference is None or difference.interval is None or better not in ("lower", "higher"):
         return None
-    if difference.low <= 0 <= difference.high:
-        return None
-    return (difference.low > 0) == (better == "higher")
+    low, high = difference.interval
+    return None if low <= 0 <= high else (low > 0) == (better == "higher")
 
 
 SIGNIFICANTLY = {"+": "significantly better", "-": "significantly worse"}

@@ -1,6 +1,6 @@
 """Runs in a notebook: as tables in HTML, and as data frames."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -59,6 +59,9 @@ class Tabular:
 
     A subclass has `_tables()`, the tables of the terminal, and `_rows()`, its rows as dicts.
     """
+
+    _tables: Callable[[], Iterable[Table]]
+    _rows: Callable[[], Iterable[Mapping[str, Any]]]
 
     def __repr__(self) -> str:
         return in_terminal(self._tables())

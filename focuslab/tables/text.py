@@ -20,7 +20,7 @@ def in_terminal(tables: Iterable[Table]) -> str:
 
     A table that is wider than `WIDTH` is printed in parts, each with the columns that say what a row is of.
     """
-    blocks = []
+    blocks: list[str] = []
     for table in tables:
         blocks += map(_terminal, _parts(table))
         blocks.append("\n".join(line for note in table.notes for line in _wrapped(note)))
@@ -61,8 +61,8 @@ def at_lengths(pairs: Iterable[tuple[str, float]]) -> str:
     for name, seconds in pairs:
         lengths.setdefault(name, []).append(seconds)
     names: dict[tuple[float, ...], list[str]] = {}
-    for name, seconds in lengths.items():
-        names.setdefault(tuple(sorted(set(seconds))), []).append(name)
+    for name, own in lengths.items():
+        names.setdefault(tuple(sorted(set(own))), []).append(name)
     return "; ".join(f"{', '.join(n)} at {', '.join(f'{s:g}' for s in at)} s" for at, n in names.items())
 
 
@@ -79,7 +79,8 @@ def _parts(table: Table) -> list[Table]:
         own = [min(_natural(c), _LABEL) if c.kind == "label" else _natural(c) for c in columns]
         return sum(own) + 2 * (len(own) - 1)
 
-    keys, parts = list(table.columns[: table.keys]), [[]]
+    keys = list(table.columns[: table.keys])
+    parts: list[list[Column]] = [[]]
     for column in table.columns[table.keys :]:
         if parts[-1] and not column.is_text and width([*keys, *parts[-1], column]) > WIDTH:
             parts.append([])

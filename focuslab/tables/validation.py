@@ -137,5 +137,5 @@ def _is_taken(evidence: Mapping[str, Any], at: str) -> bool:
 
 
 def _intervals(head: str, found: list[Mapping | None], form: str, unit: str = "", factor: float = 1.0) -> Column:
-    value, low, high = ([each and each[key] for each in found] for key in ("value", "low", "high"))
+    value, low, high = ([each[key] if each else None for each in found] for key in ("value", "low", "high"))
     return numbers(head, value, form, unit, factor=factor, low=low, high=high)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from focuslab.analysis.maps import strongest_site
 from focuslab.errors import InputError
@@ -110,13 +111,15 @@ class Demonstration:
             out=self.out / "attention",
             progress=lambda done, total, text: progress((1 - MAPS_SHARE) * done / total, 1.0, text),
         )
-        self._capture_maps(lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text))
+        self._capture_maps(
+            self._attention, lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text)
+        )
         return _words(story.of_capture(self._attention.summary))
 
-    def _capture_maps(self, progress: Progress) -> None:
+    def _capture_maps(self, attention: AttentionRun, progress: Progress) -> None:
         """The attention of two tokens over the whole of the shortest sound, at the site that stays most in its row."""
         seconds = min(self.seconds)
-        rows = [row for row in self._attention.summary["sites"] if row["seconds"] == seconds]
+        rows = [row for row in attention.summary["sites"] if row["seconds"] == seconds]
         finest = max(rows, key=lambda row: row["time"] * row["mel_rows"])
         time, mel_rows = finest["time"], finest["mel_rows"]
         names = [row["name"] for row in rows if (row["time"], row["mel_rows"]) == (time, mel_rows)]
@@ -191,7 +194,7 @@ class Demonstration:
         return f"{' and '.join(sounds)} of “{VALIDATION_PROMPTS[0]}” are in {self.out / 'sounds'}"
 
     def _sound(self, path: Path, seconds: float, method: Plan | None, progress: Progress) -> None:
-        given = {"method": method, "steps": self.listening_steps, "seed": self.seed + 1}
+        given: dict[str, Any] = {"method": method, "steps": self.listening_steps, "seed": self.seed + 1}
         wanted = json.loads(json.dumps(what_makes(self.pipe, VALIDATION_PROMPTS[0], seconds, **given)))
         if path.is_file() and _settings_of(path).items() >= wanted.items():
             return

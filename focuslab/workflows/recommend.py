@@ -121,16 +121,14 @@ class _Work:
     def measure(self) -> None:
         """Make the records that are missing, and choose."""
         config = self.config
-        self.attention, self.profile, self.sensitivity = config.attention, config.profile, config.sensitivity
+        self.attention = config.attention
         # It says why and chooses nothing, so it is made only where there is something to measure anyway.
-        if self.attention is None and (self.profile is None or self.sensitivity is None):
+        if config.attention is None and (config.profile is None or config.sensitivity is None):
             self.attention = self.records.capture()
-        if self.profile is None:
-            self.profile = self.records.profile()
-        else:
-            self.flops = self.records.flops(self.profile)
-        if config.sensitivity is None:
-            self.sensitivity = self.records.sensitivity({}, "sensitivity pass")
+        self.profile = self.records.profile() if config.profile is None else config.profile
+        if config.profile is not None:
+            self.flops = self.records.flops(config.profile)
+        self.sensitivity = config.sensitivity or self.records.sensitivity({}, "sensitivity pass")
         self.lengths, self.notes = measured_lengths(config.seconds, self.profile, self.sensitivity)
         self.selection = self._select()
         if config.sensitivity is not None:
@@ -162,8 +160,15 @@ class _Work:
         return Recommendation(plan, self.path, selection, validation, selection.notes)
 
     def _select(self) -> Selection:
-        given = {"seconds": self.lengths, "budget": self.config.budget, "flops": self.flops, "timings": self.timings}
-        found = select(self.profile, self.sensitivity, self.attention, **given)
+        found = select(
+            self.profile,
+            self.sensitivity,
+            self.attention,
+            seconds=self.lengths,
+            budget=self.config.budget,
+            flops=self.flops,
+            timings=self.timings,
+        )
         return replace(found, notes=(*found.notes, *self.notes))
 
     def _time(self, out: Path) -> None:

@@ -1,14 +1,14 @@
 """What an evaluation is asked for, and the metrics by name: what each is and what it is compared with."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from focuslab.checks import settle, several, switch
 from focuslab.errors import InputError, did_you_mean
 from focuslab.measure.evaluation.launch import Share
-from focuslab.methods import AnyMethod, as_methods
+from focuslab.methods import as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.metrics.embedders import Embedder
 from focuslab.models.callables import as_recorded
@@ -73,6 +73,8 @@ STEPS = 200
 class EvaluationConfig:
     """What `focuslab.evaluate` generates and scores.
 
+    A field of type Any takes several forms, which stand below, and holds one of them once it is checked.
+
     Attributes
     ----------
     seconds : float or iterable of float
@@ -104,10 +106,10 @@ class EvaluationConfig:
     """
 
     seconds: Iterable[float] | float = (10.0,)
-    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus")
-    seeds: Iterable[int] | int = (0,)
+    methods: Any = ("dense", "litefocus")
+    seeds: Any = (0,)
     steps: int = STEPS
-    metrics: Iterable[str] | str | None = None
+    metrics: Any = None
     reference: str | os.PathLike | None = None
     clap: str | os.PathLike | None = None
     tagger: str | os.PathLike | Embedder | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -81,7 +82,8 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
     encoding = _timed(clock, lambda: encode_prompt(pipe, text))
     caption = job.scorer.caption(text)
     clips = len(work.captions) * len(work.seeds)
-    rows, kept = [], 0
+    rows: list[dict[str, Any]] = []
+    kept = 0
     for number, seconds in enumerate(work.seconds):
         dense_step = None
         decoding = _decoding(pipe, clock, text, seconds)
@@ -115,7 +117,7 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
 def _decoding(pipe, clock: Clock, text: str, seconds: float) -> float:
     stages = [stage for stage in STAGES if stage != "prompt_encoding"]
     real = [stage for stage in stages if not set(STAGES[stage]) & set(stand_ins(pipe))]
-    return sum(_timed(clock, lambda stage=stage: run_stage(pipe, stage, text, seconds, 0)) for stage in real)
+    return sum(_timed(clock, partial(run_stage, pipe, stage, text, seconds, 0)) for stage in real)
 
 
 def _timed(clock: Clock, work: Callable[[], Any]) -> float:

@@ -87,7 +87,7 @@ def noise_seeds(captions: Sequence[Caption], seed: int) -> list[int]:
     It depends on the text, and for a text that is there several times on which of them it is. So a caption sounds the
     same wherever it stands in the file, and whatever else is in it.
     """
-    before = Counter()
+    before: Counter[str] = Counter()
     seeds = []
     for caption in captions:
         content = json.dumps([seed, caption.text, before[caption.text]]).encode()
@@ -133,7 +133,7 @@ def one_begins_the_other(one: list, other: list) -> bool:
 def joined(found: RunInfo, asked: RunInfo) -> RunInfo:
     """How a run of all that both ask for is made."""
     old, new = found.parameters, asked.parameters
-    more = {name: _both(old[name], new[name]) for name in ("seconds", "seeds")}
+    more: dict[str, Any] = {name: _both(old[name], new[name]) for name in ("seconds", "seeds")}
     methods = {**old["methods"], **new["methods"]}
     more["methods"] = {label: methods[label] for label in _both(list(old["methods"]), list(new["methods"]))}
     # They name a recording, or none, for each caption.

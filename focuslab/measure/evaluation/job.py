@@ -113,10 +113,10 @@ def prepare(
         "reference": recordings.to_json() if recordings else None,
         "compiled": is_compiled(pipe.unet),
     }
-    prompts = [caption.text for caption in captions]
+    texts = [caption.text for caption in captions]
     # Which of several GPUs it is differs between processes.
     kind = device_of(pipe).type
-    info = run_info(pipe, "evaluate", config.to_json() | about, seed=config.seeds[0], prompts=prompts, device=kind)
+    info = run_info(pipe, "evaluate", config.to_json() | about, seed=config.seeds[0], prompts=texts, device=kind)
     work = Work(captions, tuple(lengths), tuple(config.methods), tuple(config.seeds))
     flops = {place: run.total_flops for place, run in expected.items()}
     return Job(work, config, scorer, recordings, flops, info, skipped)
@@ -170,9 +170,10 @@ def _load_scorer(pipe, metrics: Sequence[str], config: EvaluationConfig) -> Scor
     if "clap" in needed:
         found_clap = clap_of(pipe) if clap == OWN else load_clap(clap or CHECKPOINT, device, offline=offline)
     if "ast" in needed:
-        found_tagger = config.tagger
-        if not isinstance(found_tagger, Embedder):
-            found_tagger = load_audioset_tagger(found_tagger or TAGGER, device, offline=offline)
+        given = config.tagger
+        if not isinstance(given, Embedder):
+            given = load_audioset_tagger(given or TAGGER, device, offline=offline)
+        found_tagger = given
     return Scorer(tuple(metrics), found_clap, found_tagger)
 
 

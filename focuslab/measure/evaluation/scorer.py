@@ -70,7 +70,8 @@ class Scorer:
         if status != SCORED:
             return Scored(status, {}, {})
         arrays = {name: part.embed(clip, sampling_rate)[0] for name, part in self.embedders.items()}
-        values = {"silence_share": silence_share(clip, sampling_rate), "clipping_share": clipping_share(clip)}
+        values: dict[str, Any] = {"silence_share": silence_share(clip, sampling_rate)}
+        values["clipping_share"] = clipping_share(clip)
         if caption is not None:
             values["clap"] = clap_by_pair(arrays["clap"].mean(axis=0, keepdims=True), caption)
         if dense is not None:

@@ -52,7 +52,7 @@ class _Table:
         self.references = references
         self.work = work
         self.metrics: tuple[str, ...] = tuple(info.parameters["metrics"])
-        self.recordings = None
+        self.recordings: Recordings | None = None
         if (given := self.parameters["reference"]) is not None:
             scored = {i: (r["shard"], r["place"]) for i, r in sorted(references.items()) if r["status"] == SCORED}
             self.recordings = Recordings(scored, [i if i in scored else None for i in given["paired"]])
@@ -72,7 +72,7 @@ class _Table:
             return "the run has no dense clips to compare with"
         if against == DENSE and method == DENSE:
             return "dense is what others are compared with"
-        if against != "directory":
+        if self.recordings is None or against != "directory":
             return None
         if METRICS[name].embedder == "ast" and all(index is None for index in self.recordings.paired):
             return "no caption names a recording of the reference that could be scored"
@@ -109,7 +109,7 @@ class _Table:
 
     def reference_facts(self) -> dict[str, Any] | None:
         given = self.parameters["reference"]
-        if given is None:
+        if given is None or self.recordings is None:
             return None
         found = self.references.values()
         late = [f"{r['file']} ({r['reason']})" for r in found if r["status"] == "unreadable"]

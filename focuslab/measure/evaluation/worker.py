@@ -15,6 +15,7 @@ from focuslab.measure.evaluation.finish import finish, usable
 from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.reference import Reference
 from focuslab.measure.evaluation.scorer import SCORED, ClipMaker, TimedClip
 from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
@@ -59,8 +60,8 @@ class Worker:
             self._found_done = self._all_done()
         self._report("found done")
         for index in self.share.of(range(len(self.recordings_done))):
-            if not self.recordings_done[index]:
-                self._recording(index)
+            if self.job.reference and not self.recordings_done[index]:
+                self._recording(self.job.reference, index)
         for group in self.share.of(self.job.work.groups):
             self._group(group)
         self._look()
@@ -72,7 +73,7 @@ class Worker:
 
         On disk there are then those of everything that was ever asked for.
         """
-        with self.run.turn(self._found_done) as ours:
+        with self.run.turn(bool(self._found_done)) as ours:
             return finish(self.run, self.job, self.noise, self.reader) if ours else None
 
     def _all_done(self) -> bool:
@@ -107,13 +108,13 @@ class Worker:
         weight = self.weight * (total / len(self.weight))
         self.progress(float(self.weight @ by_cell), float(weight.sum()), f"{text}: {what}")
 
-    def _recording(self, index: int) -> None:
-        name = self.job.reference.files[index]
+    def _recording(self, reference: Reference, index: int) -> None:
+        name = reference.files[index]
         record = {"kind": "reference", "index": index, "file": name, **_NOWHERE, "rank": self.share.rank, "at": now()}
         try:
-            samples, rate = read_audio(self.job.reference.directory / name)
+            samples, rate = read_audio(reference.directory / name)
         except InputError as error:
-            reason = str(error).removeprefix(f"{self.job.reference.directory}/{name} ")
+            reason = str(error).removeprefix(f"{reference.directory}/{name} ")
             self.run.append({**record, "status": "unreadable", "reason": reason})
             return
         wanted = self.maker.sampling_rate

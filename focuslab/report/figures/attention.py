@@ -60,9 +60,9 @@ def rows_figure(summary: Mapping) -> Figure:
             f"{_where(rows)} Mass from query row to key row, over chance (1 / F); low frequencies at the bottom left."
         )
         figure = page(panels, note, columns=5, height=1.85, lettered=False, beneath=0.5)
-        panels = list(figure.axes)
-        outer_labels(panels, 5)
-        shade_bar(figure, panels, norm, f"Mass [{TIMES} chance]", extend="min")
+        places = list(figure.axes)
+        outer_labels(places, 5)
+        shade_bar(figure, places, norm, f"Mass [{TIMES} chance]", extend="min")
     return figure
 
 
@@ -163,7 +163,7 @@ def attention_figures(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any]
         "fractions": bool(fractions_of(rows)),
         "lengths": len(lengths_of(rows)) > 1 and any(row["lift"] or row["entropy"] for row in rows),
     }
-    figures = {"figure2": partial(figure2, info, summary, arrays)} if arrays else {}
+    figures: dict[str, Callable[[], Figure]] = {"figure2": partial(figure2, info, summary, arrays)} if arrays else {}
     return figures | {name: partial(draw, summary) for name, draw in FIGURES.items() if recorded[name]}
 
 

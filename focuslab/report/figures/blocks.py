@@ -1,6 +1,7 @@
 """Lines of blocks with their intervals: recall and error against r, lift and entropy against audio length."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -13,7 +14,7 @@ from focuslab.tables.attention import fractions_of, having, lengths_of, names_of
 Point = tuple[float, float, float | None, float | None]
 """x, y, and the ends of y's interval, None where there is none."""
 
-UNIFORM = {"color": QUIET_INK, "linestyle": (0, (1, 1.5)), "linewidth": 0.9, "zorder": 1.5}
+UNIFORM: dict[str, Any] = {"color": QUIET_INK, "linestyle": (0, (1, 1.5)), "linewidth": 0.9, "zorder": 1.5}
 """How uniform attention is drawn beside them."""
 
 
@@ -47,11 +48,12 @@ def plot_against_fraction(rows: Sequence[Mapping], kind: str, ax: Axes | None = 
         fractions = fractions_of(rows)
         if kind == "recall":
             for uniform in {tuple(row["recall_chance"].items()) for row in rows}:
-                points = sorted((float(r), 100 * value) for r, value in uniform)
-                ax.plot(*zip(*points, strict=True), label="uniform", **UNIFORM)
+                chance = sorted((float(r), 100 * value) for r, value in uniform)
+                ax.plot(*zip(*chance, strict=True), label="uniform", **UNIFORM)
         for row in rows:
-            found = [row[name] for name in (kind, f"{kind}_low", f"{kind}_high")]
-            points = [(float(r), *(_percent(by_r.get(r)) for by_r in found)) for r in fractions if r in row[kind]]
+            values, lows, highs = (row[name] for name in (kind, f"{kind}_low", f"{kind}_high"))
+            there = [r for r in fractions if r in values]
+            points = [(float(r), 100 * values[r], _percent(lows.get(r)), _percent(highs.get(r))) for r in there]
             draw_block(ax, row["name"], points)
         ax.set_xticks([float(r) for r in fractions], fractions)
         ax.grid(axis="y")

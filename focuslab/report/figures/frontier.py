@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ LOOKS = {
     "dense": method_look("dense"),
 }
 """How the marked choices are drawn; each has a shape of its own."""
-FRONTIER = {"color": "#8C8C8C", "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
+FRONTIER: dict[str, Any] = {"color": "#8C8C8C", "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
 
 _ROOM = 2.1
 """How many times as high as the highest mark the panel is: the frontier beyond it is of no interest, and the legend

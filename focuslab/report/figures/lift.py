@@ -1,6 +1,7 @@
 """Mass over chance of each block: by head and step, from mel row to mel row, and against time lag."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,14 +26,14 @@ def plot_lift_by_block(rows: Sequence[Mapping], ax: Axes | None = None) -> Axes:
             look = block_look(row["name"])
             lifts = sorted(row["lift_heads"])
             across = np.linspace(-0.28, 0.28, len(lifts)) if len(lifts) > 1 else [0.0]
-            marks = {"linestyle": "none", "marker": "o", "markersize": 2.8, "markeredgewidth": 0}
+            marks: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 2.8, "markeredgewidth": 0}
             ax.plot(i + np.asarray(across), lifts, label=row["name"], color=look.color, **marks)
             if row["lift_low"] is not None:
                 ax.plot([i, i], [row["lift_low"], row["lift_high"]], color=INK, linewidth=1.2, zorder=3)
-            mean = {"marker": "_", "markersize": 15, "markeredgewidth": 1.6, "color": INK}
+            mean: dict[str, Any] = {"marker": "_", "markersize": 15, "markeredgewidth": 1.6, "color": INK}
             ax.plot([i], [row["lift"]], label=f"{row['name']}, mean", linestyle="none", zorder=3, **mean)
             ax.plot([i - 0.36, i + 0.36], [row["mel_rows"]] * 2, label="_most", color="#8C8C8C", linewidth=0.8)
-            above = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            above: dict[str, Any] = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
             ax.annotate(f"F = {row['mel_rows']}", (i, row["mel_rows"]), **above, color=QUIET_INK, fontsize="x-small")
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_yscale("log", base=2)
@@ -118,8 +119,8 @@ def plot_lag(row: Mapping, ax: Axes | None = None, *, limits: tuple[float, float
         for name, look in LOOKS.items():
             lifts = lag[f"{name}_lift"]
             points = [(x, y) for x, y in zip(lag["middles"], lifts, strict=True) if y]
-            marks = {"color": look.color, "linestyle": look.dashes, "marker": look.marker, "markersize": 2.8}
-            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], **marks)
+            marks: dict[str, Any] = {"color": look.color, "linestyle": look.dashes, "marker": look.marker}
+            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], markersize=2.8, **marks)
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_xscale("log")
         ax.set_yscale("log", base=2)

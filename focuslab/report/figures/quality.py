@@ -10,6 +10,7 @@ They pick numbers from rows and compute none.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -85,8 +86,8 @@ def plot_speed_against_quality(
     with axes(ax) as ax:
         for row in rows:
             values = map(found[row["method"]].get, ("value", "low", "high"))
-            there = [value if value is None else value * scale.factor for value in values]
-            speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
+            there: list[Any] = [value if value is None else value * scale.factor for value in values]
+            speed: list[Any] = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
             xerr, yerr = (None if None in ends else error_bars(*([end] for end in ends)) for ends in (speed, there))
             look = _marks(looks[row["method"]]) | {"zorder": 3, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
             ax.errorbar(speed[0], there[0], xerr=xerr, yerr=yerr, label=row["method"], **look)

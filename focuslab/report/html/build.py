@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from focuslab.report.html import story
 from focuslab.report.html.captures import capture_group, evaluation_group
@@ -69,16 +70,14 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
             "Measured time of a denoising step, dense against sparse in one interleaved run, and the kinds of module "
             "that take it.",
             story.profiles_side_by_side(profiles),
-            _groups(
-                drawer, ((runs, lambda r=runs, s=summary: profile_group(r, s, drawer)) for runs, summary in profiles)
-            ),
+            _groups(drawer, ((runs, partial(profile_group, runs, summary, drawer)) for runs, summary in profiles)),
         ),
         Section(
             "attention",
             "Where attention looks",
             "How much of self-attention stays in a query's own mel row, against the chance of one in F rows.",
             story.captures_side_by_side(found.of("attention")),
-            _groups(drawer, (([run], lambda run=run: capture_group(run, drawer)) for run in found.of("attention"))),
+            _groups(drawer, (([run], partial(capture_group, run, drawer)) for run in found.of("attention"))),
         ),
         Section(
             "plan",
@@ -92,8 +91,8 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
             "Measured on clips: the validation of a plan, and metrics against reference and captions.",
             groups=_groups(
                 drawer,
-                [([r], lambda r=r, s=s: validation_group(r, s, _beneath(r, timings), drawer)) for r, s in validations]
-                + [([run], lambda run=run: evaluation_group(run, drawer)) for run in found.of("evaluation")],
+                [([r], partial(validation_group, r, s, _beneath(r, timings), drawer)) for r, s in validations]
+                + [([run], partial(evaluation_group, run, drawer)) for run in found.of("evaluation")],
             ),
         ),
     ]

@@ -1,6 +1,7 @@
 """The sections on where attention looks and on quality: figures and tables of captures and evaluations."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from focuslab.report.figures.attention import attention_figures
@@ -64,7 +65,7 @@ def evaluation_group(run: Run, drawer: Drawer) -> Group:
             drawer.add(
                 group,
                 f"Speed against quality at {seconds:g} s",
-                lambda seconds=seconds: quality_figure(summary, seconds),
+                partial(quality_figure, summary, seconds),
                 f"{'. '.join(_told(row) for row in here)}.",
             )
     drawer.tables(group, lambda: quality_tables(summary, run.info))

@@ -1,6 +1,7 @@
 """The section on what to make sparse: plans, how they were chosen, and their validations."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from focuslab.errors import InputError
@@ -75,7 +76,7 @@ def _add_choice(group: Group, choice: Mapping, validation: Mapping | None, drawe
         rows = [row for row in choice["lengths"] if row[key]]
         if rows:
             some = {**choice, "lengths": [*rows[: DRAWN - 1], rows[-1]] if len(rows) > DRAWN else rows}
-            drawer.add(group, title, lambda draw=draw, some=some: draw(some), _told(some["lengths"]))
+            drawer.add(group, title, partial(draw, some), _told(some["lengths"]))
     drawer.tables(group, lambda: list(choice_tables(choice))[:1])
     drawer.tables(group, lambda: list(choice_tables(choice))[1:], more=True)
 

@@ -52,7 +52,8 @@ def told_of(rows: Sequence[Mapping]) -> Mapping | None:
     """The row of the sparse method that is told of first: the paper's where it was measured, else the fastest."""
     sparse = [row for row in rows if is_sparse(row) and row["speedup_vs_dense"]]
     named = [row for row in sparse if row["method"] == "litefocus"]
-    return (named or sorted(sparse, key=lambda row: -row["speedup_vs_dense"]) or [None])[0]
+    fastest = max(sparse, key=lambda row: row["speedup_vs_dense"], default=None)
+    return named[0] if named else fastest
 
 
 def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Group:
@@ -146,8 +147,10 @@ def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
 def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> list[Table]:
     """The modules of dense at the longest length by their own time."""
     row = next((row for row in reversed(rows) if row["method"] == "dense" and row["kind_share"]), None)
-    modules = [(m["exclusive_seconds"] or 0.0, m["name"], kind_label(m["kind"])) for m in _modules_of(runs, row or {})]
-    if not modules:
+    modules: list[tuple[float, str, str | None]] = [
+        (m["exclusive_seconds"] or 0.0, m["name"], kind_label(m["kind"])) for m in _modules_of(runs, row or {})
+    ]
+    if row is None or not modules:
         return []
     modules.sort(key=lambda module: -module[0])
     whole = sum(own for own, _, _ in modules)

@@ -98,9 +98,8 @@ def find(paths: Iterable[str | Path]) -> Found:
     Raises `InputError` where a path does not exist or nothing at all can be shown.
     """
     found = Found()
-    paths = [Path(path) for path in paths]
     room = Room(MOST_JSON)
-    for path in paths:
+    for path in map(Path, paths):
         if path.is_dir():
             _walk(Folder(path, room), found, DEPTH, [0])
         elif path.is_file():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -56,10 +57,12 @@ def render(page: Page) -> bytes:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    content = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
+    content: dict[str, Any] = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
     content |= {"page": page, "version": version("focuslab"), "most_rows": MOST_ROWS}
-    loader, blocks = PackageLoader("focuslab.report.html", "assets"), {"trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
+    loader = PackageLoader("focuslab.report.html", "assets")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template("report.html.jinja").render(**content).encode()
 
 
@@ -69,5 +72,5 @@ def _asset(name: str) -> str:
 
 def default_name(paths: Iterable[str | os.PathLike]) -> Path:
     """report.html in the directory given, or here if there are several."""
-    paths = [Path(path) for path in paths]
-    return paths[0] / "report.html" if len(paths) == 1 and paths[0].is_dir() else Path("report.html")
+    given = [Path(path) for path in paths]
+    return given[0] / "report.html" if len(given) == 1 and given[0].is_dir() else Path("report.html")
