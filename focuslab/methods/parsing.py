@@ -55,7 +55,7 @@ def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str
     Returns
     -------
     dict
-        Label -> method, in the order given.
+        Methods by label, as they were given.
 
     Raises
     ------

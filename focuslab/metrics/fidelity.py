@@ -109,9 +109,8 @@ def silence_share(waveforms: Any, sampling_rate: int) -> np.ndarray:
 
     Parameters
     ----------
-    waveforms : array `[B, samples]`
-    sampling_rate : int
-        In Hz.
+    waveforms, sampling_rate
+        As of `spectral_centroid`.
 
     Returns
     -------

@@ -89,11 +89,11 @@ def paired_kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.nd
     a, b : array `[N, D]`
         Row i of both belongs together.
     gamma : float, optional
-        As of `kernel_distance`.
+        The same as of `kernel_distance`.
 
     Returns
     -------
-    array `[N]`
+    array of N values
 
     Raises
     ------
