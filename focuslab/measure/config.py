@@ -7,6 +7,9 @@ from focuslab.errors import InputError, did_you_mean
 
 Config = TypeVar("Config")
 
+_RENAMED = {"prove": "validate", "proof_prompts": "validation_prompts", "quality": "metrics"}
+"""Option of an earlier version -> what it is called today."""
+
 
 def make_config(of: type[Config], options: dict[str, Any]) -> Config:
     """The config with these fields, and the defaults of the others.
@@ -19,7 +22,9 @@ def make_config(of: type[Config], options: dict[str, Any]) -> Config:
     known = [field.name for field in fields(of)]
     for name in options:
         if name not in known:
-            raise InputError(f"there is no option {name!r}, only {', '.join(known)}{did_you_mean(name, known)}")
+            now = _RENAMED.get(name)
+            hint = f"; it is called {now} now" if now in known else did_you_mean(name, known)
+            raise InputError(f"there is no option {name!r}, only {', '.join(known)}{hint}")
     return of(**options)
 
 
