@@ -32,6 +32,14 @@ _HOME = {
 }
 _MODULES = ("attention", "methods", "metrics", "report")
 
+_RENAMED = {
+    "prove": "validate",
+    "ProofRun": "ValidationRun",
+    "quality": "metrics",
+    "instrument": "hooks",
+    "records": "results",
+}
+
 __all__ = [*_HOME, *_MODULES, "__version__"]
 
 
@@ -44,7 +52,8 @@ def __getattr__(name: str):
         from importlib.metadata import version
 
         return version("focuslab")
-    raise AttributeError(f"module 'focuslab' has no attribute {name!r}")
+    hint = f": it is called focuslab.{_RENAMED[name]} now" if name in _RENAMED else ""
+    raise AttributeError(f"module 'focuslab' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -105,6 +105,8 @@ def _is_scalar(value: Any) -> bool:
 
 
 Config = TypeVar("Config")
+_RENAMED = {"prove": "validate", "proof_prompts": "validation_prompts", "quality": "metrics"}
+"""Option of an earlier version -> what it is called today."""
 
 
 def make_config(of: type[Config], options: dict[str, Any]) -> Config:
@@ -118,7 +120,9 @@ def make_config(of: type[Config], options: dict[str, Any]) -> Config:
     known = list(signature(of).parameters)
     for name in options:
         if name not in known:
-            raise InputError(f"there is no option {name!r}, only {', '.join(known)}{did_you_mean(name, known)}")
+            now = _RENAMED.get(name)
+            hint = f"; it is called {now} now" if now in known else did_you_mean(name, known)
+            raise InputError(f"there is no option {name!r}, only {', '.join(known)}{hint}")
     return of(**options)
 
 

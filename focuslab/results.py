@@ -12,7 +12,7 @@ from focuslab.runs.arrays import read_arrays
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.folder import Folder
 from focuslab.runs.info import RunInfo
-from focuslab.runs.loading import load_info, load_records, load_summary
+from focuslab.runs.loading import check_not_emptied, load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
 from focuslab.tables.attention import attention_tables
 from focuslab.tables.profile import profile_tables
@@ -59,6 +59,7 @@ class Run:
         folder = Folder(directory)
         info = load_info(folder)
         summary = load_summary(folder, info.command, [cls.SCHEMA])
+        check_not_emptied(folder, info)
         # A finished run may be kept without its raw records: the summary has all that tables and figures show.
         records = () if info.ended and not folder.has(RECORDS) else load_records(folder)
         return cls(info, summary, tuple(records), directory=Path(directory), **cls._more(folder))

@@ -178,6 +178,8 @@ def _caption(entry: Any, where: str) -> Caption:
     """A caption from a text, or from an object with one."""
     row = {COLUMNS[0]: entry} if isinstance(entry, str) else entry
     column = _column(row) if isinstance(row, Mapping) else None
+    if isinstance(row, Mapping) and "kind" in row and not isinstance(row.get(column), str):
+        raise InputError(f"{where} is a record of a run of focuslab, not a caption: {_EXPECTED}")
     if column is None:
         raise InputError(f"{where} has no caption: {_EXPECTED}")
     found = " ".join(text(f"{where}: a caption", row[column]).split())

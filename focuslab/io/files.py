@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -218,9 +219,17 @@ def check_place(path: Path, instead: str = "give another name") -> None:
         raise InputError(f"a name of {longest} bytes cannot be written, {limit} is the most: {instead}")
     if "\0" in str(path):
         raise InputError(f"{path} cannot be written (it holds a zero byte): {instead}")
-    if missing and not (place.is_dir() and os.access(place, os.W_OK)):
-        what = "may not be written to" if place.is_dir() else "is a file, not a directory"
-        raise InputError(f"{path} cannot be written: {place} {what}; {instead}")
+    if ".." in missing:
+        raise InputError(f"{path} cannot be written: what stands before .. in it does not exist; {instead}")
+    if missing and not place.is_dir():
+        raise InputError(f"{path} cannot be written: {place} is a file, not a directory; {instead}")
+    folder = place if place.is_dir() else place.parent
+    try:
+        # Rights say nothing of places such as /proc, or of a disk that is mounted to be read only.
+        with tempfile.TemporaryFile(dir=folder, prefix=PARTIAL):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {folder} takes no files ({error.strerror}); {instead}") from None
 
 
 def _longest_name(place: Path) -> int:

@@ -95,12 +95,12 @@ def profile(
     }
     info = run_info(pipe, "profile", {**config.to_json(), **about}, seed=config.seed, prompts=(config.prompt,))
     with place_of(out) as place, RunDirectory(place, info, force=force) as run, compiling_every_variant(pipe.unet):
-        # What fits may have changed since the run was stopped.
-        run.keep(lambda record: record["kind"] != SKIPPED)
-        run.append(*skipped)
         items = items_of(subjects, expected, config)
+        cut = cut_rounds(items, {record_key(record) for record in run.records})
+        # What fits may have changed since the run was stopped.
+        run.keep(lambda record: record["kind"] != SKIPPED and record_key(record) not in cut)
+        run.append(*skipped)
         done = {record_key(record) for record in run.records}
-        done -= cut_rounds(items, done)
         profiler = Profiler(pipe, conditioning, subjects, expected, run)
         if not {item.key for item in items if item.kind in ("flops", "modules")} <= done:
             profiler.name_units()

@@ -26,6 +26,7 @@ from transformers import (
     T5EncoderModel,
 )
 
+from focuslab.models.placement import own_defaults
 from focuslab.models.recipes import RECIPES, STAND_IN, Recipe
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
 
@@ -33,11 +34,12 @@ SEED = 0
 _POOL = 2**23  # more numbers than the largest weight of the full-size models has
 
 
+@own_defaults()
 def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> AudioLDM2Pipeline:
     """The pipeline of `RECIPES[name]` on the CPU, its floating-point weights in `dtype`.
 
-    The same name gives the same weights (in a narrower `dtype`: the same, rounded); torch's global random state is as
-    it was before.
+    The same name gives the same weights (in a narrower `dtype`: the same, rounded), whatever torch's defaults are;
+    torch's global random state is as it was before.
     """
     recipe = RECIPES[name]
     tokenizer, tokenizer_2 = byte_tokenizer(), character_tokenizer()

@@ -47,16 +47,17 @@ def load(
     InputError
         For whatever is unknown or cannot be loaded whole.
     """
-    from focuslab.models.placement import resolve_device, resolve_dtype
+    from focuslab.models.placement import own_defaults, resolve_device, resolve_dtype
     from focuslab.models.settings import check_settings
 
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
     check_text("model", model)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
-    # float16 on a CPU is slow but right, and it was asked for: no warning about it.
-    pipe = _open(model, dtype, offline)
+    with own_defaults():
+        pipe = _open(model, dtype, offline)
     check_settings(pipe)
+    # float16 on a CPU is slow but right, and it was asked for: no warning about it.
     pipe = pipe.to(device, silence_dtype_warnings=True)
     pipe._focuslab_model = model
     return pipe

@@ -19,7 +19,7 @@ from focuslab.runs import RunInfo, arrays, kinds
 from focuslab.runs.checked import salvaged
 from focuslab.runs.directory import RUN, SUMMARY
 from focuslab.runs.folder import Folder, cleaned, or_gap
-from focuslab.runs.loading import load_info, load_records, load_summary, of_shape
+from focuslab.runs.loading import check_not_emptied, load_info, load_records, load_summary, of_shape
 from focuslab.runs.plan import PlanSpec
 from focuslab.runs.schemas.evaluation import Generation
 from focuslab.runs.schemas.types import LABEL, LONGEST
@@ -162,6 +162,8 @@ def _read_run(folder: Folder) -> Run:
     dates = {name: cleaned(getattr(info, name)) for name in ("started", "ended")}
     info = replace(info, **about, **texts, **dates, prompts=tuple(map(cleaned, info.prompts)))
     summary = cleaned(load_summary(folder, info.command, gaps=gaps))
+    with or_gap(gaps):
+        check_not_emptied(folder, info)
     _keep_what_fits(summary, gaps)
     if [] in (summary.get("rows"), summary.get("blocks")):
         raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")
