@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,9 +12,18 @@ import pytest
 from focuslab.cli import COMMANDS, main
 from focuslab.runs import directory as store
 from tests.commands import start
+from tests.golden_files import check_case, check_cases, check_text
 
 PROFILE = ["profile", "-m", "random:tiny", "--device", "cpu", "--repeats", "1"]
 DENSE = [*PROFILE, "--methods", "dense"]
+
+
+def test_help_is_as_it_was(focuslab, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in (None, *COMMANDS):
+        code, out, _ = focuslab(*[name] * bool(name), "--help")
+        assert code == 0
+        check_text(f"help_{name or 'focuslab'}", out)
 
 
 def test_help_lists_every_command_and_no_command_is_help(focuslab):
@@ -74,47 +84,49 @@ def test_generate_writes_the_same_file_for_the_same_seed(focuslab, tmp_path):
 
 
 WRONG = {
-    "unknown command": (["profil"], "profil"),
-    "unknown option": (["profile", "--second", "10"], "--second"),
-    "unknown method": ([*PROFILE, "--methods", "dense,litefocs"], "did you mean litefocus"),
-    "unknown parameter": ([*PROFILE, "--methods", "litefocus:fraction=1"], "cross_fraction"),
-    "length zero": ([*PROFILE, "--seconds", "0"], "'0' is no positive number"),
-    "length negative": ([*PROFILE, "--seconds", "10,-5"], "'-5' is no positive number"),
-    "length text": ([*PROFILE, "--seconds", "10,abc"], "'abc' is no positive number"),
-    "length NaN": ([*PROFILE, "--seconds", "nan"], "'nan' is no positive number"),
-    "length empty": ([*PROFILE, "--seconds", ""], "'' is no positive number"),
-    "length after a last comma": ([*PROFILE, "--seconds", "10,"], "'' is no positive number"),
-    "lengths apart by spaces": ([*PROFILE, "--seconds", "10 20"], "'10 20' is no positive number"),
-    "length twice, with a space": ([*PROFILE, "--seconds", "10, 10"], "twice"),
-    "method empty": ([*PROFILE, "--methods", "dense,,litefocus"], "no method ''"),
-    "methods apart by spaces": ([*PROFILE, "--methods", "dense litefocus"], "no method 'dense litefocus'"),
-    "method twice, with a space": ([*PROFILE, "--methods", "dense, dense"], "twice"),
-    "device that is not there": (
-        ["profile", "-m", "random:audioldm2", "--device", "cuda:99"],
-        "'cuda:99' cannot be used",
-    ),
-    "seed too large": ([*PROFILE, "--seed", str(2**64)], "seed"),
-    "length twice": ([*PROFILE, "--seconds", "10,10.0"], "twice"),
-    "length too short": ([*PROFILE, "--seconds", "0.01"], "too short"),
-    "no such site": ([*PROFILE, "--methods", "dense,litefocus:sites=up_blocks.7"], "up_blocks.7"),
-    "repeats": ([*PROFILE, "--repeats", "0"], "repeats"),
-    "dtype": ([*PROFILE, "--dtype", "int8"], "int8"),
-    "device": (["profile", "-m", "random:audioldm2", "--device", "gpu"], "'gpu' cannot be used"),
-    "model": (["profile", "-m", "random:audiolmd2"], "did you mean 'random:audioldm2'"),
-    "directory that is no pipeline": (["profile", "-m", "."], "no model_index.json"),
-    "hub id while offline": (["profile", "-m", "someone/something", "--offline"], "offline"),
-    "generate without a prompt": (["generate", "-m", "random:tiny"], "--prompt"),
-    "generate nothing": (["generate", "-m", "random:tiny", "--prompt", "x", "--seconds", "0"], "too short"),
-    "generate to another format": (["generate", "-m", "random:tiny", "--prompt", "x", "--out", "x.mp3"], ".wav"),
+    "unknown command": ["profil"],
+    "unknown option": ["profile", "--second", "10"],
+    "unknown method": [*PROFILE, "--methods", "dense,litefocs"],
+    "unknown parameter": [*PROFILE, "--methods", "litefocus:fraction=1"],
+    "length zero": [*PROFILE, "--seconds", "0"],
+    "length negative": [*PROFILE, "--seconds", "10,-5"],
+    "length text": [*PROFILE, "--seconds", "10,abc"],
+    "length NaN": [*PROFILE, "--seconds", "nan"],
+    "length empty": [*PROFILE, "--seconds", ""],
+    "length after a last comma": [*PROFILE, "--seconds", "10,"],
+    "lengths apart by spaces": [*PROFILE, "--seconds", "10 20"],
+    "length twice, with a space": [*PROFILE, "--seconds", "10, 10"],
+    "method empty": [*PROFILE, "--methods", "dense,,litefocus"],
+    "methods apart by spaces": [*PROFILE, "--methods", "dense litefocus"],
+    "method twice, with a space": [*PROFILE, "--methods", "dense, dense"],
+    "device that is not there": ["profile", "-m", "random:audioldm2", "--device", "cuda:99"],
+    "seed too large": [*PROFILE, "--seed", str(2**64)],
+    "length twice": [*PROFILE, "--seconds", "10,10.0"],
+    "length too short": [*PROFILE, "--seconds", "0.01"],
+    "no such site": [*PROFILE, "--methods", "dense,litefocus:sites=up_blocks.7"],
+    "repeats": [*PROFILE, "--repeats", "0"],
+    "dtype": [*PROFILE, "--dtype", "int8"],
+    "device": ["profile", "-m", "random:audioldm2", "--device", "gpu"],
+    "model": ["profile", "-m", "random:audiolmd2"],
+    "directory that is no pipeline": ["profile", "-m", "."],
+    "hub id while offline": ["profile", "-m", "someone/something", "--offline"],
+    "generate without a prompt": ["generate", "-m", "random:tiny"],
+    "generate nothing": ["generate", "-m", "random:tiny", "--prompt", "x", "--seconds", "0"],
+    "generate to another format": ["generate", "-m", "random:tiny", "--prompt", "x", "--out", "x.mp3"],
 }
 
 
-@pytest.mark.parametrize("arguments, message", WRONG.values(), ids=WRONG)
-def test_wrong_input_is_one_line_exit_two_and_writes_nothing(focuslab, tmp_path, arguments, message):
-    code, out, err = focuslab(*arguments)
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line_exit_two_and_writes_nothing(focuslab, tmp_path, case):
+    code, out, err = focuslab(*WRONG[case])
     assert (code, out) == (2, "")
-    assert message in err and err.startswith("focuslab: ") and err.count("\n") == 1
+    assert err.startswith("focuslab: ") and err.count("\n") == 1
+    check_case("errors_profile_generate", case, re.sub("(?<=this machine's, ).*", "...", err))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_message_is_left_over():
+    check_cases("errors_profile_generate", WRONG)
 
 
 def test_a_failure_in_the_work_is_one_line_exit_one_and_debug_shows_where(focuslab, monkeypatch):
