@@ -98,9 +98,7 @@ def litefocus_attention(
         return F.scaled_dot_product_attention(q, keys, values, scale=scale)
     if same_frequency and overlap == "once" and cross_keys.per_row is not None:
         if cross_weight != 1 and _merges_calls(q, k, v):
-            own, own_lse = own_row_attention(q, k, v, mel_rows, scale)
-            cross, cross_lse = cross_key_attention(q, k, v, mel_rows, cross_keys, scale)
-            return merge_by_lse(own, own_lse, cross, cross_lse, cross_weight)
+            return _two_calls(q, k, v, grid, cross_keys, cross_weight, scale)
         return _one_call(q, k, v, grid, cross_keys, cross_weight, scale)
     index = cross_keys.index
     bias = _bias_of_rows(q, grid, index, same_frequency, cross_weight) if overlap == "once" else None
@@ -127,6 +125,14 @@ def _one_call(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, s
         bias = F.pad(bias, (grid.time, 0)).expand(1, 1, 1, -1)
     out = F.scaled_dot_product_attention(as_rows(q, grid.mel_rows), keys, values, attn_mask=bias, scale=scale)
     return from_rows(out, grid.mel_rows)
+
+
+def _two_calls(q, k, v, grid: Grid, cross_keys: CrossKeys, cross_weight: float, scale: float) -> Tensor:
+    """Own row and sampled keys apart, merged by their log-sum-exps: softmax([s_own, s_cross + log w]) without a
+    mask."""
+    own, own_lse = own_row_attention(q, k, v, grid.mel_rows, scale)
+    cross, cross_lse = cross_key_attention(q, k, v, grid.mel_rows, cross_keys, scale)
+    return merge_by_lse(own, own_lse, cross, cross_lse, cross_weight)
 
 
 def merge_by_lse(own: Tensor, own_lse: Tensor, cross: Tensor, cross_lse: Tensor, cross_weight: float = 1.0) -> Tensor:
