@@ -9,6 +9,7 @@ capturing costs on the full-size UNet, beside its targets (targets.md); it takes
 Whatever was stopped is resumed. With --draw everything is drawn again from what is in --out, and nothing is measured.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -26,7 +27,10 @@ from focuslab.report.figures.figure2 import figure2
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
 from focuslab.tables.attention import at_length, attention_rows, attention_tables
-from focuslab.tables.text import in_markdown, provenance, targets
+from focuslab.tables.text import in_markdown
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance, targets
 
 PROMPTS = (
     "falling rain",

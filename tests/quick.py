@@ -35,7 +35,7 @@ def remember_meta_costs(patch):
 
     Tests of `meta_cost` itself imported it before, and call what is no memory.
     """
-    for module in ("hooks.meta_cost", "measure.sensitivity", "workflows.records"):
+    for module in ("measure.loop", "workflows.records"):
         patch.setattr(f"focuslab.{module}.meta_cost", _remembered)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from focuslab import EvaluationRun, evaluate
 from focuslab.io.captions import read_captions
-from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.config import Share
 from tests.evaluation_jobs import numbers
 from tests.golden_files import check_case, check_cases
 

@@ -12,7 +12,7 @@ import pytest
 from focuslab import Plan, evaluate
 from focuslab.errors import InputError
 from focuslab.hooks.output_error import OutputError
-from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.config import Share
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.tables.choice import choice_tables

@@ -9,10 +9,10 @@ import torch
 from focuslab import EvaluationRun, evaluate, generate
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.cost import estimate
 from focuslab.measure.evaluation.items import noise_seeds
 from focuslab.measure.evaluation.job import prepare
-from focuslab.measure.evaluation.launch import Share
 from focuslab.methods import LiteFocus
 from focuslab.metrics.clap import clap_of
 from tests.embedders import save_ast, save_clap

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import held_out
 from findings import findings, merge_evaluations
+from words import provenance
 
 import focuslab
 from focuslab.cli.options import Numbers, report_errors
@@ -19,7 +20,7 @@ from focuslab.report.figures.quality import write_quality_figures
 from focuslab.results import EvaluationRun
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.quality import quality_csv, quality_tables
-from focuslab.tables.text import in_latex, in_markdown, provenance
+from focuslab.tables.text import in_latex, in_markdown
 
 BUNDLED = "tiny"
 EVALUATION = "sound"

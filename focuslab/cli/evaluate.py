@@ -49,11 +49,10 @@ def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, me
     was stopped is resumed when the same command is given again, by however many. With the same --out and more captions
     at the end of the list, more lengths, seeds or methods, only what is new is made.
     """
-    from focuslab.measure.evaluation.config import parse_metrics
+    from focuslab.measure.evaluation.config import Share, parse_metrics
     from focuslab.measure.evaluation.cost import estimate
     from focuslab.measure.evaluation.evaluate import evaluate
     from focuslab.measure.evaluation.job import prepare
-    from focuslab.measure.evaluation.launch import Share
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
 

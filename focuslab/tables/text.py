@@ -1,12 +1,9 @@
 """Tables as text: for a terminal, in Markdown and in LaTeX."""
 
-import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from focuslab.runs import RunInfo
 from focuslab.tables.table import Cell, Column, Table
 
 WIDTH = 120
@@ -42,17 +39,6 @@ def in_markdown(tables: Iterable[Table]) -> str:
 def in_latex(tables: Iterable[Table]) -> str:
     """A `table` float each, the title as caption and the notes beneath; needs the packages booktabs and graphicx."""
     return "\n\n".join(map(_latex, tables))
-
-
-def targets(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
-    """A table in Markdown of (what, target, measured), and whether each target was met."""
-    lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
-    for sign, rows in (("at least", at_least), ("at most", at_most)):
-        for what, target, measured in rows:
-            met = measured >= target if sign == "at least" else measured <= target
-            shown = f"{measured:.1e}" if 0 < abs(measured) < 5e-4 else f"{measured:.3f}"
-            lines.append(f"| {what} | {sign} {target:g} | {shown} | {'met' if met else 'missed'} |")
-    return "\n".join(lines)
 
 
 def at_lengths(pairs: Iterable[tuple[str, float]]) -> str:
@@ -176,23 +162,3 @@ _TEX = {mark: rf"\{mark}" for mark in "&%$#_{}"} | {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
-
-
-def provenance(command: str, first: RunInfo, last: RunInfo | None = None, **options: Any) -> str:
-    """One sentence each on the command, the machine and the versions of a run, or of several from first to last.
-
-    options: of the command, beside --model, by name; a sequence is joined by commas.
-    """
-    given = "".join(f" --{name} {_shown(value)}" for name, value in {"model": first.model["name"], **options}.items())
-    machine = ", ".join(f"{name} {value}" for name, value in first.machine.items())
-    versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
-    return (
-        f"Made by {command}{given}, begun {first.started}, ended {(last or first).ended}. "
-        f"Machine: {machine}; {first.dtype} on {first.device}. Versions: {versions}."
-    )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(_shown, value))
-    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))

@@ -11,10 +11,10 @@ import numpy as np
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
 from focuslab.io.files import write_file
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.finish import finish, usable
 from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
-from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.reference import Reference
 from focuslab.measure.evaluation.scorer import SCORED, ClipMaker, TimedClip
 from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
