@@ -108,6 +108,16 @@ def test_a_long_name_is_written_and_a_longer_one_refused(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", ["/proc/new", "/proc/new/x.wav", "new/../x.wav"])
+def test_a_place_that_takes_no_files_is_refused_before(tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    if wrong.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_place(Path(wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path):
     program = f"""
 import sys, time
