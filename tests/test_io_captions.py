@@ -167,7 +167,9 @@ def test_a_wrong_file_is_one_line(file, tmp_path, name, content, message):
         said.encode()
 
 
-@pytest.mark.parametrize("record", ['{"kind": "item", "prompt": 0, "method": "dense"}', '{"kind": "units", "names": []}'])
+@pytest.mark.parametrize(
+    "record", ['{"kind": "item", "prompt": 0, "method": "dense"}', '{"kind": "units", "names": []}']
+)
 def test_records_of_a_run_are_no_captions(file, record):
     with pytest.raises(InputError, match="in line 1 is a record of a run of focuslab, not a caption"):
         read_captions(file("records.jsonl", record))
