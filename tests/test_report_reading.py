@@ -174,6 +174,20 @@ def test_wrong_fields_are_named_and_the_rest_is_shown(pristine, tmp_path, monkey
     assert len(rows) == len(summary["rows"]) - 1
 
 
+def test_emptied_records_of_a_finished_run_are_named(pristine, tmp_path, monkeypatch):
+    monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
+    root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith("profile/")})
+    records = root / "profile/records.jsonl"
+    records.write_bytes(b"\n")
+    with pytest.raises(InputError, match="records.jsonl is empty, but the run was finished"):
+        ProfileRun.load(root / "profile")
+    page = build(find([root]), lambda _: 0)
+    assert sum("records.jsonl is empty" in gap for gap in page.sections[-1].gaps) == 1
+    assert page.sections[0].groups[0].tables[0].rows
+    records.unlink()
+    assert ProfileRun.load(root / "profile").records == ()
+
+
 def test_a_cut_off_record_is_a_gap(pristine, tmp_path, monkeypatch):
     monkeypatch.setattr(Drawer, "add", lambda *_, **__: None)
     root = lay(tmp_path, {n: c for n, c in pristine.items() if n.startswith("evaluation")})

@@ -101,21 +101,22 @@ def write_new(contents: Mapping[Path, bytes], *, force: bool) -> None:
 def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> None:
     """Write all of these files, or none where one cannot be written; each is whole as soon as it is seen.
 
-    Raises `OSError`; without `replace`, `FileExistsError` where a file is there already.
+    A kill in between leaves the first file with the others that belong to it, or not at all. Raises `OSError`; without
+    `replace`, `FileExistsError` where a file is there already.
     """
     partials: dict[Path, Path] = {}
     written: list[Path] = []
     try:
         for path, content in contents.items():
             partials[path] = _write_new(path.parent, content)
-        for path, partial in partials.items():
-            if not replace:
-                _link(partial, path)
-                written.append(path)
         if replace:
             _replace_together(partials)
+        else:
+            for path in reversed(partials):
+                _link(partials[path], path)
+                written.append(path)
     except BaseException:
-        for path in written:
+        for path in reversed(written):
             path.unlink(missing_ok=True)
         raise
     finally:
@@ -127,11 +128,10 @@ def _replace_together(partials: Mapping[Path, Path]) -> None:
     """Put files in the place of others, so that what is there at any moment is of one writer."""
     first, *rest = partials
     with _turn(first):
-        # A kill in between leaves the first file without the others, rather than with those of another writer.
-        for path in rest:
-            path.unlink(missing_ok=True)
-        for path, partial in partials.items():
-            os.replace(partial, path)
+        if rest:
+            first.unlink(missing_ok=True)
+        for path in reversed(partials):
+            os.replace(partials[path], path)
 
 
 @contextmanager
