@@ -210,10 +210,6 @@ class ValidationRun(RowsRun):
         return validation_tables(self.summary)
 
 
-BY_NAME: dict[str, Any] = {
-    "attention": AttentionRun,
-    "profile": ProfileRun,
-    "sensitivity": SensitivityRun,
-    "evaluation": EvaluationRun,
-}
+BY_NAME: dict[str, Any] = {"attention": AttentionRun, "profile": ProfileRun}
+BY_NAME |= {"sensitivity": SensitivityRun, "evaluation": EvaluationRun}
 """What a plan is chosen from, as `focuslab.recommend` names it."""

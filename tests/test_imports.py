@@ -45,7 +45,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
         "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",
         "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.tabular",
         "import focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn, focuslab.cli.evaluate",
-        "import focuslab.runs.directory, focuslab.runs, focuslab.runs.environment",
+        "import focuslab.runs.directory, focuslab.runs, focuslab.runs.info",
     ],
 )
 def test_no_torch_is_imported(statement):

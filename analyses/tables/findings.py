@@ -1,13 +1,27 @@
-"""Sentences on an evaluation: how methods compare with dense at each length, and what the paper found."""
+"""An evaluation as a report shows it: sentences on how methods compare, and a figure a length."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from focuslab.checks import is_number
 from focuslab.errors import InputError
-from focuslab.tables.attention import lengths_of
+from focuslab.report.figures.quality import quality_figure
+from focuslab.report.figures.style import FORMATS, save
+from focuslab.tables.attention import at_length, lengths_of
 from focuslab.tables.paper import METRICS as PAPER_METRICS
 from focuslab.tables.paper import paper_value
-from focuslab.tables.quality_rows import SIGNIFICANTLY, evaluation_rows, methods_of, metric_of, outcome, scale_of
+from focuslab.tables.quality_rows import (
+    SIGNIFICANTLY,
+    SPEEDUP,
+    evaluation_rows,
+    main_metrics,
+    methods_of,
+    metric_of,
+    outcome,
+    scale_of,
+)
 
 _OUTCOMES = {
     **{sign: f"{significantly} than dense" for sign, significantly in SIGNIFICANTLY.items()},
@@ -97,3 +111,26 @@ def _compared(summary: Mapping, metric: str, method: str) -> list[Mapping]:
 
 def _better(summary: Mapping, metric: str) -> str | None:
     return (summary["metrics"].get(metric) or {}).get("better")
+
+
+def write_quality_figures(
+    summary: Mapping, directory: str | os.PathLike, made: str | None = None, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw.
+
+    `made` says how, in the metadata of the files, where the footnotes of the evaluation stand too.
+    """
+    made = "\n".join([*([made] if made else []), *map(str, summary.get("footnotes") or ())])
+    rows = evaluation_rows(summary)
+    paths = []
+    for seconds in lengths_of(rows):
+        own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
+        if main_metrics(own):
+            path = Path(directory) / f"speed_against_quality_{length_name(seconds)}"
+            paths += save(quality_figure(summary, seconds), path, formats, made)
+    return paths
+
+
+def length_name(seconds: float) -> str:
+    """The name of a length in file names: "010s", which sorts, or "0.64s" where it is no whole number."""
+    return f"{seconds:03.0f}s" if seconds == round(seconds) else f"{seconds:g}s"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 import held_out
-from findings import findings, merge_evaluations
+from findings import findings, merge_evaluations, write_quality_figures
 from words import provenance
 
 import focuslab
@@ -16,7 +16,6 @@ from focuslab.cli.progress import Reporter
 from focuslab.io.captions import read_captions
 from focuslab.measure.evaluation.items import sitting_of
 from focuslab.methods import parse_methods
-from focuslab.report.figures.quality import write_quality_figures
 from focuslab.results import EvaluationRun
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.quality import quality_csv, quality_tables

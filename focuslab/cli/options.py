@@ -79,13 +79,6 @@ class Names(click.ParamType):
         return value if isinstance(value, tuple) else tuple(text.strip() for text in value.split(","))
 
 
-def names_of_methods() -> str:
-    """The names of all methods, for a help text."""
-    from focuslab.methods.catalogue import catalogue
-
-    return ", ".join(catalogue())
-
-
 def default_directory(command: str, model: str, settings: list) -> Path:
     """A directory that the same command finds again and another one does not."""
     digest = hashlib.blake2b(json.dumps([model, *settings]).encode(), digest_size=4).hexdigest()

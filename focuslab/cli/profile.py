@@ -4,8 +4,9 @@ import os
 
 import click
 
-from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, names_of_methods, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
+from focuslab.methods.catalogue import catalogue
 
 
 @click.command("profile", short_help="Time a denoising step, method against method.")
@@ -15,7 +16,7 @@ from focuslab.cli.progress import Reporter, going_on_from
     type=Names(),
     default="dense,litefocus",
     show_default=True,
-    help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
+    help=f"{', '.join(catalogue())}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
     "sites joined by +; or plan:FILE.",
 )
 @click.option("--steps", type=COUNT, default=1, show_default=True, help="Denoising steps a timing.")

@@ -124,7 +124,7 @@ def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> N
             partial.unlink(missing_ok=True)
 
 
-def _replace_together(partials: Mapping[Path, Path]) -> None:
+def _replace_together(partials: dict[Path, Path]) -> None:
     """Put files in the place of others, so that what is there at any moment is of one writer."""
     first, *rest = partials
     with _turn(first):

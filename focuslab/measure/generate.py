@@ -25,7 +25,7 @@ from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.runs import GENERATION_SCHEMA, Progress
 from focuslab.runs.directory import now, to_json_bytes
-from focuslab.runs.environment import versions
+from focuslab.runs.info import versions
 
 
 @dataclass(frozen=True)

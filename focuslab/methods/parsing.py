@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from focuslab.checks import check_text, several, shown, text
 from focuslab.errors import InputError, did_you_mean
-from focuslab.methods.base import Attachable
+from focuslab.methods.base import Attachable, make, method_class, parameters_of
 from focuslab.methods.catalogue import catalogue
 from focuslab.methods.plan import Plan
-from focuslab.methods.registry import make, method_class, parameters_of
 from focuslab.runs.plan import PlanSpec
 
 AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]

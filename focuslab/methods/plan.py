@@ -10,8 +10,7 @@ from torch import nn
 from focuslab.errors import InputError
 from focuslab.hooks.attach import Handle, attach
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods.base import Attachable, Method
-from focuslab.methods.registry import site_method
+from focuslab.methods.base import Attachable, Method, site_method
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames

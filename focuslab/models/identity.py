@@ -15,7 +15,7 @@ from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.runs import RunInfo
-from focuslab.runs.environment import arithmetic, machine, versions
+from focuslab.runs.info import arithmetic, machine, versions
 
 
 def model_name(pipe) -> str:

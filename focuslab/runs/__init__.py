@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from focuslab.runs.differences import differences, first_few
-from focuslab.runs.info import RunInfo
+from focuslab.runs.info import RunInfo, differences, first_few
 from focuslab.runs.kinds import (
     ATTENTION_SCHEMA,
     CHOICE_SCHEMA,

@@ -107,13 +107,7 @@ class PlanSpec:
 
     def to_json(self) -> dict[str, Any]:
         entries = [entry.to_json() for entry in self.entries]
-        return {
-            "schema": PLAN_SCHEMA,
-            "model": self.model,
-            "unet": self.unet,
-            "entries": entries,
-            "evidence": self.evidence,
-        }
+        return {"schema": PLAN_SCHEMA, **vars(self), "entries": entries}
 
     @classmethod
     def from_json(cls: type[OnePlan], content: Any, source: str) -> OnePlan:

@@ -94,11 +94,6 @@ def metric_of(row: Mapping, name: str, key: str | None = None) -> Mapping[str, A
     return {k: found.get(k) if is_number(found.get(k)) else None for k in ("value", "low", "high", "n")}
 
 
-def length_name(seconds: float) -> str:
-    """The name of a length in file names: "010s", which sorts, or "0.64s" where it is no whole number."""
-    return f"{seconds:03.0f}s" if seconds == round(seconds) else f"{seconds:g}s"
-
-
 def embedder_of(rows: Sequence[Mapping], name: str) -> tuple[str | None, str | None]:
     """Family and checkpoint of the embedder behind a metric, None where it needs none."""
     metrics = [row["metrics"][name] for row in rows if name in row["metrics"]]

@@ -27,15 +27,9 @@ _ABSENT = {
     "not shown: focuslab recommend and focuslab evaluate measure it.",
     "sound": "No clips were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
 }
-_KINDS = {
-    "profile": "profile",
-    "attention": "capture",
-    "sensitivity": "sensitivity run",
-    "recommendation": "recommendation",
-    "proof": "validation",
-    "evaluation": "evaluation",
-}
-"""What the page calls each kind of run."""
+_KINDS = ("profile", "attention", "sensitivity", "recommendation", "proof", "evaluation")
+_CALLED = {"attention": "capture", "sensitivity": "sensitivity run", "proof": "validation"}
+"""What the page calls kinds of runs, where that is not their name."""
 
 
 @dataclass
@@ -234,7 +228,7 @@ def _title(found: Found) -> str:
 
 
 def _said(found: Found) -> str:
-    counts = [(len(found.of(kind)), name) for kind, name in _KINDS.items()]
+    counts = [(len(found.of(kind)), _CALLED.get(kind, kind)) for kind in _KINDS]
     counts += [(len(found.plans), "plan"), (len(found.sounds), "clip")]
     parts = [counted(count, name) for count, name in counts if count]
     days = sorted({day[:10] for run in found.runs for day in (run.info.started, run.info.ended) if day})

@@ -158,9 +158,9 @@ def _read_run(folder: Folder) -> Run:
     gaps: list[str] = []
     info = load_info(folder, gaps)
     about = {name: cleaned(shortened(getattr(info, name))) for name in ("model", "parameters", "machine", "grids")}
-    texts = {name: cleaned(getattr(info, name)) for name in ("command", "versions", "device", "dtype")}
-    dates = {name: cleaned(getattr(info, name)) for name in ("started", "ended")}
-    info = replace(info, **about, **texts, **dates, prompts=tuple(map(cleaned, info.prompts)))
+    texts = ("command", "versions", "device", "dtype", "started", "ended")
+    about |= {name: cleaned(getattr(info, name)) for name in texts}
+    info = replace(info, **about, prompts=tuple(map(cleaned, info.prompts)))
     summary = cleaned(load_summary(folder, info.command, gaps=gaps))
     with or_gap(gaps):
         check_not_emptied(folder, info)
