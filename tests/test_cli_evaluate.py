@@ -80,7 +80,7 @@ def test_no_message_is_left_over():
 
 def test_two_processes_one_killed_and_gone_on_with_give_the_table_of_one(tmp_path, session_pipe):
     out = tmp_path / "run"
-    command = [*EVALUATE, "--prompts", "captions.csv", "--out", str(out), "--quiet"]
+    command = [*EVALUATE, "--prompts", "captions.csv", "--limit", "4", "--out", str(out), "--quiet"]
 
     def launch():
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "focuslab"]
@@ -100,7 +100,7 @@ def test_two_processes_one_killed_and_gone_on_with_give_the_table_of_one(tmp_pat
 
     launched = launch()
     second = out / "records" / "rank-1.jsonl"
-    while launched.poll() is None and (not second.exists() or second.read_bytes().count(b"\n") < 2):
+    while launched.poll() is None and (not second.exists() or second.read_bytes().count(b"\n") < 1):
         time.sleep(0.005)
     for process in psutil.Process(launched.pid).children(recursive=True):
         if process.environ().get("RANK") == "1":
@@ -108,13 +108,13 @@ def test_two_processes_one_killed_and_gone_on_with_give_the_table_of_one(tmp_pat
     said, _ = launched.communicate(timeout=600)
     assert launched.returncode != 0, said
     kept = {path.name: whole_lines(path) for path in (out / "records").glob("*.jsonl")}
-    assert 2 <= len(kept["rank-1.jsonl"]) < 8 and not (out / "summary.json").exists()
+    assert 1 <= len(kept["rank-1.jsonl"]) < 4 and not (out / "summary.json").exists()
 
     launched = launch()
     said, _ = launched.communicate(timeout=600)
     assert launched.returncode == 0, said
     assert (
-        "8 captions, 1 seed(s) each" in said
+        "4 captions, 1 seed(s) each" in said
         and said.count("of 2 has done its share; the last one to end makes the table") == 1
     )
     assert not (out / "records").exists() and not (out / "pending").exists()
@@ -122,14 +122,14 @@ def test_two_processes_one_killed_and_gone_on_with_give_the_table_of_one(tmp_pat
     # What was there before the kill is there as it was made.
     assert {line for lines in kept.values() for line in lines} <= set(merged)
     every = [json.loads(line) for line in merged]
-    assert len(every) == len({(r["prompt"], r["method"]) for r in every}) == 16
+    assert len(every) == len({(r["prompt"], r["method"]) for r in every}) == 8
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         alone = evaluate(
             session_pipe,
-            read_captions(tmp_path / "captions.csv"),
+            read_captions(tmp_path / "captions.csv")[:4],
             (0.64,),
             steps=2,
             share=Share(),
