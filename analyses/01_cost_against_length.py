@@ -28,11 +28,13 @@ from focuslab.hooks.processors import SiteCall
 from focuslab.methods import Eager, LiteFocus, Method, TokenMerging
 from focuslab.methods.references import Dense
 from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.profile import profile_tables
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.text import in_markdown
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance, targets
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ capturing costs on the full-size UNet, beside its targets (targets.md); it takes
 Whatever was stopped is resumed. With --draw everything is drawn again from what is in --out, and nothing is measured.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -23,12 +24,13 @@ from focuslab.cli.progress import Reporter
 from focuslab.measure.capture_config import DEFAULT_CAPTURED
 from focuslab.report.figures.attention import write_attention_figures
 from focuslab.report.figures.figure2 import figure2
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import to_summary_bytes, write_atomically
-from focuslab.tables.attention import attention_tables
-from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.attention import at_length, attention_rows, attention_tables
+from focuslab.tables.text import in_markdown
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance, targets
 
 PROMPTS = (
     "falling rain",

@@ -9,6 +9,7 @@ beside what was measured (targets.md). The same command resumes what was stopped
 made again from what is in --out, and nothing is measured.
 """
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,9 @@ import click
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.methods import Plan
 from focuslab.report.figures.frontier import frontier_figure, write_frontier
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.site_map import write_site_map
 from focuslab.report.figures.style import save
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun, ValidationRun
@@ -30,10 +30,13 @@ from focuslab.search.experiments import Group, choice_key, choice_of, joint_abla
 from focuslab.search.plan_files import plan_directory
 from focuslab.search.select import Selection, select
 from focuslab.tables.choice import choice_tables
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.text import in_markdown
 from focuslab.tables.validation import measured_of, validation_tables
 from focuslab.workflows.recommend import VALIDATION, Recommendation, recommend
 from focuslab.workflows.records import RECORDS
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance, targets
 
 KNEE, FAST, CLOSE = "plan", "as-fast-as-paper", "as-close-as-paper"
 BUDGETS = {KNEE: {}, FAST: {"min_speedup": "paper"}, CLOSE: {"max_error": "paper"}}

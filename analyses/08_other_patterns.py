@@ -7,6 +7,7 @@ and run this: for each block it gives the attention inside the pattern, the shar
 (which is what uniform attention would leave inside), and the ratio of both. A good pattern keeps much in few keys.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -17,8 +18,10 @@ from focuslab.attention.grid import Grid
 from focuslab.attention.statistics import Pattern
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.report.figures.provenance import provenance
 from focuslab.runs.directory import write_atomically
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance
 
 
 def places(grid: Grid, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

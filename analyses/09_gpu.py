@@ -28,6 +28,7 @@ from focuslab.cli.options import Numbers, report_errors
 from focuslab.models.identity import run_info
 from focuslab.runs.directory import RunDirectory, now, write_atomically
 
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
 sys.path.insert(0, str(Path(__file__).parent / "gpu"))
 from page import readme
 from parts import COMPILED, PARTS, Part, Work

@@ -10,25 +10,28 @@ what is in --out, and nothing is measured.
 
 import json
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import torch
+from focuslab.hooks.latents import latents_at
 
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
-from focuslab.hooks.latents import latents_at
 from focuslab.hooks.output_error import OutputError
 from focuslab.methods import parse_method
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.placement import device_of
 from focuslab.report.figures.layout import axes
-from focuslab.report.figures.provenance import provenance
 from focuslab.report.figures.style import save
 from focuslab.runs.directory import write_atomically
+
+sys.path.insert(0, str(Path(__file__).parent / "tables"))
+from words import provenance
 
 FULL, BUNDLED = "random:audioldm2", "tiny"
 PAPER, SAMPLED, BOUND, BOUND_OF_ALL = "litefocus", "sampled", "bound", "bound:sites=*"

@@ -6,8 +6,8 @@ python analyses/reports_index.py
 import subprocess
 from pathlib import Path
 
+from focuslab.methods.base import parameters_of
 from focuslab.methods.catalogue import Entry, catalogue
-from focuslab.methods.registry import parameters_of
 
 ROOT = Path(__file__).parents[1]
 TABLES = "--seconds 10,20,40,80 --steps 10 --limit"

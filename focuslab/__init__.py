@@ -5,33 +5,26 @@ Importing this module imports nothing else: each public name is loaded when it i
 
 from importlib import import_module
 
-_HOME = {
-    "load": "focuslab.models.specs",
-    "LengthScale": "focuslab.methods",
-    "LiteFocus": "focuslab.methods",
-    "PooledFocus": "focuslab.methods",
-    "SampledFocus": "focuslab.methods",
-    "TokenMerging": "focuslab.methods",
-    "Method": "focuslab.methods",
-    "detach": "focuslab.hooks.attach",
-    "find_sites": "focuslab.models.sites",
-    "capture_attention": "focuslab.measure.capture",
-    "AttentionRun": "focuslab.results",
-    "profile": "focuslab.measure.profile",
-    "ProfileRun": "focuslab.results",
-    "Plan": "focuslab.methods.plan",
-    "measure_sensitivity": "focuslab.measure.sensitivity",
-    "SensitivityRun": "focuslab.results",
-    "recommend": "focuslab.workflows.recommend",
-    "validate": "focuslab.measure.validation",
-    "ValidationRun": "focuslab.results",
-    "generate": "focuslab.measure.generate",
-    "evaluate": "focuslab.measure.evaluation.evaluate",
-    "EvaluationRun": "focuslab.results",
-    "FocuslabError": "focuslab.errors",
-    "InputError": "focuslab.errors",
+_NAMES = {
+    "errors": ("FocuslabError", "InputError"),
+    "hooks.attach": ("detach",),
+    "measure.capture": ("capture_attention",),
+    "measure.evaluation.evaluate": ("evaluate",),
+    "measure.generate": ("generate",),
+    "measure.profile": ("profile",),
+    "measure.sensitivity": ("measure_sensitivity",),
+    "measure.validation": ("validate",),
+    "methods": ("LengthScale", "LiteFocus", "Method", "Plan", "PooledFocus", "SampledFocus", "TokenMerging"),
+    "models.sites": ("find_sites",),
+    "models.specs": ("load",),
+    "results": ("AttentionRun", "EvaluationRun", "ProfileRun", "SensitivityRun", "ValidationRun"),
+    "workflows.recommend": ("recommend",),
 }
+_HOME = {name: f"focuslab.{module}" for module, names in _NAMES.items() for name in names}
 _MODULES = ("attention", "methods", "metrics", "report")
+
+_RENAMED = {"prove": "validate", "ProofRun": "ValidationRun"}
+_RENAMED |= {"quality": "metrics", "instrument": "hooks", "records": "results"}
 
 __all__ = [*_HOME, *_MODULES, "__version__"]
 
@@ -45,7 +38,8 @@ def __getattr__(name: str):
         from importlib.metadata import version
 
         return version("focuslab")
-    raise AttributeError(f"module 'focuslab' has no attribute {name!r}")
+    hint = f": it is called focuslab.{_RENAMED[name]} now" if name in _RENAMED else ""
+    raise AttributeError(f"module 'focuslab' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

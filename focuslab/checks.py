@@ -1,6 +1,7 @@
 """Checks of arguments and of the fields of files; each error names what was given and what was expected.
 
-Arguments may be numpy's numbers, and one value may stand in place of several.
+Arguments may be numpy's numbers, and one value may stand in place of several. A measurement is asked for as one frozen
+config, whose fields its public function takes as keyword arguments (`make_config`).
 """
 
 import math
@@ -9,9 +10,10 @@ import os
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 
-from focuslab.errors import InputError
+from focuslab.errors import InputError, did_you_mean
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxother = 4, 60
@@ -100,3 +102,31 @@ def text(what: str, value: Any) -> str:
 def _is_scalar(value: Any) -> bool:
     """Whether it is one of numpy's numbers, or an array or tensor of one number and no dimension."""
     return getattr(value, "ndim", None) == 0 and hasattr(value, "item")
+
+
+Config = TypeVar("Config")
+_RENAMED = {"prove": "validate", "proof_prompts": "validation_prompts", "quality": "metrics"}
+"""Option of an earlier version -> what it is called today."""
+
+
+def make_config(of: type[Config], options: dict[str, Any]) -> Config:
+    """The config with these fields, and the defaults of the others.
+
+    Raises
+    ------
+    InputError
+        There is no such field, or its value is not what the config expects.
+    """
+    known = list(signature(of).parameters)
+    for name in options:
+        if name not in known:
+            now = _RENAMED.get(name)
+            hint = f"; it is called {now} now" if now in known else did_you_mean(name, known)
+            raise InputError(f"there is no option {name!r}, only {', '.join(known)}{hint}")
+    return of(**options)
+
+
+def settle(config: Any, **checked: Any) -> None:
+    """Put checked values in the place of those that were given; for `__post_init__` of a frozen config."""
+    for name, value in checked.items():
+        object.__setattr__(config, name, value)

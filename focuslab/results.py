@@ -12,13 +12,12 @@ from focuslab.runs.arrays import read_arrays
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.folder import Folder
 from focuslab.runs.info import RunInfo
-from focuslab.runs.loading import load_info, load_records, load_summary
+from focuslab.runs.loading import check_not_emptied, load_info, load_records, load_summary
 from focuslab.runs.modules import module_rows
 from focuslab.tables.attention import attention_tables
-from focuslab.tables.frames import frame
 from focuslab.tables.profile import profile_tables
 from focuslab.tables.quality import quality_tables
-from focuslab.tables.tabular import Tabular
+from focuslab.tables.tabular import Tabular, frame
 from focuslab.tables.text import in_terminal
 from focuslab.tables.validation import validation_tables
 
@@ -60,6 +59,7 @@ class Run:
         folder = Folder(directory)
         info = load_info(folder)
         summary = load_summary(folder, info.command, [cls.SCHEMA])
+        check_not_emptied(folder, info)
         # A finished run may be kept without its raw records: the summary has all that tables and figures show.
         records = () if info.ended and not folder.has(RECORDS) else load_records(folder)
         return cls(info, summary, tuple(records), directory=Path(directory), **cls._more(folder))
@@ -70,7 +70,7 @@ class Run:
         return {}
 
 
-class RowsRun(Run, Tabular):
+class RowsRun(Tabular, Run):
     """A run whose summary has one row a length and method; `KIND` is what it is called."""
 
     KIND: ClassVar[str]
@@ -94,8 +94,13 @@ class RowsRun(Run, Tabular):
 class ProfileRun(RowsRun):
     """A profile; `records` are in the order in which they were made.
 
-    `rows` are those of the summary, each with "modules": the time and FLOPs of every module in a step, made from the
-    records, since `summary.json` does not repeat them. The list is empty where modules were not timed.
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    rows : list of dict
+        Those of the summary, each with "modules": the time and FLOPs of every module in a step, made from the records,
+        since `summary.json` does not repeat them. The list is empty where modules were not timed.
     """
 
     SCHEMA, KIND = kinds.PROFILE_SCHEMA, "profile"
@@ -109,17 +114,21 @@ class ProfileRun(RowsRun):
             for row in self.summary["rows"]
         ]
 
-    def __repr__(self) -> str:
-        return in_terminal(profile_tables(self.summary))
-
     def _tables(self) -> list:
         return profile_tables(self.summary)
 
 
 @dataclass(frozen=True, repr=False)
-class AttentionRun(Run, Tabular):
-    """A capture; `records` are the measurements of every call, and `arrays` the parts of attention maps that were asked
-    for, by name, in numpy."""
+class AttentionRun(Tabular, Run):
+    """A capture; `records` are the measurements of every call.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    arrays : dict
+        The parts of attention maps that were asked for, by name, in numpy.
+    """
 
     SCHEMA = kinds.ATTENTION_SCHEMA
 
@@ -132,7 +141,7 @@ class AttentionRun(Run, Tabular):
     def __repr__(self) -> str:
         if not self.summary["blocks"]:
             return "<AttentionRun: no prompt has been recorded to its end>"
-        return in_terminal(attention_tables(self.summary))
+        return super().__repr__()
 
     def to_pandas(self, of: str = "blocks"):
         """The rows of "blocks" or "sites" as a `pandas.DataFrame`, as of other runs."""
@@ -145,7 +154,13 @@ class AttentionRun(Run, Tabular):
 
 
 class SensitivityRun(Run):
-    """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation."""
+    """A sensitivity pass; `records` are the errors of every group and method, and of every joint ablation.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA = kinds.SENSITIVITY_SCHEMA
 
@@ -163,7 +178,13 @@ class SensitivityRun(Run):
 
 
 class EvaluationRun(RowsRun):
-    """An evaluation; `records` are what was measured of each item, in the order of the items."""
+    """An evaluation; `records` are what was measured of each item, in the order of the items.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA, KIND = kinds.EVALUATION_SCHEMA, "evaluation"
 
@@ -175,12 +196,20 @@ class EvaluationRun(RowsRun):
 
 
 class ValidationRun(RowsRun):
-    """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips."""
+    """A validation of a plan, one row a length and choice; `records` are the errors and the distances of clips.
+
+    Attributes
+    ----------
+    info, summary, records, directory
+        See `Run`.
+    """
 
     SCHEMA, KIND = kinds.PROOF_SCHEMA, "validation"
 
-    def __repr__(self) -> str:
-        return in_terminal(validation_tables(self.summary))
-
     def _tables(self) -> list:
         return validation_tables(self.summary)
+
+
+BY_NAME: dict[str, Any] = {"attention": AttentionRun, "profile": ProfileRun}
+BY_NAME |= {"sensitivity": SensitivityRun, "evaluation": EvaluationRun}
+"""What a plan is chosen from, as `focuslab.recommend` names it."""

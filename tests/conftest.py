@@ -16,6 +16,17 @@ def pytest_runtest_setup(item):
         pytest.skip("there is no CUDA device")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_dry_run_of_each():
+    """What a method would cost is computed once, whichever commands ask for it."""
+    from tests.quick import remember_meta_costs
+
+    patch = pytest.MonkeyPatch()
+    remember_meta_costs(patch)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def session_pipe():
     from focuslab import load

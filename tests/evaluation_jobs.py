@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from focuslab.io.captions import Caption
-from focuslab.measure.evaluation.clips import TimedClip
+from focuslab.measure.evaluation.config import Share, parse_metrics
 from focuslab.measure.evaluation.items import Work
 from focuslab.measure.evaluation.job import Job
-from focuslab.measure.evaluation.launch import Share
-from focuslab.measure.evaluation.metrics import parse_metrics
 from focuslab.measure.evaluation.reference import find_reference
-from focuslab.measure.evaluation.scorer import Scorer
+from focuslab.measure.evaluation.scorer import Scorer, TimedClip
 from focuslab.measure.evaluation.shared import SharedDirectory
 from focuslab.measure.evaluation.worker import Worker
 from focuslab.metrics.embedders import Embedder

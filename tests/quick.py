@@ -1,6 +1,10 @@
 """What makes tests of whole commands quick, and the same on every machine."""
 
+import json
+
 from focuslab.hooks.meta_cost import meta_cost
+from focuslab.hooks.recorder import Recorder
+from focuslab.methods import Method, Plan
 
 
 class CountingClock:
@@ -27,16 +31,35 @@ _DRY_RUNS = {}
 
 
 def remember_meta_costs(patch):
-    """Let `meta_cost` run once for each method and shape of random:tiny: at lengths as in tests it is most of the work.
+    """Let the commands dry-run each method at each shape once: at lengths as in tests that is most of their work.
 
-    Captures that go through it have to ask for the same.
+    Tests of `meta_cost` itself imported it before, and call what is no memory.
     """
-    for module in ("hooks.meta_cost", "measure.sensitivity"):
+    for module in ("measure.loop", "workflows.records"):
         patch.setattr(f"focuslab.{module}.meta_cost", _remembered)
 
 
 def _remembered(unet, inputs, attach, device="cpu"):
-    key = getattr(attach, "__qualname__", repr(attach)), tuple(inputs["sample"].shape)
+    does = _what_it_does(attach)
+    if does is None:
+        return meta_cost(unet, inputs, attach, device)
+    shapes = tuple((name, tuple(getattr(x, "shape", ()))) for name, x in inputs.items())
+    # A UNet on meta tensors is its configuration and its dtype.
+    key = type(unet), repr(sorted(unet.config.items())), unet.dtype, shapes, str(device), does
     if key not in _DRY_RUNS:
         _DRY_RUNS[key] = meta_cost(unet, inputs, attach, device)
     return _DRY_RUNS[key]
+
+
+def _what_it_does(attach):
+    """Text that tells what is attached from everything else; None where there is none."""
+    if isinstance(attach, Plan):
+        return json.dumps(attach.to_json(), sort_keys=True)
+    if isinstance(attach, Method):
+        return type(attach), repr(attach)
+    # `focuslab.measure.capture` attaches a recorder with the names of its sites.
+    held = [cell.cell_contents for cell in getattr(attach, "__closure__", None) or ()]
+    recorders = [of for of in held if isinstance(of, Recorder)]
+    if len(recorders) != 1 or " at 0x" in repr(recorders[0].request):
+        return None
+    return repr(recorders[0].request), repr([of for of in held if of is not recorders[0]])

@@ -38,7 +38,7 @@ def wait(*_):
 
 
 def test_it_stops_in_the_middle_of_a_part_when_time_is_over(run):
-    output, records, not_reached = run({"trace": wait}, "--minutes", "0.02", "--seconds", "2,1")
+    output, records, not_reached = run({"trace": wait}, "--minutes", "0.1", "--seconds", "2,1")
     assert [record["kind"] for record in records] == ["tests", "profile"]
     assert not_reached[:2] == ["trace at 2 s", "capture at 2 s"] and "compiled naive at 1 s" in not_reached
     assert "trace at 2 s" in output.splitlines()[-2]

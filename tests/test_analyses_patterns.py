@@ -19,7 +19,7 @@ def test_each_pattern_is_what_it_says(patterns):
     tokens = torch.tensor([grid.token(0, 0), grid.token(8, 2)])
 
     def members(pattern):
-        return [{grid.position(n) for n in row.nonzero().flatten().tolist()} for row in pattern(grid, tokens)]
+        return [{divmod(n, grid.mel_rows) for n in row.nonzero().flatten().tolist()} for row in pattern(grid, tokens)]
 
     times, rows = range(16), range(4)
     own = [{(t, 0) for t in times}, {(t, 2) for t in times}]

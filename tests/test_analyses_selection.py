@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from focuslab.results import ValidationRun
 from focuslab.runs.method_spec import PAPER
-from focuslab.search.tried import OWN_ROW
+from focuslab.search.experiments import OWN_ROW
 from tests.choice_records import make_info
-from tests.quick import CountingClock, remember_meta_costs
+from tests.quick import CountingClock
 from tests.test_analyses import analysis
 
 
@@ -64,7 +64,6 @@ def test_the_script_makes_three_plans_from_the_same_records(selection, session_p
     monkeypatch.setattr("focuslab.search.experiments.default_methods", lambda share: (PAPER, OWN_ROW))
     monkeypatch.setattr("focuslab.workflows.config.default_methods", lambda share: (PAPER, OWN_ROW))
     monkeypatch.setattr("focuslab.measure.profiler.clock_for", lambda device: CountingClock())
-    remember_meta_costs(monkeypatch)
     monkeypatch.setattr("focuslab.workflows.records.REPEATS", 1)
     monkeypatch.setattr("focuslab.workflows.records.MODULE_REPEATS", 1)
     arguments = [

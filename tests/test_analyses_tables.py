@@ -16,10 +16,11 @@ from focuslab.hooks.meta_cost import MetaCost
 from focuslab.io.audio import read_audio
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import EvaluationRun
-from focuslab.tables.quality_rows import merge_evaluations
-from focuslab.tables.quality_words import against_dense, against_paper, findings
 from tests.evaluation_records import SPEED, VALUES, summary
 from tests.test_analyses import analysis
+
+with analysis("06_table3"):
+    from findings import against_dense, against_paper, findings, merge_evaluations
 
 SCRIPTS = ("04_table1", "05_table2", "06_table3", "07_weight_and_length")
 

@@ -12,8 +12,9 @@ import pytest
 from focuslab.analysis.attention import attention_summary
 from focuslab.analysis.maps import maps_of, pick, strongest_site
 from focuslab.errors import InputError
-from focuslab.tables.verdict import times, verdict
+from focuslab.tables.attention import times, verdict
 from tests.attention_records import BLOCKS, HALVES, HEADS, make_arrays, make_info, make_pass, make_records, planted
+from tests.golden_files import check_case, check_cases
 
 
 @pytest.fixture(scope="module")
@@ -301,16 +302,27 @@ def verdict_of(lift, prompts=6, block="down_blocks.1", **changes):
     return row(attention_summary(info, make_records(info, lift, without=("rows", "lag"))), block)["verdict"]
 
 
-def test_verdicts_in_words():
-    assert verdict_of(constant(4.1)) == "4.1 times chance, on 8 of 8 heads, at every recorded step"
-    assert (
-        verdict_of(constant(4.1), capture_steps=(3,)) == "4.1 times chance, on 8 of 8 heads, at the one recorded step"
-    )
-    some_heads = lambda head, **more: constant(5.0 if head else 0.5)(head=head, **more)  # noqa: E731
-    assert verdict_of(some_heads) == "3.9 times chance, on 6 of 8 heads, at every recorded step"
-    late = lambda step, **more: constant(4.0 if step else 0.5)(**more)  # noqa: E731
-    assert verdict_of(late) == "2.8 times chance, on 8 of 8 heads, at 2 of 3 recorded steps"
-    assert verdict_of(constant(0.5)).startswith("below chance: 0.50 times it, above it on 0 of 8 heads")
+VERDICTS = {
+    "high": (constant(4.1), {}),
+    "at the one recorded step": (constant(4.1), {"capture_steps": (3,)}),
+    "on some heads": (lambda head, **more: constant(5.0 if head else 0.5)(head=head, **more), {}),
+    "at late steps": (lambda step, **more: constant(4.0 if step else 0.5)(**more), {}),
+    "below chance": (constant(0.5), {}),
+    "barely above chance": (lambda prompt, **_: 1.01 + 0.0001 * math.sin(prompt), {}),
+    "barely below chance": (lambda prompt, **_: 0.995 + 0.0001 * prompt, {}),
+    "few prompts": (constant(4.1), {"prompts": 3}),
+    "prompts enough": (constant(4.1), {"prompts": 5}),
+}
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_a_verdict_in_words(case):
+    lift, changes = VERDICTS[case]
+    check_case("verdicts", case, verdict_of(lift, **changes))
+
+
+def test_no_verdict_is_left_over():
+    check_cases("verdicts", VERDICTS)
 
 
 def test_at_chance_is_what_the_interval_says():
@@ -319,17 +331,6 @@ def test_at_chance_is_what_the_interval_says():
     assert "above it" not in words
     one_head = lambda prompt, head, **_: noisy(0.3)(prompt) + (-0.3 if head else 0.9)  # noqa: E731
     assert verdict_of(one_head).endswith("on 2 of 8 heads")
-
-
-def test_a_sure_but_tiny_difference_is_called_so():
-    tiny = lambda prompt, **_: 1.01 + 0.0001 * math.sin(prompt)  # noqa: E731
-    assert verdict_of(tiny) == "barely above chance: 1.01 times it, above it on 8 of 8 heads"
-    assert verdict_of(lambda prompt, **_: 0.995 + 0.0001 * prompt).startswith("barely below chance: 0.995 times it")
-
-
-def test_few_prompts_are_called_unsure():
-    assert verdict_of(constant(4.1), prompts=3).endswith("at every recorded step (3 prompts: not sure)")
-    assert "not sure" not in verdict_of(constant(4.1), prompts=5)
 
 
 def test_one_mel_row_has_no_verdict():

@@ -3,7 +3,10 @@ import json
 
 import pytest
 
-from focuslab.analysis.trace import device_activity, read_trace
+from tests.test_analyses import analysis
+
+with analysis("09_gpu"):
+    from activity import device_activity, read_trace
 
 
 def event(cat, name, ts, dur, correlation=None):

@@ -9,12 +9,11 @@ sides = st.integers(1, 300)
 
 
 @given(sides, sides, st.data())
-def test_token_and_position_are_inverse_and_the_row_is_the_remainder(time, rows, data):
+def test_the_row_of_a_token_is_the_remainder(time, rows, data):
     grid = Grid(time, rows)
     token = data.draw(st.integers(0, grid.tokens - 1))
-    t, f = grid.position(token)
+    t, f = divmod(token, rows)
     assert grid.token(t, f) == token
-    assert f == token % rows
     assert Grid.of_tokens(grid.tokens, rows) == grid
     assert grid.chance * rows == pytest.approx(1)
 
@@ -37,5 +36,3 @@ def test_positions_outside_say_the_grid():
         grid.token(5, 0)
     with pytest.raises(InputError, match="t from 0 to 4, f from 0 to 1"):
         grid.token(0, 2)
-    with pytest.raises(InputError, match="10 tokens"):
-        grid.position(10)

@@ -23,7 +23,7 @@ from focuslab import (
 from focuslab.checks import number, plain, several, switch, text, whole
 from focuslab.errors import InputError
 from focuslab.hooks.map_crops import parse_queries
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.capture_config import default_capture_steps
 from focuslab.measure.evaluation.job import prepare
 from focuslab.methods import LiteFocus, PooledFocus, TokenMerging, as_method, as_methods

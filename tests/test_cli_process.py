@@ -10,8 +10,7 @@ import warnings
 import pytest
 
 from focuslab.cli import main
-from focuslab.cli.process import prepare_process
-from focuslab.cli.progress import Reporter
+from focuslab.cli.progress import Reporter, prepare_process
 from tests import report_runs
 from tests.commands import start
 

@@ -1,3 +1,7 @@
+import os
+import pty
+import time
+
 import pytest
 
 from focuslab.cli import progress
@@ -30,6 +34,24 @@ def test_time_left_follows_the_rate_since_the_first_report(clock, capsys):
         " 60%  third  (about 7 min left)",
         "100%  last",
     ]
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_time_left(monkeypatch):
+    main_end, terminal = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    now = time.time()
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with Reporter(quiet=False) as report:
+            report(0, 10, "a")
+            # click says nothing of the time left in the first second.
+            monkeypatch.setattr("time.time", lambda: now + 20.5)
+            report(5, 10, "b")
+            report(10, 10, "c")
+        stderr.flush()
+        shown = os.read(main_end, 100_000)
+    os.close(main_end)
+    assert b"100%" in shown and b"\r" in shown and b"#####" in shown and b"00:00:20" in shown
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(clock, capsys, monkeypatch):

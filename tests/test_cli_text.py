@@ -6,6 +6,7 @@ import os
 import pytest
 
 from focuslab.runs import RunInfo
+from tests.golden_files import check_case, check_cases
 
 LATIN = os.fsdecode(b"gr\xfcn")
 MODEL = ["-m", "random:tiny", "--device", "cpu"]
@@ -37,14 +38,19 @@ def files(tmp_path):
     os.mkfifo(tmp_path / "fifo")
 
 
-@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
-def test_what_is_no_text_is_one_line_and_exit_two(focuslab, tmp_path, arguments):
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_text_is_one_line_and_exit_two(focuslab, tmp_path, case):
     before = sorted(tmp_path.iterdir())
-    code, out, err = focuslab(*arguments, "--quiet")
+    code, out, err = focuslab(*WRONG[case], "--quiet")
     assert (code, out) == (2, "")
     assert err.startswith("focuslab: ") and err.count("\n") == 1
     err.encode()
+    check_case("errors_text", case, err)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_message_is_left_over():
+    check_cases("errors_text", WRONG)
 
 
 def test_prompts_of_a_json_array_are_its_captions(focuslab, tmp_path):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import focuslab
-from focuslab.hooks.denoise import denoise, timed_call
+from focuslab.hooks.denoise import timed_call
 from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.methods import LiteFocus
 from focuslab.models.conditioning import encode_prompt
-from focuslab.models.kinds import unit_names
+from focuslab.models.sites import unit_names
 from tests.configurations import METHODS
 
 pytestmark = pytest.mark.cuda
@@ -38,16 +38,14 @@ def test_the_same_seed_gives_the_same_latents_twice(pipe, name):
 
 
 def test_a_recorded_run_gives_the_latents_of_a_plain_one(pipe, monkeypatch):
-    from focuslab import capture
-
     kept = []
 
-    def keeping(*arguments, **options):
-        output, seconds = timed_call(*arguments, output_type="latent", **options)
+    def keeping(*arguments):
+        output, seconds = timed_call(*arguments)
         kept.append(output)
-        return seconds
+        return output, seconds
 
-    monkeypatch.setattr(capture, "denoise", keeping)
+    monkeypatch.setattr("focuslab.measure.capture_work.timed_call", keeping)
     focuslab.capture_attention(pipe, "rain", (SECONDS,), steps=STEPS, capture_steps=range(STEPS))
     plain = latents(pipe)
     assert (kept[0] - plain).abs().max() < 2e-2 * plain.abs().max()
@@ -57,9 +55,9 @@ def test_exclusive_times_add_up_to_the_whole(pipe):
     clock = clock_for("cuda")
     conditioning = encode_prompt(pipe, "rain")
     with torch.no_grad():
-        denoise(pipe, conditioning, SECONDS, STEPS, 0, clock)
+        timed_call(pipe, conditioning, SECONDS, STEPS, 0, clock, "latent")
         with ModuleTimer(pipe.unet, clock, unit_names(pipe.unet)) as timer:
-            denoise(pipe, conditioning, SECONDS, STEPS, 0, clock)
+            timed_call(pipe, conditioning, SECONDS, STEPS, 0, clock, "latent")
     times = timer.times()
     whole = next(t.inclusive_seconds for t in times if t.name == "")
     assert sum(t.exclusive_seconds for t in times) == pytest.approx(whole, rel=0.01)

@@ -10,7 +10,7 @@ from focuslab import EvaluationRun
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav
 from focuslab.io.captions import Caption
-from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.shared import SharedDirectory
 from focuslab.report.html.write import write_report
 from tests.evaluation_jobs import METHODS, RATE, job, numbers, run, run_until

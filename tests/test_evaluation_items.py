@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from focuslab.errors import InputError
 from focuslab.io.captions import Caption
+from focuslab.measure.evaluation.config import GROUPS, METRICS, Share, parse_metrics
 from focuslab.measure.evaluation.items import Work, noise_seeds
-from focuslab.measure.evaluation.launch import Share
-from focuslab.measure.evaluation.metrics import GROUPS, METRICS, parse_metrics
 
 WORKS = st.builds(
     Work,

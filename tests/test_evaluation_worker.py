@@ -13,8 +13,8 @@ import pytest
 
 from focuslab import EvaluationRun
 from focuslab.errors import FocuslabError, InputError
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.items import noise_seeds
-from focuslab.measure.evaluation.launch import Share
 from focuslab.measure.evaluation.shards import ITEMS, ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import SharedDirectory
 from focuslab.measure.evaluation.worker import Worker

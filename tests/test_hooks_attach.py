@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,12 @@ def processors(pipe):
     return dict(pipe.unet.attn_processors)
 
 
+def attach_function(pipe, patterns, function):
+    """Attach a method that computes every call by one function."""
+    method = SimpleNamespace(forward=function, sample_keys=lambda call: None)
+    return attach(pipe, patterns, lambda call, frames: method)
+
+
 def passes_through(attn, hidden_states, call):
     return hidden_states
 
@@ -26,7 +33,7 @@ def test_exactly_the_chosen_sites_are_called_with_their_grids_and_steps(pipe, so
         calls.append(call)
         return hidden_states
 
-    with attach(pipe, None, record) as handle:
+    with attach_function(pipe, None, record) as handle:
         sound(steps=2)
     chosen = [s.name for s in select_sites(find_sites(pipe), None)]
     assert sorted(call.site.name for call in calls) == sorted(chosen * 2)
@@ -53,7 +60,7 @@ def test_an_exception_restores_too(pipe, sound):
     def fails(attn, hidden_states, call):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), attach(pipe, "mid_block", fails):
+    with pytest.raises(ZeroDivisionError), attach_function(pipe, "mid_block", fails):
         sound()
     assert all(processors(pipe)[n] is before[n] for n in before)
 
@@ -130,7 +137,7 @@ def test_masks_context_wrong_tokens_and_other_dtypes_are_refused(pipe):
     site = find_sites(pipe)[0]
     attn = pipe.unet.get_submodule(site.name)
     x = torch.zeros(1, 12, site.heads * site.head_width)
-    with attach(pipe, site.name, passes_through) as handle:
+    with attach_function(pipe, site.name, passes_through) as handle:
         with pytest.raises(FocuslabError, match="outside of its Transformer2DModel"):
             attn(x)
         pipe.unet.get_submodule(site.holder)(torch.zeros(1, x.shape[-1], 3, 4))
@@ -142,7 +149,7 @@ def test_masks_context_wrong_tokens_and_other_dtypes_are_refused(pipe):
         with pytest.raises(FocuslabError, match="3 time steps x 4 mel rows has 12 tokens"):
             attn(x[:, :11])
         assert attn(x) is x
-    with attach(pipe, site.name, lambda attn, hidden_states, call: hidden_states.double()):
+    with attach_function(pipe, site.name, lambda attn, hidden_states, call: hidden_states.double()):
         with pytest.raises(FocuslabError, match="keep the dtype"):
             pipe.unet.get_submodule(site.holder)(torch.zeros(1, x.shape[-1], 3, 4))
 
@@ -155,7 +162,7 @@ def test_each_generation_counts_its_own_steps_and_each_call_has_its_own_draw(pip
         draws.append(torch.rand(1, generator=call.generator(3)).item())
         return hidden_states
 
-    with attach(pipe, find_sites(pipe)[0].name, record):
+    with attach_function(pipe, find_sites(pipe)[0].name, record):
         sound(steps=3)
         sound(steps=2)
     assert steps == [0, 1, 2, 0, 1]
@@ -169,7 +176,7 @@ def test_a_draw_depends_on_seed_site_and_step_and_on_nothing_else(pipe, sound):
         calls.append(call)
         return hidden_states
 
-    with attach(pipe, None, record):
+    with attach_function(pipe, None, record):
         sound(steps=2)
     torch.manual_seed(5)
     before = torch.get_rng_state()

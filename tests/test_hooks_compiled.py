@@ -9,7 +9,7 @@ import torch
 from focuslab.hooks import compiled as module
 from focuslab.hooks.compiled import eagerly, is_compiled
 from focuslab.measure.capture import capture_attention
-from focuslab.measure.evaluation.clips import ClipMaker
+from focuslab.measure.evaluation.scorer import ClipMaker
 from focuslab.measure.profile import profile
 from focuslab.measure.sensitivity import measure_sensitivity
 from focuslab.methods import Dense
@@ -118,12 +118,16 @@ def test_sensitivity_compiles_nothing(pipe):
 
 def test_evaluation_takes_the_time_of_compiled_steps_alone(pipe, monkeypatch):
     steps = []
-    monkeypatch.setattr("focuslab.measure.evaluation.clips.denoise", lambda *arguments: steps.append(arguments[3]))
+
+    def timed(*arguments, **_options):
+        steps.append(arguments[3])
+        return [[0.0]], [1.0, 1.0]
+
+    monkeypatch.setattr("focuslab.measure.evaluation.scorer.timed_call", timed)
     sounds = ClipMaker(pipe, {"dense": Dense()}, steps=2)
     sounds.make(sounds.encode("rain"), 0.64, "dense", 0)
-    assert steps == []
+    assert steps == [2]
     with of_a_block(pipe):
         sounds = ClipMaker(pipe, {"dense": Dense()}, steps=2)
-        monkeypatch.setattr("focuslab.measure.evaluation.clips.timed_call", lambda *_, **__: ([[0.0]], [1.0, 1.0]))
         sounds.make(sounds.encode("rain"), 0.64, "dense", 0)
-    assert steps == [1]
+    assert steps == [2, 1, 2]

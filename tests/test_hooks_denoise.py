@@ -2,7 +2,7 @@
 
 import pytest
 
-from focuslab.hooks.denoise import denoise, first_steps
+from focuslab.hooks.denoise import first_steps, timed_call
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.schedule import schedule_of
 from tests.quick import CountingClock
@@ -35,7 +35,7 @@ def test_every_unet_call_belongs_to_one_step(name, pipe, conditioning, timesteps
     def after_step(step):
         done.append((step, len(timesteps)))
 
-    step_seconds = denoise(pipe, conditioning, SECONDS, STEPS, 0, CountingClock(), after_step)
+    _, step_seconds = timed_call(pipe, conditioning, SECONDS, STEPS, 0, CountingClock(), "latent", after_step)
     assert step_seconds == pytest.approx([CALL * count for count in calls])
     assert timesteps == pipe.scheduler.timesteps.tolist()
     # The first call of the next step has begun, but its UNet has not run.

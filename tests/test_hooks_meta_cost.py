@@ -3,8 +3,7 @@ import torch
 
 from focuslab.hooks.meta_cost import meta_cost
 from focuslab.methods import Bound, Dense, Eager, LiteFocus
-from focuslab.models.kinds import KINDS
-from focuslab.models.sites import find_sites, select_sites
+from focuslab.models.sites import KINDS, find_sites, select_sites
 from tests.configurations import METHODS
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from focuslab.errors import FocuslabError
-from focuslab.hooks.latents import LatentRecorder, latents_at
+from focuslab.hooks.denoise import LatentRecorder, latents_at
 from focuslab.hooks.output_error import OutputError
 from focuslab.methods import LiteFocus, TokenMerging, parse_method
 from focuslab.methods.references import Dense

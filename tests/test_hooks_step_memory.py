@@ -1,12 +1,12 @@
-"""focuslab.hooks.step_memory: what a piece of work adds, and that a dry run predicts the same."""
+"""focuslab.hooks.memory: what a piece of work adds, and that a dry run predicts the same."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from focuslab.hooks.denoise import first_steps
+from focuslab.hooks.memory import AddedMemory, quieten_profiler
 from focuslab.hooks.meta_cost import meta_cost
-from focuslab.hooks.step_memory import AddedMemory, quieten_profiler
 from focuslab.methods import Dense, Eager, LiteFocus, TokenMerging
 from focuslab.models.conditioning import encode_prompt
 from tests.quick import CountingClock

@@ -2,7 +2,7 @@ import diffusers
 import pytest
 import torch
 
-from focuslab.hooks.steps import call_index
+from focuslab.hooks.running import call_index
 
 SCHEDULERS = (
     "DDIMScheduler",

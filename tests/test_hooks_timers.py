@@ -5,7 +5,7 @@ from torch import nn
 from focuslab.errors import InputError
 from focuslab.hooks import timers
 from focuslab.hooks.timers import CpuClock, CudaClock, ModuleTimer, clock_for
-from focuslab.models.kinds import unit_names
+from focuslab.models.sites import unit_names
 
 
 class FakeClock:

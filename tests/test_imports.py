@@ -43,9 +43,9 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
         "import focuslab; focuslab.metrics.frechet_distance; import focuslab.metrics.clap, focuslab.metrics.audioset",
         "import focuslab.report.figures.figure1, focuslab.tables.profile",
         "import focuslab.report.figures.frontier, focuslab.report.figures.site_map, focuslab.tables.choice",
-        "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.frames",
+        "import focuslab.cli.report, focuslab.report.html.write, focuslab.tables.tabular",
         "import focuslab.cli.profile, focuslab.cli.generate, focuslab.cli.capture_attn, focuslab.cli.evaluate",
-        "import focuslab.runs.directory, focuslab.runs, focuslab.runs.environment",
+        "import focuslab.runs.directory, focuslab.runs, focuslab.runs.info",
     ],
 )
 def test_no_torch_is_imported(statement):

@@ -165,3 +165,15 @@ def test_a_wrong_file_is_one_line(file, tmp_path, name, content, message):
         said = str(caught.value)
         assert message in said and "\n" not in said and str(path) in said
         said.encode()
+
+
+@pytest.mark.parametrize(
+    "record", ['{"kind": "item", "prompt": 0, "method": "dense"}', '{"kind": "units", "names": []}']
+)
+def test_records_of_a_run_are_no_captions(file, record):
+    with pytest.raises(InputError, match="in line 1 is a record of a run of focuslab, not a caption"):
+        read_captions(file("records.jsonl", record))
+
+
+def test_a_caption_may_have_a_field_called_kind(file):
+    assert texts(read_captions(file("a.jsonl", '{"kind": "test", "caption": "rain"}'))) == ["rain"]

@@ -1,3 +1,4 @@
+import functools
 import os
 import subprocess
 import sys
@@ -90,6 +91,42 @@ def test_of_files_that_belong_together_none_is_written_alone(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def end_at_call(count):
+    """End this process at that call which changes files."""
+    calls = iter(range(1, 1000))
+
+    def counted(real, *given, **more):
+        if next(calls) == count:
+            os._exit(1)
+        return real(*given, **more)
+
+    for name in ("open", "fsync", "link", "replace", "unlink"):
+        setattr(os, name, functools.partial(counted, getattr(os, name)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("replace", [False, True])
+def test_killed_at_any_call_no_first_file_is_without_its_own_second(tmp_path, replace):
+    ends = set()
+    for count in range(1, 20):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        wav, settings = folder / "x.wav", folder / "x.json"
+        if replace:
+            write_together({wav: b"old", settings: b"old"})
+        child = os.fork()
+        if child == 0:
+            end_at_call(count)
+            write_together({wav: b"new", settings: b"new"}, replace=replace)
+            os._exit(0)
+        ends.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        assert not wav.exists() or wav.read_bytes() == settings.read_bytes()
+        if ends == {0, 1}:
+            assert wav.read_bytes() == settings.read_bytes() == b"new"
+            break
+    assert ends == {0, 1}
+
+
 def test_what_another_process_has_just_written_is_not_replaced(tmp_path):
     (tmp_path / "x.json").write_bytes(b"another's")
     with pytest.raises(FileExistsError):
@@ -106,6 +143,16 @@ def test_a_long_name_is_written_and_a_longer_one_refused(tmp_path):
         with pytest.raises(InputError) as caught:
             check_place(wrong)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["/proc/new", "/proc/new/x.wav", "new/../x.wav"])
+def test_a_place_that_takes_no_files_is_refused_before(tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    if wrong.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_place(Path(wrong))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path):

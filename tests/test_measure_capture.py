@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from focuslab import AttentionRun, LiteFocus, capture_attention
 from focuslab.attention.kernels import lse_kernel
 from focuslab.errors import FocuslabError, InputError
-from focuslab.hooks.call_records import rounded
 from focuslab.hooks.recorder import HALVES, STATISTICS
 from focuslab.measure.capture_config import default_capture_steps
+from focuslab.measure.capture_work import rounded
 from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.directory import ARRAYS, RECORDS, RUN, SUMMARY

@@ -9,10 +9,10 @@ import torch
 from focuslab import EvaluationRun, evaluate, generate
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.cost import estimate
 from focuslab.measure.evaluation.items import noise_seeds
 from focuslab.measure.evaluation.job import prepare
-from focuslab.measure.evaluation.launch import Share
 from focuslab.methods import LiteFocus
 from focuslab.metrics.clap import clap_of
 from tests.embedders import save_ast, save_clap
@@ -165,7 +165,7 @@ WRONG = {
 @pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
 def test_wrong_arguments_are_refused_before_anything_is_made(pipe, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("focuslab.measure.evaluation.clips.timed_call", None)
+    monkeypatch.setattr("focuslab.measure.evaluation.scorer.timed_call", None)
     arguments = {**SHORT, "prompts": PROMPTS, **changes}
     assert message in refusal(evaluate, pipe, **arguments)
     assert list(tmp_path.iterdir()) == []

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from focuslab.checks import make_config
 from focuslab.errors import FocuslabError, InputError
 from focuslab.measure.capture_config import CaptureConfig
-from focuslab.measure.config import make_config
 from focuslab.measure.evaluation.config import EvaluationConfig
 from focuslab.measure.loop import Loop
-from focuslab.measure.profile_config import ProfileConfig
+from focuslab.measure.profile_work import ProfileConfig
 from focuslab.runs.directory import SUMMARY, RunDirectory
+from focuslab.workflows.config import RecommendConfig
 from tests.test_runs_directory import INFO
 
 
@@ -84,6 +85,19 @@ def test_the_summary_is_written_after_an_error(tmp_path, error, raised):
 )
 def test_an_unknown_option_names_the_nearest(config, name, nearest):
     with pytest.raises(InputError, match=f"no option '{name}', .*did you mean {nearest}"):
+        make_config(config, {name: 1})
+
+
+@pytest.mark.parametrize(
+    "config, name, now",
+    [
+        (RecommendConfig, "prove", "validate"),
+        (RecommendConfig, "proof_prompts", "validation_prompts"),
+        (EvaluationConfig, "quality", "metrics"),
+    ],
+)
+def test_an_option_of_an_older_version_is_named_as_today(config, name, now):
+    with pytest.raises(InputError, match=f"no option '{name}', .*it is called {now} now$"):
         make_config(config, {name: 1})
 
 

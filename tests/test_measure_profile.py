@@ -20,7 +20,7 @@ from focuslab.runs.modules import UNITS
 from focuslab.tables.profile import profile_tables
 from focuslab.tables.text import in_terminal
 from tests.plans import everywhere, plan_of
-from tests.quick import CountingClock, remember_meta_costs
+from tests.quick import CountingClock
 from tests.schedulers import with_scheduler
 
 SHORT = {"seconds": (1.28, 2.56), "methods": ("dense", "litefocus"), "repeats": 2}
@@ -57,7 +57,6 @@ def test_a_step_of_any_scheduler_is_timed_whole(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
     # By this clock a UNet call takes a millisecond, and so does each of the three stages.
     monkeypatch.setattr("focuslab.measure.profiler.clock_for", lambda _device: CountingClock())
-    remember_meta_costs(monkeypatch)
     run = profile(pipe, (0.16,), ("dense",), repeats=1, steps=3)
     row, order = run.row(0.16, "dense"), pipe.scheduler.order
     assert row["step_seconds"] == pytest.approx([order * 1e-3] * 3)
@@ -74,7 +73,6 @@ def test_a_step_of_any_scheduler_is_timed_whole(name, pipe, monkeypatch):
 
 def test_dense_steps_of_a_plan_are_projected_by_their_calls(pipe, monkeypatch):
     with_scheduler(pipe, "PNDMScheduler", monkeypatch)
-    remember_meta_costs(monkeypatch)
     names = [site.name for site in select_sites(find_sites(pipe), "mid_block")]
     plan = plan_of({0: everywhere(names)}, unet=unet_layout(pipe), dense_steps={"first": 2, "last": 1})
     run = profile(pipe, (0.16,), {"dense": Dense(), "plan": plan}, repeats=1)
@@ -178,13 +176,15 @@ def test_an_interrupted_run_is_resumed(session_pipe, tmp_path):
     finished = profile(
         session_pipe, **SHORT, out=tmp_path, progress=lambda done, total, text: seen.append(done / total)
     )
-    assert (tmp_path / RECORDS).read_bytes().startswith(stopped)
+    lines = (tmp_path / RECORDS).read_bytes().splitlines()
+    # The round that the stop cut in two, and nothing else, was measured anew, and its first half is gone.
+    gone = [json.loads(line) for line in stopped.splitlines() if line not in lines]
+    assert {record_key(record) for record in gone} == {("steps", 1.28, m, 0) for m in ("dense", "litefocus")}
     keys = [record_key(r) for r in finished.records]
-    # The round that the stop cut in two, and nothing else, was measured anew, and only its second half counts.
-    assert {key for key in keys if keys.count(key) > 1} == {("steps", 1.28, m, 0) for m in ("dense", "litefocus")}
+    assert len(lines) == len(keys) == len(set(keys))
     assert len(finished.rows) == 6 and {len(row["step_seconds"]) for row in finished.rows} == {2}
-    latest = {record_key(r): r for r in finished.records}
-    assert finished.row(1.28, "dense")["step_seconds"][0] == latest["steps", 1.28, "dense", 0]["step_seconds"][0]
+    by_key = {record_key(r): r for r in finished.records}
+    assert finished.row(1.28, "dense")["step_seconds"][0] == by_key["steps", 1.28, "dense", 0]["step_seconds"][0]
     assert seen[0] > 0.1 and seen[-1] == pytest.approx(1) and seen == sorted(seen)
 
     unchanged = (tmp_path / RECORDS).read_bytes()

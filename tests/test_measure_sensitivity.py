@@ -12,9 +12,7 @@ from focuslab.models.identity import unet_layout
 from focuslab.results import SensitivityRun
 from focuslab.runs.directory import RECORDS
 from focuslab.runs.method_spec import PAPER, MethodSpec
-from focuslab.search.experiments import Group, joint_ablations
-from focuslab.search.tried import OWN_ROW, litefocus
-from tests.quick import remember_meta_costs
+from focuslab.search.experiments import OWN_ROW, Group, joint_ablations, litefocus
 from tests.schedulers import with_scheduler
 
 SECONDS, STEPS = 0.64, 2
@@ -36,7 +34,6 @@ def few_experiments():
     patch.setattr(
         "focuslab.measure.sensitivity.recorded_steps", lambda steps, prompts, seconds: [[steps - 1]] * prompts
     )
-    remember_meta_costs(patch)
     yield
     patch.undo()
 
@@ -127,7 +124,7 @@ def test_stopped_at_any_error_it_resumes_with_the_next(run, session_pipe, tmp_pa
 
 def no_more_than_one(monkeypatch):
     """Latents of the first prompt are on disk: only the second one's may be made."""
-    from focuslab.hooks.latents import latents_at
+    from focuslab.hooks.denoise import latents_at
 
     calls = []
 

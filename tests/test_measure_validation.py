@@ -14,21 +14,12 @@ from focuslab.models.sites import find_sites, select_sites
 from focuslab.results import ProfileRun, ValidationRun
 from focuslab.runs.directory import RECORDS
 from tests.plans import everywhere, plan_of
-from tests.quick import remember_meta_costs
 
 SECONDS, STEPS = 0.64, 2
 GIVEN = {"prompts": ["a dog", "the sea"], "seconds": (SECONDS,), "steps": STEPS, "repeats": 1}
 PREDICTIONS = {
     SECONDS: {"plan": {"step_seconds": 1e-6, "speedup": 1e5, "error": 9.0, "error_low": 8.0, "error_high": 10.0}}
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    patch = pytest.MonkeyPatch()
-    remember_meta_costs(patch)
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,25 @@ def test_same_weights_every_time_and_the_global_generator_untouched():
         assert not any(tensor.is_meta for tensor in (*first.components[name].parameters(), *one.values())), name
 
 
+@pytest.mark.parametrize("model", ["random:tiny", "tiny"])
+def test_weights_do_not_depend_on_the_defaults_of_torch(model):
+    expected = load(model)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        found = load(model)
+        assert torch.get_default_dtype() == torch.float64 and torch.get_default_device() == torch.device("meta")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    for name in ("unet", "vae", "vocoder", "projection_model", "text_encoder", "text_encoder_2", "language_model"):
+        one, other = expected.components[name].state_dict(), found.components[name].state_dict()
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), name
+        assert {t.dtype for t in found.components[name].buffers()} == {
+            t.dtype for t in expected.components[name].buffers()
+        }
+
+
 def test_narrow_weights_are_the_wide_ones_rounded():
     wide, narrow = random_pipeline("random:tiny").unet, random_pipeline("random:tiny", torch.bfloat16).unet
     narrow = narrow.state_dict()

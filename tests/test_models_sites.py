@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from focuslab.errors import InputError
-from focuslab.models.kinds import KINDS, module_kinds, unit_names
-from focuslab.models.sites import find_sites, grid_of_input, select_sites, unet_of
+from focuslab.models.sites import KINDS, find_sites, grid_of_input, module_kinds, select_sites, unet_of, unit_names
 
 
 @pytest.fixture(scope="module")

@@ -56,29 +56,6 @@ def test_the_table_says_what_was_chosen_and_why(summary, row):
     assert "dense block" not in table
 
 
-def test_the_table_names_the_budget():
-    assert "Chosen: the fastest with an error of at most 1.00 %." in choice_table(make_summary(max_error=0.01))
-    fast = choice_table(make_summary(min_speedup=1.3))
-    assert "Chosen: the least error with a speed-up over dense of at least 1.30x." in fast
-    each = make_summary(max_error=0.01)
-    for i, row in enumerate(each["lengths"]):
-        row["budget"] = {"max_error": 0.01 + 0.001 * i, "min_speedup": None}
-    table = " ".join(choice_table(each).split())
-    assert "an error of at most 1.00 % at 10 s, 1.10 % at 20 s, 1.20 % at 40 s, 1.30 % at 80 s." in table
-
-
-def test_the_table_says_what_was_predicted_from_flops_or_assumed(summary):
-    filled = copy.deepcopy(summary)
-    filled["combination"] |= {"misfit": None, "low": None, "high": None}
-    for point in filled["lengths"][1]["points"].values():
-        point |= {"error_low": None, "error_high": None, "predicted_from_flops": True}
-    filled["lengths"][1]["groups"][0] |= {"predicted": True, "saved_seconds": 0.5, "lift": None}
-    table = choice_table(filled)
-    assert "assumed: there was no joint run" in table
-    assert "Time predicted from FLOPs, not measured, at 20 s." in table
-    assert "~500.0" in table and "~ is predicted from FLOPs, not measured." in table
-
-
 def test_markdown_has_the_same_rows(summary):
     text = choice_markdown(summary)
     assert text.count("\n| 80 | `plan` |") == 1 and "**In words**" in text

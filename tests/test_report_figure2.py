@@ -24,15 +24,16 @@ from focuslab.report.figures.attention import (
     rows_figure,
     write_attention_figures,
 )
-from focuslab.report.figures.entropy import plot_entropy_against_length, plot_entropy_growth, plot_lift_against_length
+from focuslab.report.figures.blocks import (
+    plot_against_fraction,
+    plot_entropy_against_length,
+    plot_entropy_growth,
+    plot_lift_against_length,
+)
 from focuslab.report.figures.figure2 import MEL_LABEL, SHADE_LABEL, TIME_LABEL, figure2, map_norm, plot_crop, plot_query
-from focuslab.report.figures.lag import plot_lag
-from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
-from focuslab.report.figures.recall import plot_against_fraction
-from focuslab.report.figures.rows import plot_rows
+from focuslab.report.figures.lift import plot_lag, plot_lift_by_block, plot_lift_by_step, plot_rows
 from focuslab.report.figures.style import block_look, intensity
-from focuslab.tables.attention import attention_tables
-from focuslab.tables.attention_rows import at_length, attention_rows
+from focuslab.tables.attention import at_length, attention_rows, attention_tables
 from focuslab.tables.text import WIDTH, in_markdown, in_terminal
 from tests.attention_records import BLOCKS, HEADS, make_arrays, make_info, make_records
 

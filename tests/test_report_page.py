@@ -21,6 +21,7 @@ from focuslab.runs.arrays import read_arrays, write_arrays
 from focuslab.tables.table import NOTHING
 from tests import report_runs
 from tests.evaluation_records import VALUES, summary
+from tests.golden_files import check_text
 
 
 class Reader(HTMLParser):
@@ -397,6 +398,17 @@ def test_an_older_page_is_replaced_and_nothing_else(tmp_path):
             write_report([run], place)
     assert notes.read_text() == "mine"
     assert sorted(path.name for path in run.iterdir()) == ["records.jsonl", "report.html", "run.json", "summary.json"]
+
+
+def test_the_page_says_the_same_in_words(made, runs):
+    _, page, _ = made
+    said = [page.said, *page.words]
+    for section in page.sections:
+        said += ["", section.title, section.lead, *section.gaps]
+        for group in section.groups:
+            said += ["", group.title, group.lead, *(figure.caption for figure in group.figures)]
+    text = "\n".join(text for text in said if text is not None)
+    check_text("page_words", text.replace(str(runs), "RUNS") + "\n")
 
 
 def test_a_missed_prediction_is_shown_as_an_alarm(made):

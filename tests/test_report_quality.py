@@ -12,19 +12,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from focuslab.errors import InputError
-from focuslab.report.figures.quality import (
-    looks_of,
-    plot_speed_against_quality,
-    quality_figure,
-    write_quality_figures,
-)
+from focuslab.report.figures.quality import looks_of, plot_speed_against_quality, quality_figure
 from focuslab.report.figures.style import method_look
 from focuslab.tables.quality import quality_csv, quality_tables
-from focuslab.tables.quality_rows import evaluation_rows, length_name, main_metrics, metrics_of
+from focuslab.tables.quality_rows import evaluation_rows, main_metrics, metrics_of
 from focuslab.tables.table import Table, numbers, words
 from focuslab.tables.text import WIDTH, in_latex, in_markdown, in_terminal, in_tex
 from tests.evaluation_records import PAPERS_METRICS, VALUES, info, row, summary
 from tests.evaluation_records import about as described
+from tests.test_analyses import analysis
+
+with analysis("06_table3"):
+    from findings import length_name, write_quality_figures
 
 
 def quality_table(summary):

@@ -1,7 +1,7 @@
 """What an evaluation found best, as a table."""
 
 from focuslab.search.quality import best_in_quality
-from focuslab.tables.quality_choice import heard_best, quality_choice_tables
+from focuslab.tables.validation import heard_best, quality_choice_tables
 from tests.evaluation_records import SPEED, VALUES, summary
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from focuslab.report.html.sources import find
 from tests.test_analyses import analysis
 
 ROOT = Path(__file__).parents[1]
@@ -154,3 +155,11 @@ def test_the_tables_of_the_sound_are_in_the_evaluations(scores):
 
 def numbers(cell):
     return [float(number) for number in re.findall(r"[+-]?\d+\.\d+", cell)]
+
+
+def test_all_runs_are_read_without_a_gap():
+    found = find([REPORTS])
+    # One that an analysis is making just now has no summary yet.
+    assert [gap for gap in found.gaps if "was not finished" not in gap] == []
+    assert [gap for run in found.runs for gap in run.gaps] == []
+    assert {"profile", "attention"} <= {run.kind for run in found.runs}

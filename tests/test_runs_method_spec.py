@@ -6,7 +6,7 @@ from focuslab.methods import LiteFocus, parse_method
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.method_spec import PAPER, PAPER_FRACTION, MethodSpec, brief
-from focuslab.runs.sites import sites_of_layout
+from focuslab.runs.plan import sites_of_layout
 
 LABEL = "litefocus:cross_fraction=0.02:cross_weight=unbiased"
 

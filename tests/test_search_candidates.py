@@ -8,8 +8,8 @@ import pytest
 from focuslab.errors import InputError
 from focuslab.runs.method_spec import MethodSpec
 from focuslab.search.candidates import candidates_of
-from focuslab.search.comparable import check_comparable
 from focuslab.search.cost_model import CostModel
+from focuslab.search.plan_builder import check_comparable
 from tests.choice_records import (
     BLOCKS,
     METHODS,

@@ -1,4 +1,4 @@
-"""focuslab.search.tried and .experiments: what is tried, where, together, and at which steps."""
+"""focuslab.search.experiments and .experiments: what is tried, where, together, and at which steps."""
 
 import pytest
 from hypothesis import given
@@ -7,22 +7,20 @@ from hypothesis import strategies as st
 from focuslab.methods import LiteFocus, parse_method
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.experiments import (
-    Group,
-    choice_key,
-    groups_of,
-    joint_ablations,
-    middles,
-    parse_choice,
-    recorded_steps,
-)
-from focuslab.search.tried import (
     LARGE,
     SMALL,
+    Group,
+    choice_key,
     default_methods,
     estimated_share,
+    groups_of,
+    joint_ablations,
     litefocus,
+    middles,
     nearest_estimate,
+    parse_choice,
     pooled,
+    recorded_steps,
     timed_as,
 )
 

@@ -205,20 +205,11 @@ def reasons(summary, seconds):
     return {group["group"]: group["reason"] for group in row["groups"]}
 
 
-def test_reasons_in_words(records):
-    _, knee = summary_of(records)
-    assert reasons(knee, 80.0)["up_blocks.2"] == "saves 38 % of a step for an error of 0.45 %"
-    assert reasons(knee, 80.0)["up_blocks.1"].endswith(", beyond the knee, where error buys little time")
-    assert reasons(knee, 40.0)["mid_block"] == (
-        "no candidate saves time here: same-frequency would add 0.93 % to a step"
-    )
-    _, small = summary_of(records, max_error=0.003)
-    assert "and more than 0.30 % in all is not allowed" in reasons(small, 80.0)["up_blocks.2"]
+def test_reasons_are_of_the_group_and_the_budget(records):
     _, fast = summary_of(records, min_speedup=2.0)
     most = records[2][20.0].dense_seconds / records[2][20.0].step_seconds[-1]
-    expected = f"all dense: at most {most:.2f} times as fast at this length, less than was asked for"
-    assert most < 2 and reasons(fast, 20.0)["up_blocks.2"] == expected
-    assert reasons(fast, 80.0)["down_blocks.2"].endswith(", and 2 times as fast is reached with less")
+    assert most < 2 and f"at most {most:.2f} times" in reasons(fast, 20.0)["up_blocks.2"]
+    assert len(set(reasons(fast, 80.0).values())) > 1
     cost = CostModel(make_profile((80.0,)))
     slight = frontier([candidate("a", LONG, 0.1, 0.1), candidate("b", "tome", 0.0, 5.0)], 10.0, ErrorModel())
     row = choice_summary({80.0: slight.dense}, {80.0: slight}, {}, cost)["lengths"][0]

@@ -1,13 +1,12 @@
-"""focuslab.search.retiming: choices timed as a whole, and what is chosen once that is known."""
+"""focuslab.search.budget: choices timed as a whole, and what is chosen once that is known."""
 
 from types import SimpleNamespace
 
 import pytest
 
 from focuslab.errors import InputError
-from focuslab.search.budget import Budget
+from focuslab.search.budget import Budget, Timing, Timings, reaching, with_speed
 from focuslab.search.experiments import choice_key
-from focuslab.search.retiming import Timing, Timings, reaching, with_speed
 from focuslab.search.select import select
 from tests.choice_records import make_info, make_profile
 from tests.test_search_select import LENGTHS, make_pass, of

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from focuslab.report.figures.provenance import provenance
+from words import provenance, targets
+
 from focuslab.runs import RunInfo
 from focuslab.tables.table import NOTHING, Table, labels, times, words
-from focuslab.tables.text import in_markdown, targets
+from focuslab.tables.text import in_markdown
 
 Record = Mapping[str, Any]
 

@@ -13,17 +13,16 @@ from statistics import median
 from typing import Any
 
 import torch
+from activity import device_activity, read_trace
 
 import focuslab
-from focuslab.analysis.trace import device_activity, read_trace
 from focuslab.hooks.denoise import first_steps, timed_call
 from focuslab.hooks.timers import Clock, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.methods import parse_methods
-from focuslab.models.conditioning import encode_prompt, guided_inputs, unet_inputs
+from focuslab.models.conditioning import STAGES, encode_prompt, guided_inputs, run_stage, unet_inputs
 from focuslab.models.placement import device_of
 from focuslab.models.specs import stand_ins
-from focuslab.models.stages import STAGES, run_stage
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "gentle rain on a tin roof, distant thunder"

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 import held_out
+from findings import findings, merge_evaluations, write_quality_figures
+from words import provenance
 
 import focuslab
 from focuslab.cli.options import Numbers, report_errors
@@ -14,13 +16,9 @@ from focuslab.cli.progress import Reporter
 from focuslab.io.captions import read_captions
 from focuslab.measure.evaluation.items import sitting_of
 from focuslab.methods import parse_methods
-from focuslab.report.figures.provenance import provenance
-from focuslab.report.figures.quality import write_quality_figures
 from focuslab.results import EvaluationRun
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.quality import quality_csv, quality_tables
-from focuslab.tables.quality_rows import merge_evaluations
-from focuslab.tables.quality_words import findings
 from focuslab.tables.text import in_latex, in_markdown
 
 BUNDLED = "tiny"

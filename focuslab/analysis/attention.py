@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from focuslab.analysis.calls import Calls, Record, calls_of, finished, together
-from focuslab.analysis.capture_cost import capture_cost
+from focuslab.analysis.calls import Calls, Record, calls_of, capture_cost, finished, together
 from focuslab.analysis.key_counts import sampling_of
 from focuslab.runs import ATTENTION_SCHEMA, RunInfo, skipped_rows
 from focuslab.stats.intervals import FEWEST, LEVEL, RESAMPLES, bootstrap_interval
-from focuslab.tables.verdict import verdict
+from focuslab.tables.attention import verdict
 
 NEAR_TRAINING = 1.1
 """The length measured nearest to the training length stands for it if it is not further off than this factor."""

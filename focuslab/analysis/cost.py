@@ -76,7 +76,7 @@ def _key(record: Record) -> tuple[float, str]:
 
 
 def _step_seconds(records: Iterable[Record], kind: str) -> dict[tuple[float, str], list[float]]:
-    values = defaultdict(list)
+    values: dict[tuple[float, str], list[float]] = defaultdict(list)
     for record in records:
         if record["kind"] == kind:
             values[_key(record)] += record["step_seconds"]
@@ -88,7 +88,7 @@ def _row(key, expected: Record, values: Sequence[float], medians: dict) -> Recor
     median, dense = medians[key], medians.get((seconds, "dense"))
     bound = medians.get((seconds, expected["bound"])) if expected["bound"] else None
     ideal = None
-    if expected["sparse"] and None not in (dense, bound):
+    if expected["sparse"] and dense is not None and bound is not None:
         ideal = bound + expected["kept_pairs"] * (dense - bound)
     flops = {kind: count * _calls_per_step(expected) for kind, count in expected["flops"].items()}
     total_flops = sum(flops.values())
@@ -123,7 +123,7 @@ def _shares(modules: Sequence[Record], kinds: Iterable[str]) -> dict[str, float]
 
 
 def _stages(records: Iterable[Record]) -> list[Record]:
-    measured = defaultdict(list)
+    measured: dict[tuple[float, str], list[float]] = defaultdict(list)
     notes = {}
     for r in records:
         if r["kind"] == "stage":

@@ -67,7 +67,8 @@ def keys_for(own: float, other: float, time: int, mel_rows: int, error: float) -
         m_own, m_other = time, _alone(other, allowed - own / time)
     elif m_other >= time:
         m_own, m_other = _alone(own, allowed - other / time), time
-    return tuple(min(max(math.ceil(m - 1e-9), 1), time) for m in (m_own, m_other))
+    own_keys, other_keys = (min(max(math.ceil(m - 1e-9), 1), time) for m in (m_own, m_other))
+    return own_keys, other_keys
 
 
 def _alone(spread: float, allowed: float) -> float:

@@ -18,7 +18,9 @@ def sensitivity_summary(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     length: of the dense generations, and of the errors.
     """
     records = list(records)
-    alone, together, cost = defaultdict(list), defaultdict(list), defaultdict(lambda: [0.0, 0.0, 0])
+    alone: dict[tuple, list[Mapping[str, Any]]] = defaultdict(list)
+    together: dict[tuple, list[Mapping[str, Any]]] = defaultdict(list)
+    cost: dict[float, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
     for record in records:
         if record["kind"] == SKIPPED:
             continue

@@ -48,7 +48,8 @@ def validation_summary(
           less 1; missed: in words, empty where both predictions held
     """
     records = list(records)
-    errors, sounds = defaultdict(list), defaultdict(list)
+    errors: dict[tuple[float, str], list[Mapping[str, Any]]] = defaultdict(list)
+    sounds: dict[tuple[float, str], list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
         kept = errors if record["kind"] == "error" else sounds if record["kind"] == "sound" else None
         if kept is not None:

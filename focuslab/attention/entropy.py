@@ -1,4 +1,4 @@
-"""The entropy of attention, exactly and without the N x N map: `H = lse - scale * q . (softmax(Q K^T) K)`."""
+"""Entropy of attention from its log-sum-exp, without the map."""
 
 import math
 

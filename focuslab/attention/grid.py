@@ -43,9 +43,3 @@ class Grid:
                 f"(t from 0 to {self.time - 1}, f from 0 to {self.mel_rows - 1})"
             )
         return t * self.mel_rows + f
-
-    def position(self, token: int) -> tuple[int, int]:
-        """(t, f) of a token."""
-        if not 0 <= token < self.tokens:
-            raise InputError(f"token {token} is outside the grid of {self.tokens} tokens")
-        return divmod(token, self.mel_rows)

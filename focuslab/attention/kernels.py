@@ -40,8 +40,21 @@ def check_qkv(q: Tensor, k: Tensor, v: Tensor) -> None:
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> tuple[Tensor, Tensor]:
     """Softmax attention and the log-sum-exp of its scaled scores.
 
-    q is `[B, H, N, D]`, k and v `[B, H, M, D]`. Returns the output `[B, H, N, D]` in the dtype of q and the
-    log-sum-exp `[B, H, N]` in float32 (float64 for float64). Not differentiable through the log-sum-exp.
+    Not differentiable through the log-sum-exp.
+
+    Parameters
+    ----------
+    q, k, v
+        `[B, H, N, D]` and twice `[B, H, M, D]`.
+    scale
+        Factor on the scores, 1/sqrt(D) by default.
+
+    Returns
+    -------
+    out : Tensor
+        `[B, H, N, D]` in the dtype of q.
+    lse : Tensor
+        `[B, H, N]` in float32, or float64 for float64.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     kernel = lse_kernel(q.device.type, q.dtype, q.shape[-1])

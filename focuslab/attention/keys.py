@@ -17,9 +17,15 @@ SAMPLINGS = ("stratified", "uniform")
 class CrossKeys:
     """The set C of keys sampled for cross-frequency compensation.
 
-    `index` is a LongTensor `[M]` of distinct token indices. `per_row` is m where `index.view(F, m)` holds m keys of
-    mel row f in its row f (a stratified sample), which needs no mask, and None for any other set. `others` are the
-    `keys_of_other_rows` of a stratified sample where they were computed before, or None.
+    Attributes
+    ----------
+    index : LongTensor `[M]`
+        Distinct token indices.
+    per_row : int or None
+        m where `index.view(F, m)` holds m keys of mel row f in its row f (a stratified sample), which needs no mask.
+        None for any other set.
+    others : LongTensor or None
+        The `keys_of_other_rows` of a stratified sample where they were computed before.
     """
 
     index: Tensor
@@ -61,6 +67,22 @@ def sample_cross_keys(
 
     They are sampled on the CPU in float32, so that one seed gives the same keys on every device and whatever torch's
     default device and dtype are.
+
+    Parameters
+    ----------
+    grid : Grid
+    count : int
+        Keys to sample, as `cross_key_count` gives them.
+    sampling : {"stratified", "uniform"}
+        Equally from every mel row, or from all keys (Eq. 6 of the LiteFocus paper, arXiv:2407.10468).
+    generator : torch.Generator
+        On the CPU.
+    device : torch.device or str
+        Where the keys are needed.
+
+    Returns
+    -------
+    CrossKeys
     """
     if sampling == "uniform":
         index, per_row = torch.randperm(grid.tokens, generator=generator, device="cpu")[:count], None

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from focuslab.cli.process import flush_output, prepare_process
+from focuslab.cli.progress import flush_output, prepare_process
 from focuslab.errors import one_line
 
 COMMANDS = {

@@ -1,22 +1,21 @@
 """focuslab capture-attn"""
 
-from pathlib import Path
-
 import click
 
-from focuslab.cli.options import Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Fractions, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_prompts
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import counted
+
+RECORDED = "steps capture_steps sites cross_fractions cross_weight key_counts statistics queries crops seed".split()
+"""The options that a run directory is named after, in the order that its name depends on."""
 
 
 @click.command("capture-attn", short_help="Record where attention goes.")
 @click.option("--prompt", "given", multiple=True, help="What is generated; repeat it for several.")
-@click.option(
-    "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
-)
+@click.option("--prompts", "file", type=PATH, help="A file of prompts, as evaluate takes captions.")
 @click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
+@click.option("--steps", type=COUNT, default=20, show_default=True, help="Denoising steps.")
 @click.option(
     "--capture-steps",
     type=WholeNumbers("step", "0,10,19"),
@@ -49,35 +48,11 @@ from focuslab.tables.verdict import counted
 )
 @click.option("--query", "queries", multiple=True, help="t:f, a token whose attention is kept whole; repeatable.")
 @click.option("--crop", "crops", multiple=True, help="SITE:first-last, a part of a map that is kept whole; repeatable.")
-@click.option(
-    "--array-bytes", type=click.IntRange(min=1), default=200_000_000, show_default=True, help="Most for those."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
+@click.option("--array-bytes", type=COUNT, default=200_000_000, show_default=True, help="Most for those.")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/capture-attn-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    given,
-    file,
-    seconds,
-    steps,
-    capture_steps,
-    sites,
-    cross_fractions,
-    cross_weight,
-    key_counts,
-    statistics,
-    queries,
-    crops,
-    array_bytes,
-    out,
-    force,
-):
+def command(model, device, dtype, offline, quiet, given, file, seconds, array_bytes, out, force, **options):
     """Record where self-attention goes while prompts are denoised, and draw Figure 2 of it.
 
     Same-frequency mass, entropy, mass from mel row to mel row and by time lag, recall and output error of LiteFocus for
@@ -86,24 +61,13 @@ def command(
     A run that was stopped is resumed when the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
-    from focuslab.measure.profile_config import PROMPT
+    from focuslab.measure.profile_work import PROMPT
     from focuslab.models.specs import load
     from focuslab.report.figures.attention import write_attention_figures
 
     prompts = [*given, *(read_prompts(file) if file else ())] or [PROMPT]
-    cross_weight = _number_or_text(cross_weight)
-    recorded = {
-        "steps": steps,
-        "capture_steps": capture_steps,
-        "sites": sites,
-        "cross_fractions": cross_fractions,
-        "cross_weight": cross_weight,
-        "key_counts": key_counts,
-        "statistics": statistics,
-        "queries": queries,
-        "crops": crops,
-        "seed": seed,
-    }
+    options["cross_weight"] = _number_or_text(options["cross_weight"])
+    recorded = {name: options[name] for name in RECORDED}
     if out is None:
         out = default_directory("capture-attn", model, [prompts, seconds, recorded, device, dtype])
     pipe = load(model, device, dtype, offline=offline)

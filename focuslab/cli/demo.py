@@ -1,20 +1,16 @@
 """focuslab demo"""
 
-from pathlib import Path
-
 import click
 
-from focuslab.cli.options import Numbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 
 
 @click.command("demo", short_help="All of it in minutes, ending in one page.")
 @click.option("--seconds", type=Numbers(), default="10,20", show_default=True, help="Lengths of audio.")
-@click.option("--steps", type=click.IntRange(min=1), default=8, show_default=True, help="Denoising steps measured.")
-@click.option(
-    "--listening-steps", type=click.IntRange(min=1), default=20, show_default=True, help="Those of the clips."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Directory.  [default: runs/demo-MODEL-HASH]")
+@click.option("--steps", type=COUNT, default=8, show_default=True, help="Denoising steps measured.")
+@click.option("--listening-steps", type=COUNT, default=20, show_default=True, help="Those of the clips.")
+@click.option("--out", type=PATH, help="Directory.  [default: runs/demo-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another demo in --out.")
 @shared_options
 def command(model, device, dtype, seed, offline, quiet, seconds, steps, listening_steps, out, force):

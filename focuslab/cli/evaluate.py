@@ -1,10 +1,8 @@
 """focuslab evaluate"""
 
-from pathlib import Path
-
 import click
 
-from focuslab.cli.options import Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, WholeNumbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_captions
 
@@ -13,17 +11,17 @@ from focuslab.io.captions import read_captions
 @click.option(
     "--prompts",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Captions: a text with one in each line, a CSV with a column caption (AudioCaps' as it is), or JSON (Lines).",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many captions.")
+@click.option("--limit", type=COUNT, help="Take only the first so many captions.")
 @click.option("--seconds", type=Numbers(), default="10", show_default=True, help="Lengths of audio.")
 @click.option(
     "--methods", type=Names(), default="dense,litefocus", show_default=True, help="As in profile, with parameters."
 )
 @click.option("--seeds", type=WholeNumbers("seed", "0,1,2"), help="Clips of each caption.  [default: that of --seed]")
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
+@click.option("--steps", type=COUNT, default=200, show_default=True, help="Denoising steps.")
 @click.option(
     "--metrics",
     type=Names(),
@@ -31,7 +29,7 @@ from focuslab.io.captions import read_captions
 )
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Directory of WAV, FLAC or OGG to compare with.  [default: the dense sound]",
 )
 @click.option(
@@ -40,27 +38,10 @@ from focuslab.io.captions import read_captions
 @click.option("--tagger", help="The AST of kl: a hub id or a directory.  [default: MIT's, fine-tuned on AudioSet]")
 @click.option("--keep-audio", is_flag=True, help="Keep the clips as WAVs in --out.")
 @click.option("--dry-run", is_flag=True, help="Measure one step of each and say what it would take.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/evaluate-MODEL-HASH]")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/evaluate-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
-def command(
-    model,
-    device,
-    dtype,
-    seed,
-    offline,
-    quiet,
-    file,
-    limit,
-    seconds,
-    methods,
-    seeds,
-    steps,
-    dry_run,
-    out,
-    force,
-    **scoring,
-):
+def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, methods, dry_run, out, force, **scoring):
     """Generate every caption at every length by every method, score each sound, and print one table.
 
     Each sound has a seed of its own, so the table does not depend on order or on the number of processes: start it with
@@ -68,11 +49,10 @@ def command(
     was stopped is resumed when the same command is given again, by however many. With the same --out and more captions
     at the end of the list, more lengths, seeds or methods, only what is new is made.
     """
+    from focuslab.measure.evaluation.config import Share, parse_metrics
     from focuslab.measure.evaluation.cost import estimate
     from focuslab.measure.evaluation.evaluate import evaluate
     from focuslab.measure.evaluation.job import prepare
-    from focuslab.measure.evaluation.launch import Share
-    from focuslab.measure.evaluation.metrics import parse_metrics
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
 
@@ -81,7 +61,8 @@ def command(
     parsed = parse_methods(methods)
     if scoring["metrics"] is not None:
         parse_metrics(scoring["metrics"])
-    scoring |= {"seeds": seeds or (seed,), "steps": steps, "offline": offline}
+    # In this order: the name of the directory depends on it.
+    scoring |= {"seeds": scoring.pop("seeds") or (seed,), "steps": scoring.pop("steps"), "offline": offline}
     if out is None:
         texts = [(caption.text, caption.names) for caption in captions]
         reference = scoring["reference"] and str(scoring["reference"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from focuslab.cli.options import shared_options
+from focuslab.cli.options import COUNT, PATH, shared_options
 from focuslab.cli.progress import Reporter
 
 
@@ -15,9 +15,9 @@ from focuslab.cli.progress import Reporter
 @click.option(
     "--method", help="One of profile's, with parameters as in litefocus:cross_fraction=0.2.  [default: dense]"
 )
-@click.option("--plan", type=click.Path(path_type=Path), help="Plan of recommend; its entry for this length is used.")
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Denoising steps.")
-@click.option("--out", type=click.Path(path_type=Path), help="WAV file.  [default: named after the prompt]")
+@click.option("--plan", type=PATH, help="Plan of recommend; its entry for this length is used.")
+@click.option("--steps", type=COUNT, default=200, show_default=True, help="Denoising steps.")
+@click.option("--out", type=PATH, help="WAV file.  [default: named after the prompt]")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @shared_options
 def command(model, device, dtype, seed, offline, quiet, prompt, seconds, method, plan, steps, out, force):

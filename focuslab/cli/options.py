@@ -14,6 +14,8 @@ import click
 from focuslab.checks import printable
 from focuslab.errors import FocuslabError, one_line
 
+COUNT, PATH = click.IntRange(min=1), click.Path(path_type=Path)
+
 
 class Numbers(click.ParamType):
     """Different positive numbers separated by commas, such as 10,20,40; `what` they are, for errors."""
@@ -43,7 +45,7 @@ class Numbers(click.ParamType):
             self.fail(f"{text!r} is no {self.expected}: expected {expected}", param, ctx)
         return number
 
-    parse = staticmethod(float)
+    parse: Callable[[str], float] = staticmethod(float)
 
     def allowed(self, number: float) -> bool:
         return number > 0
@@ -75,13 +77,6 @@ class Names(click.ParamType):
 
     def convert(self, value, param, ctx):
         return value if isinstance(value, tuple) else tuple(text.strip() for text in value.split(","))
-
-
-def names_of_methods() -> str:
-    """The names of all methods, for a help text."""
-    from focuslab.methods.catalogue import catalogue
-
-    return ", ".join(catalogue())
 
 
 def default_directory(command: str, model: str, settings: list) -> Path:
@@ -156,6 +151,5 @@ def report_errors(function: Callable) -> Callable:
 
 
 def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(printable(message))
-    failure.exit_code = exit_code
-    return failure
+    kind = type("ClickException", (click.ClickException,), {"exit_code": exit_code})
+    return kind(printable(message))

@@ -1,12 +1,12 @@
 """focuslab profile"""
 
 import os
-from pathlib import Path
 
 import click
 
-from focuslab.cli.options import Names, Numbers, default_directory, names_of_methods, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
+from focuslab.methods.catalogue import catalogue
 
 
 @click.command("profile", short_help="Time a denoising step, method against method.")
@@ -16,14 +16,14 @@ from focuslab.cli.progress import Reporter, going_on_from
     type=Names(),
     default="dense,litefocus",
     show_default=True,
-    help=f"{names_of_methods()}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
+    help=f"{', '.join(catalogue())}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
     "sites joined by +; or plan:FILE.",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="Denoising steps a timing.")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Timings of each method.")
+@click.option("--steps", type=COUNT, default=1, show_default=True, help="Denoising steps a timing.")
+@click.option("--repeats", type=COUNT, default=3, show_default=True, help="Timings of each method.")
 @click.option("--prompt", default=None, help="What is generated; time hardly depends on it.")
 @click.option("--trace", is_flag=True, help="Also trace one step of each, for Perfetto and TensorBoard.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/profile-MODEL-HASH]")
+@click.option("--out", type=PATH, help="Run directory.  [default: runs/profile-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
 def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps, repeats, prompt, trace, out, force):
@@ -36,31 +36,19 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     from focuslab.measure.profile import profile
-    from focuslab.measure.profile_config import PROMPT
+    from focuslab.measure.profile_work import PROMPT
     from focuslab.methods import parse_methods
     from focuslab.models.specs import load
     from focuslab.report.figures.figure1 import write_figure1
 
     parsed = parse_methods(methods)
     prompt = PROMPT if prompt is None else prompt
+    timed = {"steps": steps, "repeats": repeats, "prompt": prompt, "trace": trace, "seed": seed}
     if out is None:
-        settings = [seconds, methods, steps, repeats, prompt, trace, seed, device, dtype]
-        out = default_directory("profile", model, settings)
+        out = default_directory("profile", model, [seconds, methods, *timed.values(), device, dtype])
     pipe = load(model, device, dtype, offline=offline)
     with going_on_from(out), Reporter(quiet) as reporter:
-        run = profile(
-            pipe,
-            seconds,
-            parsed,
-            prompt=prompt,
-            steps=steps,
-            repeats=repeats,
-            seed=seed,
-            trace=trace,
-            out=out,
-            force=force,
-            progress=reporter,
-        )
+        run = profile(pipe, seconds, parsed, **timed, out=out, force=force, progress=reporter)
     write_figure1(run.summary, out / "figures", how_it_was_made(run.info))
     click.echo(run)
     click.echo(out)

@@ -1,11 +1,13 @@
-"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress on stderr, and output that the environment of the process cannot break."""
 
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -26,7 +28,7 @@ class Reporter:
 
     def __init__(self, quiet: bool):
         self._quiet = quiet
-        self._bar = None
+        self._bar: Any = None  # a progress bar of click, once there is something to draw
         self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Reporter":
@@ -67,3 +69,45 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def prepare_process() -> None:
+    """Make output, figures and warnings safe from the environment, before anything is imported for the work."""
+    for stream in _streams():
+        # A prompt or a file name may hold letters that the encoding of a terminal or a pipe lacks. A notebook puts
+        # streams of another kind in place of these.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if "matplotlib" not in sys.modules:
+        # A notebook exports the backend of its kernel, which need not be installed where this command is. The commands
+        # show no window: they draw with Agg.
+        os.environ["MPLBACKEND"] = "agg"
+    if any(action == "error" for action, *_ in warnings.filters):
+        # Libraries would raise them for reasons that say nothing of the work.
+        warnings.simplefilter("default")
+
+
+def flush_output() -> bool:
+    """Whether all output has reached its reader, who may have gone away, as `head` does."""
+    try:
+        for stream in _streams():
+            stream.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return False
+    return True
+
+
+def _streams() -> list[TextIO]:
+    """Standard output and standard error; Python has None for one that was closed when the process was started."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: Python would fail to write it when the process ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in _streams():
+        # A stream that another program put in place has no file.
+        with suppress(OSError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import click
 
-from focuslab.cli.options import Names, Numbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.errors import InputError
 from focuslab.io.captions import read_prompts
-from focuslab.tables.verdict import counted
-
-RUN_DIRECTORY = click.Path(path_type=Path)
+from focuslab.tables.attention import counted
 
 
 class BudgetType(click.ParamType):
@@ -37,17 +35,13 @@ class BudgetType(click.ParamType):
 )
 @click.option("--min-speedup", type=BudgetType(), help="The closest to dense that is so much faster, such as 1.5.")
 @click.option("--methods", type=Names(), help="What is tried, without sites.  [default: 15 candidates]")
-@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Denoising steps.")
+@click.option("--steps", type=COUNT, default=20, show_default=True, help="Denoising steps.")
 @click.option("--prompt", "given", multiple=True, help="Repeat it: the first, third ... choose, the others validate.")
-@click.option(
-    "--prompts", "file", type=click.Path(path_type=Path), help="A file of prompts, as evaluate takes captions."
-)
-@click.option(
-    "--attention", type=RUN_DIRECTORY, help="Run directory of capture-attn.  [default: made with the other two]"
-)
-@click.option("--profile", type=RUN_DIRECTORY, help="Run directory of profile.  [default: made]")
-@click.option("--sensitivity", type=RUN_DIRECTORY, help="Sensitivity pass of another recommend.  [default: made]")
-@click.option("--evaluation", type=RUN_DIRECTORY, help="Run directory of evaluate: quality goes into the plan.")
+@click.option("--prompts", "file", type=PATH, help="A file of prompts, as evaluate takes captions.")
+@click.option("--attention", type=PATH, help="Run directory of capture-attn.  [default: made with the other two]")
+@click.option("--profile", type=PATH, help="Run directory of profile.  [default: made]")
+@click.option("--sensitivity", type=PATH, help="Sensitivity pass of another recommend.  [default: made]")
+@click.option("--evaluation", type=PATH, help="Run directory of evaluate: quality goes into the plan.")
 @click.option(
     "--objective",
     type=click.Choice(["fidelity", "quality"]),
@@ -63,9 +57,7 @@ class BudgetType(click.ParamType):
     help="Do not run the plan. With all records given nothing is loaded.",
 )
 @click.option("--keep-audio", is_flag=True, help="Keep the clips of the validation.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The plan.  [default: runs/recommend-MODEL-HASH/plan.json]"
-)
+@click.option("--out", type=PATH, help="The plan.  [default: runs/recommend-MODEL-HASH/plan.json]")
 @click.option("--force", is_flag=True, help="Replace another plan in --out.")
 @shared_options
 def command(model, device, dtype, offline, quiet, given, file, unvalidated, out, force, **options):
@@ -77,15 +69,9 @@ def command(model, device, dtype, offline, quiet, given, file, unvalidated, out,
     budget too. The records are kept in records/ beside the plan, for other budgets. The same command resumes what was
     stopped.
     """
-    from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
+    from focuslab.results import BY_NAME
 
-    kinds = {
-        "attention": AttentionRun,
-        "profile": ProfileRun,
-        "sensitivity": SensitivityRun,
-        "evaluation": EvaluationRun,
-    }
-    for name, kind in kinds.items():
+    for name, kind in BY_NAME.items():
         options[name] = kind.load(options[name]) if options[name] else None
     prompts = split_prompts(given, file)
     if out is None:
@@ -134,11 +120,9 @@ def show(path: Path, selection, plan, validation) -> None:
     from focuslab.runs import RunInfo
     from focuslab.runs.directory import RUN, read_json
     from focuslab.search.plan_files import plan_directory
-    from focuslab.tables.choice import choice_tables
-    from focuslab.tables.plan import plan_tables
-    from focuslab.tables.quality_choice import quality_choice_tables
+    from focuslab.tables.choice import choice_tables, plan_tables
     from focuslab.tables.text import in_terminal
-    from focuslab.tables.validation import measured_of, validation_tables
+    from focuslab.tables.validation import measured_of, quality_choice_tables, validation_tables
 
     directory = plan_directory(path)
     made = how_it_was_made(RunInfo.from_json(read_json(directory / RUN), str(directory / RUN)))

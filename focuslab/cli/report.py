@@ -1,15 +1,13 @@
 """focuslab report"""
 
-from pathlib import Path
-
 import click
 
-from focuslab.cli.options import report_errors
+from focuslab.cli.options import PATH, report_errors
 
 
 @click.command("report", short_help="One page of what runs found.")
-@click.argument("paths", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="HTML file.  [default: report.html in DIR]")
+@click.argument("paths", nargs=-1, required=True, metavar="DIR...", type=PATH)
+@click.option("--out", type=PATH, help="HTML file.  [default: report.html in DIR]")
 @click.option("--quiet", "-q", is_flag=True, help="Do not say what was left out.")
 @report_errors
 def command(paths, out, quiet):

@@ -10,7 +10,7 @@ from torch import nn
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteProcessor, check_plain
-from focuslab.hooks.running import Choose, Fixed, GridCheck, Running, SiteForward
+from focuslab.hooks.running import Choose, GridCheck, Running
 from focuslab.models.sites import Site, find_sites, select_sites, unet_of
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Handle:
 
     def __init__(self, unet: nn.Module | None = None, sites: tuple[Site, ...] = (), running: Running | None = None):
         self.sites = sites
-        self._unet = unet
+        self._unet: Any = unet
         self._running = running
         self._originals: dict[str, Any] = {}
         self._hooks: list[Any] = []
@@ -54,15 +54,15 @@ class Handle:
             name, processor = self._originals.popitem()
             self._unet.get_submodule(name).set_processor(processor)
 
-    def _take_over(self) -> None:
+    def _take_over(self, running: Running) -> None:
         self._hooks.append(self._unet.register_forward_pre_hook(self.on_unet_call, with_kwargs=True))
         for holder in dict.fromkeys(site.holder for site in self.sites):
-            check = GridCheck(self._running, tuple(site for site in self.sites if site.holder == holder))
+            check = GridCheck(running, tuple(site for site in self.sites if site.holder == holder))
             self._hooks.append(self._unet.get_submodule(holder).register_forward_pre_hook(check, with_kwargs=True))
         for site in self.sites:
             attn = self._unet.get_submodule(site.name)
             self._originals[site.name] = attn.processor
-            attn.set_processor(SiteProcessor(site, self._running, attn.processor))
+            attn.set_processor(SiteProcessor(site, running, attn.processor))
 
     # Hooks of a compiled UNet run outside of its graph, and this one must not be compiled by itself either.
     @torch.compiler.disable
@@ -70,7 +70,8 @@ class Handle:
         """Pre-hook of the UNet."""
         self._say_replaced()
         sample = args[0] if args else kwargs["sample"]
-        self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"])
+        if self._running is not None:
+            self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"])
 
     def _say_replaced(self) -> None:
         if not self._said_replaced and self.replaced:
@@ -99,9 +100,7 @@ class Handle:
         return f"<Handle: {', '.join(filter(None, state))}>"
 
 
-def attach(
-    pipe, patterns: Sequence[str] | str | None, forward: SiteForward | None = None, *, choose: Choose | None = None
-) -> Handle:
+def attach(pipe, patterns: Sequence[str] | str | None, choose: Choose) -> Handle:
     """Take over the self-attention sites of a pipeline (or UNet) that `patterns` name.
 
     Parameters
@@ -110,10 +109,8 @@ def attach(
         A pipeline or its UNet, compiled or not.
     patterns
         Those of `select_sites`.
-    forward
-        Computes every call: `forward(attn, hidden_states [B, N, C], call) -> [B, N, C]`.
     choose
-        Instead of `forward`, it chooses the method of each call.
+        Chooses the method of each call.
 
     Raises
     ------
@@ -131,9 +128,10 @@ def attach(
                 "focuslab.detach(pipe) does it without its handle"
             )
         check_plain(unet.get_submodule(site.name), site.name)
-    handle = Handle(unet, sites, Running(unet, sites, choose or Fixed(forward).at_call))
+    running = Running(unet, sites, choose)
+    handle = Handle(unet, sites, running)
     try:
-        handle._take_over()
+        handle._take_over(running)
     except BaseException:
         handle._restore()
         raise
@@ -144,6 +142,11 @@ def detach(pipe) -> None:
     """Take off whatever focuslab attached to a pipeline (or UNet), whoever holds the handles.
 
     The processors that were there before are restored. Where nothing is attached, nothing happens.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline or its UNet.
     """
     for handle in _handles(unet_of(pipe)):
         handle.remove()

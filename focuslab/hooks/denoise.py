@@ -1,6 +1,6 @@
-"""The pipeline's own denoising loop with a clock around every UNet call."""
+"""The pipeline's own denoising loop with a clock around every UNet call, and the latents that the UNet is given."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -8,27 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focuslab.hooks.timers import Clock
+from focuslab.hooks.timers import Clock, clock_for
 from focuslab.models.conditioning import GUIDANCE_SCALE
-from focuslab.models.schedule import current_schedule, schedule_to_begin
-
-
-def denoise(
-    pipe,
-    conditioning: dict[str, Tensor],
-    seconds: float,
-    steps: int,
-    seed: int,
-    clock: Clock,
-    after_step: Callable[[int], None] | None = None,
-) -> list[float]:
-    """Seconds of each denoising step of one generation that stops before the VAE.
-
-    A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
-    guided batch of two, the guidance and the scheduler. The device is waited for once, at the end. after_step: called
-    with the number of each step when its time has been taken; what it does is not in the time of any step.
-    """
-    return timed_call(pipe, conditioning, seconds, steps, seed, clock, "latent", after_step)[1]
+from focuslab.models.placement import device_of
+from focuslab.models.schedule import Schedule, current_schedule, schedule_of, schedule_to_begin
 
 
 def first_steps(
@@ -61,10 +44,14 @@ def timed_call(
     output_type: str = "np",
     after_step: Callable[[int], None] | None = None,
 ) -> tuple[Any, list[float]]:
-    """What the pipeline gives, and the seconds of each denoising step as in `denoise`.
+    """What the pipeline gives, and the seconds of each denoising step of the generation.
+
+    A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
+    guided batch of two, the guidance and the scheduler. The device is waited for once, at the end.
 
     output_type: the pipeline's own, "np" for float32 samples `[1, n]` and "latent" for a call that stops before the
-    VAE. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    VAE. after_step: called with the number of each step when its time has been taken; what it does is not in the time
+    of any step. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
     """
     timer = _CallTimer(pipe, clock, after_step)
     output = timer.run(conditioning, seconds, steps, seed, output_type)
@@ -148,3 +135,58 @@ def _no_progress_bar(pipe) -> Iterator[None]:
             del pipe._progress_bar_config
         else:
             pipe._progress_bar_config = before
+
+
+class LatentRecorder:
+    """While entered, keeps what the UNet is given at some denoising steps: `latents`, step -> CPU `[1, C, T, F]`.
+
+    Of a step of several UNet calls it is what the first one is given. Both halves of a guided batch are given the same
+    latents, so one is kept.
+    """
+
+    def __init__(self, unet, steps: Iterable[int], schedule: Schedule):
+        self.latents: dict[int, Tensor] = {}
+        self._unet = unet
+        self._steps = {schedule.first_call(step): step for step in steps}
+        self._call = 0
+
+    def __enter__(self) -> "LatentRecorder":
+        self._hook = self._unet.register_forward_pre_hook(self._keep, with_kwargs=True)
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._hook.remove()
+
+    @property
+    def complete(self) -> bool:
+        return len(self.latents) == len(self._steps)
+
+    def _keep(self, _unet, args, kwargs) -> None:
+        if self._call in self._steps:
+            sample = args[0] if args else kwargs["sample"]
+            self.latents[self._steps[self._call]] = sample[:1].detach().to("cpu", copy=True)
+        self._call += 1
+
+
+@torch.no_grad()
+def latents_at(
+    pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, at: Iterable[int], seed: int
+) -> dict[int, Tensor]:
+    """Latents of some of the `steps` of one generation, as `LatentRecorder` keeps them; the UNet is not run for
+    the last of them, nor for any later one."""
+    recorder = LatentRecorder(pipe.unet, at, schedule_of(pipe, steps))
+
+    def stop_when_complete(_unet, _args) -> None:
+        if recorder.complete:
+            raise _Enough
+
+    with recorder:
+        # Registered after the recorder's own hook, and so called after it.
+        hook = pipe.unet.register_forward_pre_hook(stop_when_complete)
+        try:
+            timed_call(pipe, conditioning, seconds, steps, seed, clock_for(device_of(pipe)), "latent")
+        except _Enough:
+            pass
+        finally:
+            hook.remove()
+    return recorder.latents

@@ -1,10 +1,12 @@
-"""How much memory is free, and how much a piece of work held at its peak."""
+"""How much memory is free, and how much a piece of work holds or needs at its peak."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from focuslab.errors import FocuslabError, InputError
@@ -15,10 +17,7 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 CGROUP_LIMITS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
 
 
@@ -50,16 +49,6 @@ class DoesNotFit(InputError):
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
 
-    def record(self, seconds: float, **of: Any) -> dict[str, Any]:
-        """A record of what was skipped for it at a length; `of` says what else it is of."""
-        return {
-            "kind": SKIPPED,
-            "seconds": seconds,
-            **of,
-            "needed_bytes": self.needed_bytes,
-            "free_bytes": self.free_bytes,
-        }
-
 
 class LeftOut:
     """What needs more memory than is free, so that the rest can be measured without it.
@@ -81,7 +70,8 @@ class LeftOut:
             yield
         except DoesNotFit as error:
             self._first = self._first or error
-            self.records.append(error.record(seconds, **of))
+            bytes_ = {"needed_bytes": error.needed_bytes, "free_bytes": error.free_bytes}
+            self.records.append({"kind": SKIPPED, "seconds": seconds, **of, **bytes_})
 
     def refuse_if(self, nothing_is_left: bool) -> None:
         """Raise the first `DoesNotFit` again where nothing is left to measure."""
@@ -158,3 +148,62 @@ def _peak_of_process() -> int | None:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+class AddedMemory:
+    """Bytes that torch allocates while entered, at their peak, above those that it holds on entering.
+
+    This is what `focuslab.hooks.meta_cost` predicts. It says how much memory must be free for the work, and it does
+    not depend on what else the process holds. The resident set of a process does not tell: it grows by whole pages,
+    and what a C library keeps for later use stays in it.
+
+    Attributes
+    ----------
+    held_bytes
+        What is held on entering: by torch's allocator on CUDA, by the whole process on a CPU. Weights are in it.
+    peak_bytes
+        The peak above that, known on leaving. It includes temporary copies within kernels as far as torch allocates
+        them. It is None on a CPU where torch's profiler, which sees its allocations, runs already.
+    """
+
+    def __init__(self, device: torch.device | str):
+        self.device = torch.device(device)
+        self.held_bytes: int | None = None
+        self.peak_bytes: int | None = None
+        self._profiler: torch.autograd.profiler.profile | None = None
+
+    def __enter__(self) -> "AddedMemory":
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.held_bytes = torch.cuda.memory_allocated(self.device)
+            return self
+        self.held_bytes = psutil.Process().memory_info().rss
+        if not torch.autograd._profiler_enabled():
+            quieten_profiler()
+            self._profiler = torch.autograd.profiler.profile(profile_memory=True)
+            self._profiler.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            self.peak_bytes = torch.cuda.max_memory_allocated(self.device) - self.held_bytes
+        elif self._profiler is not None:
+            self._profiler.__exit__(*exception)
+            self.peak_bytes = _peak_of(self._profiler)
+
+
+def quieten_profiler() -> None:
+    """Keep torch's profiler from writing to standard error when it starts and stops; the user's own setting stays."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+
+
+def _peak_of(profiler: torch.autograd.profiler.profile) -> int:
+    # Of what was allocated before, the profiler reports no release.
+    events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak

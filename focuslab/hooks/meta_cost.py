@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from focuslab.attention.grid import Grid
 from focuslab.hooks.attach import Handle
-from focuslab.hooks.memory import check_fits
-from focuslab.models.kinds import KINDS, module_kinds
-from focuslab.models.placement import device_of
-from focuslab.models.sites import unet_of
+from focuslab.models.sites import KINDS, module_kinds, unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -70,23 +68,6 @@ def meta_cost(
     return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
 
 
-def meta_cost_that_fits(
-    pipe,
-    twin: nn.Module,
-    inputs: dict[str, torch.Tensor],
-    attach: Callable[[nn.Module], Handle],
-    what: str,
-    instead: str,
-) -> MetaCost:
-    """A `meta_cost` of what a pipeline is to do. Raises `DoesNotFit` naming `what` where it needs more than is free."""
-    sample = inputs["sample"]
-    # Sampled keys are no meta tensors, so a length whose latents alone do not fit is not tried.
-    check_fits(pipe, sample.nbytes, what, instead)
-    run = meta_cost(twin, inputs, attach, device_of(pipe))
-    check_fits(pipe, run.peak_bytes, what, instead)
-    return run
-
-
 def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:
     return sdpa_flop_count(q_shape, k_shape, v_shape)
 
@@ -129,7 +110,7 @@ class _LiveBytes(TorchDispatchMode):
         super().__init__()
         self._convolution_copies = convolution_copies
         self.peak = self._live = 0
-        self._known = weakref.WeakSet()
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

@@ -118,7 +118,7 @@ def _blocks_in_order(unet: nn.Module) -> list[str]:
 
 
 def _as_tuple(methods: Attach | Sequence[Attach]) -> tuple[Attach, ...]:
-    return tuple(methods) if isinstance(methods, (list, tuple)) else (methods,)
+    return (methods,) if callable(methods) else tuple(methods)
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

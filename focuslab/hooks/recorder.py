@@ -14,7 +14,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from focuslab.attention.entropy import precise_dtype
 from focuslab.attention.grid import Grid
 from focuslab.attention.kernels import attention_with_lse
 from focuslab.attention.keys import CrossKeys
@@ -25,6 +24,7 @@ from focuslab.attention.statistics import (
     Pattern,
     SampledStatistics,
     blocks_of_map,
+    precise_dtype,
     relative_error,
     sample_times,
     spread,
@@ -44,6 +44,10 @@ Labels = Callable[[Grid], tuple[Tensor, int]]
 
 class Focus(Protocol):
     """A method that samples keys, such as `LiteFocus`."""
+
+    @property
+    def cross_fraction(self) -> float:
+        """The share of keys that it samples."""
 
     def sampled_keys(self, call: SiteCall, device: torch.device) -> tuple[CrossKeys | None, float]:
         """The sampled keys, None for none, and the factor on their probabilities."""
@@ -158,7 +162,9 @@ class Recorder:
         self._calls.append((call, q.dtype, {name: x.to(precise) for name, x in values.items()}, pieces))
         return out
 
-    def _over_all_queries(self, attn, qkv, core, lse, out, call: SiteCall) -> dict[str, Tensor]:
+    def _over_all_queries(
+        self, attn, qkv: tuple[Tensor, Tensor, Tensor], core, lse, out, call: SiteCall
+    ) -> dict[str, Tensor]:
         request, mel_rows = self.request, call.grid.mel_rows
         of_focus = request.asks_for("recall", "output_error") and request.focus
         if not (request.asks_for("mass") or of_focus):

@@ -1,7 +1,7 @@
 """What each site does in the UNet call that a thread is in, and the keys that were sampled for it."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,11 +12,33 @@ from focuslab.attention.grid import Grid
 from focuslab.attention.keys import all_to_device
 from focuslab.errors import FocuslabError
 from focuslab.hooks.processors import SiteCall, SiteMethod
-from focuslab.hooks.steps import call_index
 from focuslab.models.lengths import training_frames
 from focuslab.models.sites import Site, grid_of_input
 
-SiteForward = Callable[[nn.Module, Tensor, SiteCall], Tensor]
+
+def call_index(timestep: Tensor | float) -> int:
+    """Index of a UNet call in the schedule of its generation, 0 for the first.
+
+    Pipelines take each timestep out of `scheduler.timesteps` by iterating over it, so it is a view whose place in that
+    tensor is the index. Nothing is remembered between calls, no value is read and no device is waited for, so the index
+    is right for several pipelines or threads that share one UNet. A scheduler of order k has k entries to most steps,
+    each with an index of its own.
+
+    Parameters
+    ----------
+    timestep
+        What the UNet is called with: an entry of a schedule, also one that was expanded to the batch.
+
+    Returns
+    -------
+    int
+        The index. A number, which stands in no schedule, gives its own integer part, so that different numbers give
+        different indices. A tensor that is no entry of a larger one gives 0.
+    """
+    if not isinstance(timestep, Tensor):
+        return int(timestep)
+    is_one_entry = all(size == 1 or stride == 0 for size, stride in zip(timestep.shape, timestep.stride(), strict=True))
+    return timestep.storage_offset() if is_one_entry else 0
 
 
 class Choose(Protocol):
@@ -110,16 +132,3 @@ class GridCheck:
     def __call__(self, _module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> None:
         if not torch.compiler.is_compiling():
             self.running.check_grid(self.sites, args[0] if args else kwargs["hidden_states"])
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A method that computes every call by one function and samples nothing."""
-
-    forward: SiteForward
-
-    def sample_keys(self, call: SiteCall) -> None:
-        return None
-
-    def at_call(self, call: SiteCall, frames: int) -> "Fixed":
-        return self

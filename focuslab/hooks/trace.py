@@ -11,7 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from focuslab.errors import InputError
-from focuslab.hooks.step_memory import quieten_profiler
+from focuslab.hooks.memory import quieten_profiler
 from focuslab.io.files import write_atomically
 
 

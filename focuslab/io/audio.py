@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 
 from focuslab.errors import InputError
 from focuslab.io.files import open_regular
+
+ByteOrder = Literal["little", "big"]
 
 HEADER_BYTES = 44
 """Bytes before the samples in a file that `encode_wav` makes."""
@@ -160,7 +162,7 @@ def _mended(file: BinaryIO, source: Path | str) -> BinaryIO:
     if start[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or start[8:] != b"WAVE":
         raise InputError(f"{source} is no WAV, RF64, FLAC or OGG file")
     length = file.seek(0, io.SEEK_END)
-    order = "big" if start[:4] == b"RIFX" else "little"
+    order: ByteOrder = "big" if start[:4] == b"RIFX" else "little"
     padded = _chunks(file, length, order, padding=1)
     chunks = padded if b"data" in padded else _chunks(file, length, order, padding=0)
     if b"data" not in chunks:
@@ -192,7 +194,7 @@ def _check_end_of_ogg(file: BinaryIO, source: Path | str) -> None:
         raise InputError(f"{source} is cut off: its last page is missing")
 
 
-def _chunks(file: BinaryIO, length: int, order: str, padding: int) -> dict[bytes, tuple[int, int]]:
+def _chunks(file: BinaryIO, length: int, order: ByteOrder, padding: int) -> dict[bytes, tuple[int, int]]:
     """The chunks of a WAV up to its data, by name: where the content begins, and its size in bytes."""
     found: dict[bytes, tuple[int, int]] = {}
     place = 12
@@ -214,7 +216,7 @@ def _chunks(file: BinaryIO, length: int, order: str, padding: int) -> dict[bytes
 
 def _rewritten(file: BinaryIO, big: bool, form: tuple[int, int], data: tuple[int, int]) -> BinaryIO:
     """A WAV file in memory of the format chunk and the samples at these places (start, size) of another."""
-    order = "big" if big else "little"
+    order: ByteOrder = "big" if big else "little"
     parts = [b"WAVE"]
     for name, (place, size) in ((b"fmt ", form), (b"data", data)):
         file.seek(place)

@@ -1,16 +1,16 @@
-"""Captions from a file, by what it holds: lines of text, a CSV as AudioCaps has it, a JSON array or JSON Lines."""
+"""Captions from a file, by what it holds (lines of text, CSV, a JSON array or JSON Lines), and prompts."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from focuslab.checks import shown, text
+from focuslab.checks import several, shown, text
 from focuslab.errors import InputError
 from focuslab.io.files import read_bytes
 from focuslab.io.json_text import Room
@@ -178,6 +178,8 @@ def _caption(entry: Any, where: str) -> Caption:
     """A caption from a text, or from an object with one."""
     row = {COLUMNS[0]: entry} if isinstance(entry, str) else entry
     column = _column(row) if isinstance(row, Mapping) else None
+    if isinstance(row, Mapping) and "kind" in row and not isinstance(row.get(column), str):
+        raise InputError(f"{where} is a record of a run of focuslab, not a caption: {_EXPECTED}")
     if column is None:
         raise InputError(f"{where} has no caption: {_EXPECTED}")
     found = " ".join(text(f"{where}: a caption", row[column]).split())
@@ -190,3 +192,24 @@ def _stems(name: str) -> tuple[str, ...]:
     stem = last.stem if last.suffix.lower() in _RECORDINGS else last.name
     # Downloaders put a Y before YouTube's ids, so that no file begins with a dash.
     return stem, f"Y{stem}"
+
+
+CHOICE_PROMPTS = (
+    "falling rain",
+    "a ringing church bell",
+    "slow chords on a grand piano",
+    "a fast emergency siren in the distance",
+)
+VALIDATION_PROMPTS = ("ocean waves", "a fast drum loop", "a rising melody on a solo violin", "a passing train")
+"""Of the words that the bundled model knows, and of sounds that any model for sound knows."""
+
+
+def check_prompts(prompts: Iterable[str] | str) -> list[str]:
+    """The prompts as a list. Raises `InputError` for none, one that is no text, and one that is there twice."""
+    prompts = [text("a prompt", prompt) for prompt in several(prompts)]
+    if not prompts:
+        raise InputError("no prompt given: expected one or more, each a text")
+    if len(set(prompts)) < len(prompts):
+        again = next(prompt for i, prompt in enumerate(prompts) if prompt in prompts[:i])
+        raise InputError(f"the prompt {again!r} was given twice: with one seed it is the same clip")
+    return prompts

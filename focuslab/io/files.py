@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -73,24 +74,49 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_together({path: content})
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """`write_atomically`, in a folder that is made where there is none. Raises `FocuslabError` naming the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise failed(path, error) from None
+
+
+def write_new(contents: Mapping[Path, bytes], *, force: bool) -> None:
+    """`write_together`, in a folder that is made where there is none.
+
+    Raises `InputError` where a file is there already, unless `force`, and `FocuslabError` where one cannot be written.
+    """
+    first = next(iter(contents))
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+        write_together(contents, replace=force)
+    except FileExistsError as error:
+        raise already_there(error.filename2 or error.filename) from None
+    except OSError as error:
+        raise failed(first, error) from None
+
+
 def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> None:
     """Write all of these files, or none where one cannot be written; each is whole as soon as it is seen.
 
-    Raises `OSError`; without `replace`, `FileExistsError` where a file is there already.
+    A kill in between leaves the first file with the others that belong to it, or not at all. Raises `OSError`; without
+    `replace`, `FileExistsError` where a file is there already.
     """
     partials: dict[Path, Path] = {}
     written: list[Path] = []
     try:
         for path, content in contents.items():
             partials[path] = _write_new(path.parent, content)
-        for path, partial in partials.items():
-            if not replace:
-                _link(partial, path)
-                written.append(path)
         if replace:
             _replace_together(partials)
+        else:
+            for path in reversed(partials):
+                _link(partials[path], path)
+                written.append(path)
     except BaseException:
-        for path in written:
+        for path in reversed(written):
             path.unlink(missing_ok=True)
         raise
     finally:
@@ -98,15 +124,14 @@ def write_together(contents: Mapping[Path, bytes], *, replace: bool = True) -> N
             partial.unlink(missing_ok=True)
 
 
-def _replace_together(partials: Mapping[Path, Path]) -> None:
+def _replace_together(partials: dict[Path, Path]) -> None:
     """Put files in the place of others, so that what is there at any moment is of one writer."""
     first, *rest = partials
     with _turn(first):
-        # A kill in between leaves the first file without the others, rather than with those of another writer.
-        for path in rest:
-            path.unlink(missing_ok=True)
-        for path, partial in partials.items():
-            os.replace(partial, path)
+        if rest:
+            first.unlink(missing_ok=True)
+        for path in reversed(partials):
+            os.replace(partials[path], path)
 
 
 @contextmanager
@@ -194,9 +219,17 @@ def check_place(path: Path, instead: str = "give another name") -> None:
         raise InputError(f"a name of {longest} bytes cannot be written, {limit} is the most: {instead}")
     if "\0" in str(path):
         raise InputError(f"{path} cannot be written (it holds a zero byte): {instead}")
-    if missing and not (place.is_dir() and os.access(place, os.W_OK)):
-        what = "may not be written to" if place.is_dir() else "is a file, not a directory"
-        raise InputError(f"{path} cannot be written: {place} {what}; {instead}")
+    if ".." in missing:
+        raise InputError(f"{path} cannot be written: what stands before .. in it does not exist; {instead}")
+    if missing and not place.is_dir():
+        raise InputError(f"{path} cannot be written: {place} is a file, not a directory; {instead}")
+    folder = place if place.is_dir() else place.parent
+    try:
+        # Rights say nothing of places such as /proc, or of a disk that is mounted to be read only.
+        with tempfile.TemporaryFile(dir=folder, prefix=PARTIAL):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {folder} takes no files ({error.strerror}); {instead}") from None
 
 
 def _longest_name(place: Path) -> int:

@@ -11,23 +11,23 @@ from torch import Tensor
 
 from focuslab.analysis.attention import attention_summary
 from focuslab.attention.grid import Grid
+from focuslab.checks import make_config
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.map_crops import MapCrop, map_crops_at
 from focuslab.hooks.meta_cost import MetaCost
 from focuslab.hooks.recorder import HALVES, Recorder, Request
 from focuslab.hooks.timers import clock_for
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
-from focuslab.measure.config import make_config
-from focuslab.measure.loop import Loop, grid_rows, meta_costs
+from focuslab.measure.loop import Loop, dry_runs, grid_rows
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.results import AttentionRun
 from focuslab.runs import Progress
@@ -73,6 +73,10 @@ def capture_attention(
         Fields of `focuslab.measure.capture_config.CaptureConfig`: `steps`, `capture_steps`, `sites`, `seed`,
         `cross_fractions`, `cross_weight`, `key_counts`, `statistics`, `sampled_times`, `labels`, `patterns`,
         `queries`, `crops`, `array_bytes`.
+
+    Returns
+    -------
+    AttentionRun
 
     Raises
     ------
@@ -139,11 +143,8 @@ def _expect(
     sampled_times = min(request.sampled_times, DRY_RUN_TIMES)
     recorder = Recorder(replace(request, focus=dict(most), sampled_times=sampled_times), steps={0})
     names = [site.name for site in sites]
-    attached = {s: {RECORDING: lambda unet: recorder.attach(unet, names)} for s in lengths}
-    expected, left_out = meta_costs(pipe, conditioning, attached, "leave out this length")
-    left_out.refuse_if(not expected)
-    skipped = [{k: v for k, v in record.items() if k != "method"} | {"prompt": None} for record in left_out.records]
-    return {seconds: run for (seconds, _), run in expected.items()}, skipped
+    expected, skipped = dry_runs(pipe, conditioning, lengths, RECORDING, lambda unet: recorder.attach(unet, names))
+    return expected, [{**record, "prompt": None} for record in skipped]
 
 
 def _pieces(

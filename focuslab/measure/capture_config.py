@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from focuslab.attention.grid import Grid
-from focuslab.attention.statistics import Pattern
-from focuslab.checks import plain, several, whole
+from focuslab.checks import plain, settle, several, whole
 from focuslab.errors import InputError
-from focuslab.hooks.map_crops import Crop, parse_crop, parse_queries
-from focuslab.hooks.recorder import STATISTICS, Labels
-from focuslab.measure.config import settle
+from focuslab.hooks.map_crops import parse_crop, parse_queries
+from focuslab.hooks.recorder import STATISTICS
 from focuslab.methods import LiteFocus, SampledFocus
 from focuslab.methods.base import check_choice, check_count, check_seed
 from focuslab.models.callables import what_it_does
@@ -29,6 +27,8 @@ ARRAY_BYTES = 200_000_000
 @dataclass(frozen=True)
 class CaptureConfig:
     """What `focuslab.capture_attention` records.
+
+    A field of type Any takes several forms, which stand below, and holds one of them once it is checked.
 
     Attributes
     ----------
@@ -80,18 +80,18 @@ class CaptureConfig:
 
     seconds: Iterable[float] | float = (10.0,)
     steps: int = DEFAULT_STEPS
-    capture_steps: Iterable[int] | int | None = None
+    capture_steps: Any = None
     sites: Iterable[str] | str | None = None
     seed: int = 0
     cross_fractions: Iterable[float] | float = DEFAULT_FRACTIONS
     cross_weight: float | str = 1.0
     key_counts: Iterable[str] | str = DEFAULT_COUNTS
-    statistics: Iterable[str] | str = STATISTICS
+    statistics: Any = STATISTICS
     sampled_times: int = 64
-    labels: Labels | Mapping[str, Labels] | None = None
-    patterns: Mapping[str, Pattern] | None = None
-    queries: Iterable[str | tuple[int, int]] | str = ()
-    crops: Iterable[str | Crop] | str | Crop = ()
+    labels: Any = None
+    patterns: Any = None
+    queries: Any = ()
+    crops: Any = ()
     array_bytes: int = ARRAY_BYTES
     focus: dict[str, LiteFocus] = field(init=False, repr=False)
     """The methods that are judged, by the text of their cross_fraction."""
@@ -121,13 +121,11 @@ class CaptureConfig:
     def to_json(self) -> dict[str, Any]:
         """The parameters that run.json holds; lengths and sites are those of the pipeline."""
         return {
-            "steps": self.steps,
-            "capture_steps": self.capture_steps,
+            **{name: getattr(self, name) for name in ("steps", "capture_steps", "sampled_times")},
             "statistics": list(self.statistics),
             "cross_fractions": [method.cross_fraction for method in self.focus.values()],
             "cross_weight": plain(self.cross_weight),
             **({"key_counts": list(self.cores)} if "sampling" in self.statistics else {}),
-            "sampled_times": self.sampled_times,
             "labels": _recorded(self.labels),
             "patterns": _recorded(self.patterns),
             "queries": [f"{t}:{f}" for t, f in self.queries],
@@ -139,7 +137,8 @@ class CaptureConfig:
         on = f"on a grid of {grid.time} time steps x {grid.mel_rows} mel rows"
         for name, function in self.labels.items():
             made = function(grid)
-            of_keys, count = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+            pair: tuple[Any, Any] = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+            of_keys, count = pair
             if not _is_tensor(of_keys, torch.long, (grid.tokens,)):
                 raise InputError(f"labels {name!r} must be a LongTensor of {grid.tokens} and a number {on}")
             if type(count) is not int or of_keys.min() < 0 or of_keys.max() >= count:

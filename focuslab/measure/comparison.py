@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from focuslab.hooks.latents import LatentRecorder
+from focuslab.hooks.denoise import LatentRecorder
 from focuslab.hooks.output_error import OutputError
 from focuslab.measure.generate import Sound, generate
 from focuslab.measure.loop import Report
@@ -73,7 +73,7 @@ class Comparison:
             every, before = max(1, self.steps // 4), done
             where = f"{pair.seconds:g} s, prompt {pair.prompt + 1} of {len(self.run.info.prompts)}, {name}"
 
-            def on_step(step: int, steps: int, _text: str) -> None:
+            def on_step(step: float, steps: float, _text: str) -> None:
                 if step % every == 0 or step == steps:
                     share = (before + pair.weights[name] * step / steps) / pair.weight
                     report(share, f"{where}: step {step} of {steps}")
@@ -93,27 +93,16 @@ class Comparison:
         """Of the UNet's output, at latents `[1, C, T, F]` of some steps of the dense generation."""
         conditioning = encode_prompt(self.pipe, self.run.info.prompts[place["prompt"]])
         self.pipe.scheduler.set_timesteps(self.steps, device=device_of(self.pipe))
-        return [
-            {
-                "kind": "error",
-                **place,
-                "method": name,
-                "step": step,
-                "error": OutputError(self.pipe, conditioning, sample, step).error(self.choices[name]),
-            }
-            for step, sample in latents.items()
-        ]
+        records = []
+        for step, sample in latents.items():
+            error = OutputError(self.pipe, conditioning, sample, step).error(self.choices[name])
+            records.append({"kind": "error", **place, "method": name, "step": step, "error": error})
+        return records
 
     def _generate(self, place: Mapping[str, Any], name: str, progress: Progress) -> Sound:
-        sound = generate(
-            self.pipe,
-            self.run.info.prompts[place["prompt"]],
-            place["seconds"],
-            method=self.choices[name],
-            steps=self.steps,
-            seed=self.run.info.seed,
-            progress=progress,
-        )
+        prompt, method = self.run.info.prompts[place["prompt"]], self.choices[name]
+        given = {"method": method, "steps": self.steps, "seed": self.run.info.seed}
+        sound = generate(self.pipe, prompt, place["seconds"], **given, progress=progress)
         if self.run.info.parameters["keep_audio"]:
             file = f"prompt{place['prompt']}-{place['seconds']:g}s-{name.replace(' ', '-')}.wav"
             sound.write(self.run.path / SOUNDS / file, force=True)

@@ -14,7 +14,7 @@ from focuslab.checks import text
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.memory import naming_what_did_not_fit
 from focuslab.io.audio import encode_wav
-from focuslab.io.files import already_there, check_place, failed, write_together
+from focuslab.io.files import already_there, check_place, write_new
 from focuslab.methods import AnyMethod, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
@@ -25,7 +25,7 @@ from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.runs import GENERATION_SCHEMA, Progress
 from focuslab.runs.directory import now, to_json_bytes
-from focuslab.runs.environment import versions
+from focuslab.runs.info import versions
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,7 @@ class Sound:
             path: encode_wav(self.samples, self.sampling_rate),
             path.with_suffix(".json"): to_json_bytes(self.settings),
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_together(both, replace=force)
-        except FileExistsError as error:
-            raise already_there(error.filename2 or error.filename) from None
-        except OSError as error:
-            raise failed(path, error) from None
+        write_new(both, force=force)
         return path
 
 
@@ -105,6 +99,10 @@ def generate(
         Of the first noise.
     progress : Progress, optional
 
+    Returns
+    -------
+    Sound
+
     Raises
     ------
     InputError
@@ -148,15 +146,9 @@ def generate(
             f"{(~np.isfinite(samples)).sum()} of {samples.size} samples are not finite in {pipe.unet.dtype} on "
             f"{device_of(pipe)}: try another dtype"
         )
-    settings = {
-        **making,
-        "sites": list(handle.grids),
-        "sampling_rate": pipe.vocoder.config.sampling_rate,
-        "samples": samples.size,
-        "wall_seconds": wall_seconds,
-        "made": now(),
-    }
-    return Sound(samples, pipe.vocoder.config.sampling_rate, settings)
+    rate, sites = pipe.vocoder.config.sampling_rate, list(handle.grids)
+    made = {"sampling_rate": rate, "samples": samples.size, "wall_seconds": wall_seconds, "made": now()}
+    return Sound(samples, rate, {**making, "sites": sites, **made})
 
 
 def what_makes(

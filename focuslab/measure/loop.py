@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from focuslab.hooks.attach import Handle
-from focuslab.hooks.memory import LeftOut, naming_what_did_not_fit
-from focuslab.hooks.meta_cost import MetaCost, meta_cost_that_fits, meta_unet
+from focuslab.hooks.memory import LeftOut, check_fits, naming_what_did_not_fit
+from focuslab.hooks.meta_cost import MetaCost, meta_cost, meta_unet
 from focuslab.models.conditioning import unet_inputs
+from focuslab.models.placement import device_of
 from focuslab.runs import Progress
 from focuslab.runs.directory import RunDirectory, now
 
@@ -88,10 +89,27 @@ def meta_costs(
         inputs = unet_inputs(pipe, conditioning, seconds)
         for label, attach in by_label.items():
             with left_out.unless_it_fits(seconds, method=label):
-                expected[seconds, label] = meta_cost_that_fits(
-                    pipe, twin, inputs, attach, f"{label} at {seconds:g} s", instead
-                )
+                what = f"{label} at {seconds:g} s"
+                # Sampled keys are no meta tensors, so a length whose latents alone do not fit is not tried.
+                check_fits(pipe, inputs["sample"].nbytes, what, instead)
+                run = meta_cost(twin, inputs, attach, device_of(pipe))
+                check_fits(pipe, run.peak_bytes, what, instead)
+                expected[seconds, label] = run
     return expected, left_out
+
+
+def dry_runs(
+    pipe, conditioning: dict[str, Any], lengths: Sequence[float], label: str, attach: Callable[[Any], Handle]
+) -> tuple[dict[float, MetaCost], list[dict[str, Any]]]:
+    """A dry run at each length where it fits into memory, and records of the lengths where it does not.
+
+    Raises `InputError` where it fits nowhere.
+    """
+    attached = {seconds: {label: attach} for seconds in lengths}
+    expected, left_out = meta_costs(pipe, conditioning, attached, "leave out this length")
+    left_out.refuse_if(not expected)
+    skipped = [{key: value for key, value in record.items() if key != "method"} for record in left_out.records]
+    return {seconds: run for (seconds, _), run in expected.items()}, skipped
 
 
 def grid_rows(run: Any) -> dict[str, list[int]]:

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 
 from focuslab.analysis.cost import profile_summary, record_key
+from focuslab.checks import make_config
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant, is_compiled
 from focuslab.hooks.timers import clock_for
-from focuslab.measure.config import make_config
 from focuslab.measure.loop import Loop
-from focuslab.measure.profile_config import ProfileConfig
-from focuslab.measure.profile_work import cut_rounds, expect, items_of, subjects_of
+from focuslab.measure.profile_work import ProfileConfig, cut_rounds, expect, items_of, subjects_of
 from focuslab.measure.profiler import Profiler
 from focuslab.methods import AnyMethod
 from focuslab.models.callables import as_recorded
@@ -65,8 +64,12 @@ def profile(
         Replace another run in `out`.
     progress : Progress, optional
     **options
-        Fields of `focuslab.measure.profile_config.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
+        Fields of `focuslab.measure.profile_work.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
         `seed`, `trace`, `only_steps`.
+
+    Returns
+    -------
+    ProfileRun
 
     Raises
     ------
@@ -91,17 +94,13 @@ def profile(
         "compiled": is_compiled(pipe.unet),
     }
     info = run_info(pipe, "profile", {**config.to_json(), **about}, seed=config.seed, prompts=(config.prompt,))
-    with (
-        place_of(out) as place,
-        RunDirectory(place, info, force=force) as run,
-        compiling_every_variant(pipe.unet),
-    ):
-        # What fits may have changed since the run was stopped.
-        run.keep(lambda record: record["kind"] != SKIPPED)
-        run.append(*skipped)
+    with place_of(out) as place, RunDirectory(place, info, force=force) as run, compiling_every_variant(pipe.unet):
         items = items_of(subjects, expected, config)
+        cut = cut_rounds(items, {record_key(record) for record in run.records})
+        # What fits may have changed since the run was stopped.
+        run.keep(lambda record: record["kind"] != SKIPPED and record_key(record) not in cut)
+        run.append(*skipped)
         done = {record_key(record) for record in run.records}
-        done -= cut_rounds(items, done)
         profiler = Profiler(pipe, conditioning, subjects, expected, run)
         if not {item.key for item in items if item.kind in ("flops", "modules")} <= done:
             profiler.name_units()

@@ -10,18 +10,16 @@ import torch
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.compiled import eagerly
 from focuslab.hooks.denoise import first_steps
-from focuslab.hooks.memory import PeakMemory
-from focuslab.hooks.step_memory import AddedMemory
+from focuslab.hooks.memory import AddedMemory, PeakMemory
 from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.measure.loop import Report, grid_rows
 from focuslab.measure.profile_work import Expected, Item, Subjects, density
-from focuslab.models.kinds import module_kinds, unit_names
+from focuslab.models.conditioning import STAGES, run_stage
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import projected_schedule, schedule_to_begin
-from focuslab.models.sites import unet_of
+from focuslab.models.sites import module_kinds, unet_of, unit_names
 from focuslab.models.specs import stand_ins
-from focuslab.models.stages import STAGES, run_stage
 from focuslab.runs.directory import RunDirectory, now
 from focuslab.runs.modules import UNITS, columns, units_record
 
@@ -99,25 +97,17 @@ class Profiler:
 
     def _record_expected(self, item: Item) -> None:
         subject, run = self.subjects[item.seconds][item.label], self.expected[item.seconds, item.label]
-        self.run.append(
-            {
-                "kind": "expected",
-                "seconds": item.seconds,
-                "method": item.label,
-                "repeat": 0,
-                "sites": len(run.grids),
-                "sparse": subject.sparse,
-                "bound": subject.bound,
-                "dense_steps": sum(subject.dense_steps),
-                "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
-                "projected_calls": self.projected.total_calls if self.projected else None,
-                "calls_per_step": self.calls_per_step,
-                "compiled": self.compiled,
-                "kept_pairs": density(subject.sites, self.pipe, run),
-                "flops": run.flops,
-                "predicted_peak_bytes": run.peak_bytes,
-            }
-        )
+        what = {"kind": "expected", "seconds": item.seconds, "method": item.label, "repeat": 0}
+        attached = {"sites": len(run.grids), "sparse": subject.sparse, "bound": subject.bound}
+        calls = {
+            "dense_steps": sum(subject.dense_steps),
+            "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
+            "projected_calls": self.projected.total_calls if self.projected else None,
+            "calls_per_step": self.calls_per_step,
+        }
+        counted = {"flops": run.flops, "predicted_peak_bytes": run.peak_bytes, "compiled": self.compiled}
+        kept_pairs = density(subject.sites, self.pipe, run)
+        self.run.append({**what, **attached, **calls, **counted, "kept_pairs": kept_pairs})
 
     def _measure_flops(self, item: Item) -> None:
         counted = self.expected[item.seconds, item.label].module_flops

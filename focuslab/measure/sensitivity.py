@@ -9,31 +9,23 @@ import torch
 from torch import Tensor
 
 from focuslab.analysis.sensitivity import sensitivity_summary
+from focuslab.checks import make_config, settle
 from focuslab.hooks.compiled import eagerly
-from focuslab.hooks.memory import LeftOut, check_fits
-from focuslab.hooks.meta_cost import meta_cost, meta_unet
-from focuslab.io.prompts import check_prompts
-from focuslab.measure.config import make_config, settle
-from focuslab.measure.loop import Loop
+from focuslab.io.captions import check_prompts
+from focuslab.measure.loop import Loop, dry_runs, grid_rows
 from focuslab.measure.sensitivity_pass import Latents, SensitivityPass, key_of
 from focuslab.methods import Bound, parse_methods
 from focuslab.methods.base import check_count, check_seed
-from focuslab.models.conditioning import encode_prompt, unet_inputs
+from focuslab.models.conditioning import encode_prompt
 from focuslab.models.identity import run_info, unet_layout
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
-from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress
 from focuslab.runs.directory import RunDirectory, place_of
-from focuslab.search.experiments import (
-    experiments_of,
-    groups_of,
-    parse_choice,
-    recorded_steps,
-)
+from focuslab.search.experiments import experiments_of, groups_of, parse_choice, recorded_steps
 
 
 @dataclass(frozen=True)
@@ -111,20 +103,15 @@ def measure_sensitivity(
     blocks = {site.name: site.block for site in find_sites(pipe)}
     groups = {s: groups_of(blocks, e.flop_share, config.methods) for s, e in expected.items()}
     recorded = {s: recorded_steps(config.steps, len(config.prompts), s) for s in lengths}
-    info = run_info(
-        pipe,
-        "sensitivity",
-        {
-            "seconds": lengths,
-            "steps": config.steps,
-            "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
-            "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
-            "unet": unet_layout(pipe),
-            "training_seconds": training_seconds(pipe),
-        },
-        seed=config.seed,
-        prompts=config.prompts,
-    )
+    parameters = {
+        "seconds": lengths,
+        "steps": config.steps,
+        "recorded_steps": {f"{s:g}": steps for s, steps in recorded.items()},
+        "groups": {f"{s:g}": [group.to_json() for group in own] for s, own in groups.items()},
+        "unet": unet_layout(pipe),
+        "training_seconds": training_seconds(pipe),
+    }
+    info = run_info(pipe, "sensitivity", parameters, seed=config.seed, prompts=config.prompts)
     with (
         place_of(out) as place,
         RunDirectory(place, info, force=force) as run,
@@ -164,20 +151,13 @@ def _expect(
 
     Raises `InputError` where it fits nowhere.
     """
-    twin = meta_unet(pipe.unet)
     width = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
-    expected, left_out = {}, LeftOut()
-    for seconds in lengths:
-        run = meta_cost(twin, unet_inputs(pipe, conditioning, seconds), Bound(sites="*"), device_of(pipe))
-        with left_out.unless_it_fits(seconds):
-            check_fits(pipe, run.peak_bytes, f"the sensitivity pass at {seconds:g} s", "leave out this length")
+    runs, skipped = dry_runs(pipe, conditioning, lengths, "the sensitivity pass", Bound(sites="*"))
+    expected = {}
+    for seconds, run in runs.items():
         # Two products of N x N x width, two operations each, for both halves of the guidance batch.
         cores = {name: 8 * grid.tokens**2 * width[name] for name, grid in run.grids.items()}
         flops = run.total_flops + sum(cores.values())
-        expected[seconds] = _Expected(
-            flops,
-            {name: core / flops for name, core in cores.items()},
-            {name: [grid.time, grid.mel_rows] for name, grid in run.grids.items()},
-        )
-    left_out.refuse_if(len(left_out.records) == len(lengths))
-    return expected, left_out.records
+        shares = {name: core / flops for name, core in cores.items()}
+        expected[seconds] = _Expected(flops, shares, grid_rows(run))
+    return expected, skipped

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focuslab.hooks.latents import latents_at
+from focuslab.hooks.denoise import latents_at
 from focuslab.hooks.output_error import OutputError
 from focuslab.measure.loop import Report
 from focuslab.methods import parse_method

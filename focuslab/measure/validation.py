@@ -1,5 +1,6 @@
 """A plan beside the paper's choice, all sites and dense, on prompts and seeds that its choice never saw."""
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,11 @@ from typing import Any
 import torch
 
 from focuslab.analysis.validation import Predictions, validation_summary
-from focuslab.checks import switch
+from focuslab.checks import make_config, settle, switch
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import eagerly
-from focuslab.io.prompts import check_prompts
+from focuslab.io.captions import check_prompts
 from focuslab.measure.comparison import Comparison, Pair, key_of
-from focuslab.measure.config import make_config, settle
 from focuslab.measure.loop import Loop
 from focuslab.measure.profile import profile
 from focuslab.methods import Attachable, Dense, LiteFocus, Plan, as_method
@@ -104,60 +104,40 @@ def validate(
     choices = {"dense": OTHERS["dense"], "plan": as_method(plan), **OTHERS}
     for choice in choices.values():
         choice.sites_at(pipe, lengths[0])
-    info = run_info(
-        pipe,
-        "proof",
-        {
-            "seconds": lengths,
-            "plan": plan.fingerprint,
-            "steps": config.steps,
-            "recorded_steps": middles(config.steps, RECORDED_STEPS),
-            "repeats": config.repeats,
-            "keep_audio": config.keep_audio,
-        },
-        seed=config.seed,
-        prompts=config.prompts,
-    )
+    parameters = {
+        "seconds": lengths,
+        "plan": plan.fingerprint,
+        "recorded_steps": middles(config.steps, RECORDED_STEPS),
+        **{name: getattr(config, name) for name in ("steps", "repeats", "keep_audio")},
+    }
+    info = run_info(pipe, "proof", parameters, seed=config.seed, prompts=config.prompts)
 
     def part(start: float, end: float) -> Progress:
         return lambda done, total, text: progress and progress(start + (end - start) * done / total, 1.0, text)
 
     with place_of(out) as place, RunDirectory(place, info, force=force) as run:
-        timings = profile(
-            pipe,
-            lengths,
-            choices,
-            prompt=config.prompts[0],
-            repeats=config.repeats,
-            seed=config.seed,
-            only_steps=True,
-            out=run.path / TIMED,
-            force=force,
-            progress=part(0, TIMING_SHARE),
-        )
+        timed = {"prompt": config.prompts[0], "repeats": config.repeats, "seed": config.seed, "only_steps": True}
+        where = {"out": run.path / TIMED, "force": force}
+        timings = profile(pipe, lengths, choices, **timed, **where, progress=part(0, TIMING_SHARE))
         weights = {(row["seconds"], row["method"]): row["flops_per_step"] for row in timings.rows}
         # Where one of the choices did not fit into memory there is nothing to compare.
         compared = [s for s in lengths if all((s, name) in weights for name in choices)]
         rows = [row for row in timings.rows if row["seconds"] in compared and row["method"] in choices]
-        timed = [_with_dense_share(row, pipe, choices, schedule) for row in rows]
+        with_share = [_with_dense_share(row, pipe, choices, schedule) for row in rows]
 
         def summarise() -> dict[str, Any]:
-            found = validation_summary(run.records, timed, config.predictions, config.steps)
+            found = validation_summary(run.records, with_share, config.predictions, config.steps)
             return {**found, "skipped": timings.summary["skipped"]}
 
         work = Comparison(pipe, choices, run, schedule)
         # What belongs to a comparison that was cut off is measured anew, whole.
         run.keep(lambda record: key_of(record) in work.done)
-        pairs = [
-            Pair(s, prompt, {name: weights[s, name] for name in choices})
-            for s in compared
-            for prompt in range(len(config.prompts))
-        ]
+        places = itertools.product(compared, range(len(config.prompts)))
+        pairs = [Pair(s, prompt, {name: weights[s, name] for name in choices}) for s, prompt in places]
         done = {pair.key for pair in pairs if pair.comparisons <= work.done}
         with eagerly(pipe.unet, "a plan's errors and clips are made"):
-            Loop(pipe, run, summarise, "leave out this length", part(TIMING_SHARE, 1)).measure(
-                pairs, done, work.measure
-            )
+            loop = Loop(pipe, run, summarise, "leave out this length", part(TIMING_SHARE, 1))
+            loop.measure(pairs, done, work.measure)
         return ValidationRun(run.info, summarise(), tuple(run.records), run.path if out else None)
 
 

@@ -7,16 +7,9 @@ from importlib import import_module
 
 from focuslab.methods.catalogue import catalogue
 
-_HOME = {entry.method: entry.module for entry in catalogue().values()} | {
-    "Attachable": "base",
-    "Method": "base",
-    "Plan": "plan",
-    "AnyMethod": "parsing",
-    "as_method": "parsing",
-    "as_methods": "parsing",
-    "parse_method": "parsing",
-    "parse_methods": "parsing",
-}
+_HOME = {entry.method: entry.module for entry in catalogue().values()}
+_HOME |= {"Attachable": "base", "Method": "base", "Plan": "plan"}
+_HOME |= dict.fromkeys(("AnyMethod", "as_method", "as_methods", "parse_method", "parse_methods"), "parsing")
 
 __all__ = list(_HOME)
 

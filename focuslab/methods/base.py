@@ -1,9 +1,10 @@
 """What all methods share: attach to a pipeline as a context manager, know their sites and their share of pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from focuslab.attention.grid import Grid
 from focuslab.attention.keys import to_device
 from focuslab.checks import several, text, whole
-from focuslab.errors import InputError
+from focuslab.errors import InputError, did_you_mean
 from focuslab.hooks.attach import Handle, attach
 from focuslab.hooks.processors import SiteCall, attend
+from focuslab.methods.catalogue import catalogue
 from focuslab.models.sites import find_sites, select_sites
 
 OneAttachable = TypeVar("OneAttachable", bound="Attachable")
@@ -51,8 +53,11 @@ class Attachable:
 class Method(Attachable):
     """A way to compute self-attention at chosen sites. Subclasses override `core` and `density`.
 
-    sites: names, blocks or shell patterns of self-attention sites, as one string or several; None is the paper's
-    choice, every self-attention of the second-highest resolution.
+    Parameters
+    ----------
+    sites : str or sequence of str, optional
+        Names, blocks or shell patterns of self-attention sites. None is the paper's choice, every self-attention of the
+        second-highest resolution.
     """
 
     sites: Sequence[str] | str | None = None
@@ -118,3 +123,38 @@ def check_count(name: str, value) -> int:
 def check_seed(seed) -> int:
     """The seed as Python's int. Raises `InputError` unless torch's generators take it."""
     return whole("seed", seed, "a whole number from -2**63 to 2**64 - 1", -(2**63), 2**64 - 1)
+
+
+def method_class(name: str) -> type[Method]:
+    """The class behind a name of the catalogue."""
+    entry = catalogue()[name]
+    return getattr(import_module(f"focuslab.methods.{entry.module}"), entry.method)
+
+
+def parameters_of(name: str) -> list[str]:
+    """The parameters that may follow a name."""
+    return [field.name for field in fields(method_class(name)) if field.name not in catalogue()[name].parameters]
+
+
+def make(name: str, parameters: Mapping[str, Any]) -> Method:
+    """The method of a name with these parameters. Raises `InputError` for a value that the method refuses."""
+    return method_class(name)(**catalogue()[name].parameters, **parameters)
+
+
+def site_method(site: str, given: Mapping[str, Any]) -> Method:
+    """The method of one site from {"method": name, parameter: value, ...}, as a plan has it.
+
+    Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
+    """
+    name = given["method"]
+    possible = [other for other in catalogue() if method_class(other).for_sites]
+    if name not in possible:
+        why = ": a site that stays dense is left out" if name == "dense" else did_you_mean(name, possible)
+        raise InputError(f"there is no method {name!r} for a site, only {', '.join(possible)}{why}")
+    known = [parameter for parameter in parameters_of(name) if parameter != "sites"]
+    parameters = {key: value for key, value in given.items() if key != "method"}
+    for key in parameters:
+        if key not in known:
+            expected = ", ".join(known) or "none"
+            raise InputError(f"{name} has no parameter {key!r}, only {expected}{did_you_mean(key, known)}")
+    return make(name, {**parameters, "sites": site})

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 
 from focuslab.attention.grid import Grid
-from focuslab.attention.keys import (
-    SAMPLINGS,
-    CrossKeys,
-    cross_key_count,
-    keys_of_other_rows,
-    sample_cross_keys,
-)
+from focuslab.attention.keys import SAMPLINGS, CrossKeys, cross_key_count, keys_of_other_rows, sample_cross_keys
 from focuslab.attention.litefocus import OVERLAPS, litefocus_attention
 from focuslab.checks import number, switch
 from focuslab.errors import InputError

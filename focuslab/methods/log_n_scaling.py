@@ -24,7 +24,7 @@ NAMES = {
         "everywhere": True,
         "color": "#56B4E9",
         "marker": "p",
-    },
+    }
 }
 
 
@@ -39,6 +39,10 @@ class LengthScale(Method):
     ----------
     sites
         See `Method`; every self-attention unless some are named.
+
+    References
+    ----------
+    Su 2021, kexue.fm/archives/8823; Chiang and Cholak 2022, arXiv:2202.12172.
     """
 
     sites: Sequence[str] | str | None = field(default="*", kw_only=True)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from focuslab.checks import check_text, several, shown, text
 from focuslab.errors import InputError, did_you_mean
-from focuslab.methods.base import Attachable
+from focuslab.methods.base import Attachable, make, method_class, parameters_of
 from focuslab.methods.catalogue import catalogue
 from focuslab.methods.plan import Plan
-from focuslab.methods.registry import make, method_class, parameters_of
 from focuslab.runs.plan import PlanSpec
 
 AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]
@@ -17,7 +16,22 @@ AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]
 
 
 def as_method(given: AnyMethod) -> Attachable:
-    """A method from itself, its name with parameters, a plan or the path of one. Raises `InputError`."""
+    """A method from whatever may be given for one.
+
+    Parameters
+    ----------
+    given : method, plan, str or path
+        A method or plan itself, the name of a method with parameters, or the path of a plan.
+
+    Returns
+    -------
+    Attachable
+
+    Raises
+    ------
+    InputError
+        It is none of these, or as `parse_method` and `Plan.load` do.
+    """
     if isinstance(given, str):
         return parse_method(given)
     if isinstance(given, os.PathLike):
@@ -30,9 +44,22 @@ def as_method(given: AnyMethod) -> Attachable:
 
 
 def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str, Attachable]:
-    """Label -> method from one or several names with parameters, or from label -> what `as_method` takes.
+    """Methods by label, from whatever may be given for several.
 
-    Raises `InputError` as `as_method` and `parse_methods` do, for a label that is no text, and for an empty mapping.
+    Parameters
+    ----------
+    given : str, iterable of str, or mapping
+        One or several names with parameters, or label -> what `as_method` takes.
+
+    Returns
+    -------
+    dict
+        Methods by label, as they were given.
+
+    Raises
+    ------
+    InputError
+        As `as_method` and `parse_methods` do, for a label that is no text, and for an empty mapping.
     """
     if not isinstance(given, Mapping) or not given:
         if isinstance(given, (Attachable, PlanSpec)):
@@ -51,15 +78,30 @@ def as_methods(given: Iterable[str] | str | Mapping[str, AnyMethod]) -> dict[str
 
 
 def parse_method(label: str) -> Attachable:
-    """A method from `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or from `plan:FILE`.
+    """A method from its name with parameters.
 
-    Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
+    Parameters
+    ----------
+    label : str
+        `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or `plan:FILE`.
+
+    Returns
+    -------
+    Attachable
+
+    Raises
+    ------
+    InputError
+        For an unknown name or parameter, or a value that the method refuses.
     """
     check_text("the name of a method", label)
     label = label.strip()
     name, *parameters = label.split(":")
     if name == "plan":
-        return _plan_from(label.removeprefix("plan").removeprefix(":"))
+        file = label.removeprefix("plan").removeprefix(":")
+        if not file:
+            raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
+        return Plan.load(file)
     if name not in catalogue():
         names = ", ".join([*catalogue(), "plan:FILE"])
         raise InputError(f"there is no method {name!r}, only {names}{did_you_mean(name, catalogue())}")
@@ -78,14 +120,24 @@ def parse_method(label: str) -> Attachable:
     return make(name, given)
 
 
-def _plan_from(file: str) -> Plan:
-    if not file:
-        raise InputError("a plan is named by its file: write plan:FILE, such as plan:plan.json")
-    return Plan.load(file)
-
-
 def parse_methods(texts: Iterable[str] | str) -> dict[str, Attachable]:
-    """Label -> method, in the order given. Raises `InputError` for none, or for one named twice."""
+    """Methods from their names with parameters.
+
+    Parameters
+    ----------
+    texts : str or iterable of str
+        As `parse_method` takes them.
+
+    Returns
+    -------
+    dict
+        Label -> method, in the order given.
+
+    Raises
+    ------
+    InputError
+        As `parse_method` does, for none, and for one named twice.
+    """
     methods: dict[str, Attachable] = {}
     for given in several(texts):
         check_text("the name of a method", given)

@@ -10,17 +10,15 @@ from torch import nn
 from focuslab.errors import InputError
 from focuslab.hooks.attach import Handle, attach
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods.base import Attachable, Method
-from focuslab.methods.registry import site_method
+from focuslab.methods.base import Attachable, Method, site_method
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import check_layout
 from focuslab.models.lengths import frames_of, latent_frames
 from focuslab.models.schedule import current_schedule
 from focuslab.models.sites import unet_of
 from focuslab.runs.plan import PlanEntry, PlanSpec
-from focuslab.tables.frames import plan_rows
-from focuslab.tables.plan import plan_tables
-from focuslab.tables.tabular import Tabular
+from focuslab.tables.choice import plan_tables
+from focuslab.tables.tabular import Tabular, plan_rows
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +29,16 @@ class Plan(PlanSpec, Attachable, Tabular):
 
     The entry is read off the latents at every step: the last one that begins with no more time steps than they have.
     A site that it does not name, and every site in its dense steps, runs by the processor that was there before.
-    Raises `InputError` naming the field for anything that is no plan, and for a method or parameter that does not
-    exist. See `PlanSpec` for the fields.
+
+    Attributes
+    ----------
+    model, unet, entries, evidence
+        See `PlanSpec`.
+
+    Raises
+    ------
+    InputError
+        For anything that is no plan, and for a method or parameter that does not exist; the field is named.
     """
 
     def __post_init__(self):

@@ -15,7 +15,7 @@ NAMES = {
         "does": "the own mel row exactly, the other rows as means over time",
         "papers": {"PISA": "https://arxiv.org/abs/2602.01077", "SVG-EAR": "https://arxiv.org/abs/2603.08982"},
         "candidates": [{"stretch": 50}, {"stretch": 20}, {"stretch": 10}, {"stretch": 5}],
-    },
+    }
 }
 
 
@@ -31,6 +31,10 @@ class PooledFocus(Method):
         Pool size: time steps whose keys, and values, become one, which weighs as much as they are many. 1 is dense.
     sites
         See `Method`.
+
+    References
+    ----------
+    PISA, arXiv:2602.01077; SVG-EAR, arXiv:2603.08982.
     """
 
     stretch: int = 10

@@ -44,7 +44,13 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Dense(Method):
-    """The pipeline as it is: fused attention by its own processors, nothing attached."""
+    """The pipeline as it is: fused attention by its own processors, nothing attached.
+
+    Parameters
+    ----------
+    sites
+        See `Method`; they change nothing.
+    """
 
     sparse: ClassVar[bool] = False
     for_sites: ClassVar[bool] = False
@@ -60,7 +66,12 @@ class Dense(Method):
 class Eager(Method):
     """softmax(Q K^T) V with the whole map in memory, at every self-attention site unless some are named.
 
-    Shown because the paper's speed-ups were measured against unfused attention.
+    Shown because the paper's speed-ups (Tan et al. 2024, arXiv:2407.10468) were measured against unfused attention.
+
+    Parameters
+    ----------
+    sites
+        See `Method`.
     """
 
     sites: Sequence[str] | str | None = field(default="*", kw_only=True)
@@ -72,7 +83,13 @@ class Eager(Method):
 
 @dataclass(frozen=True)
 class Bound(Method):
-    """The sites with a core that costs nothing, its output V: no speed-up there can pass this. Not for listening."""
+    """The sites with a core that costs nothing, its output V: no speed-up there can pass this. Not for listening.
+
+    Parameters
+    ----------
+    sites
+        See `Method`.
+    """
 
     sparse: ClassVar[bool] = False
     for_sites: ClassVar[bool] = False

@@ -25,7 +25,7 @@ NAMES = {
         "candidates": [{}],
         "color": "#CC79A7",
         "marker": "v",
-    },
+    }
 }
 
 

@@ -52,11 +52,6 @@ class AudioSetTagger(Embedder):
             feature_extractor=feature_extractor,
         )
 
-    @property
-    def labels(self) -> list[str]:
-        """The names of the classes, in the order of the logits."""
-        return [self.model.config.id2label[index] for index in range(self.dimension)]
-
     def _embed(self, windows: list[np.ndarray]) -> np.ndarray:
         import torch
 
@@ -81,7 +76,7 @@ def load_audioset_tagger(
     """
     import torch
 
-    from focuslab.metrics.checkpoints import locate
+    from focuslab.metrics.embedders import locate
     from focuslab.models.directory import check_files, check_weights, load_part, quiet
     from focuslab.models.placement import resolve_device
 

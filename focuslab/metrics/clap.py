@@ -70,13 +70,8 @@ class Clap(Embedder):
 
         rows, device = [], device_of_module(self.model.text_model)
         for start in range(0, len(texts), _TEXTS):
-            tokens = self.tokenizer(
-                list(texts[start : start + _TEXTS]),
-                padding=True,
-                truncation=True,
-                max_length=self._most_tokens,
-                return_tensors="pt",
-            ).to(device)
+            cut = {"padding": True, "truncation": True, "max_length": self._most_tokens}
+            tokens = self.tokenizer(list(texts[start : start + _TEXTS]), **cut, return_tensors="pt").to(device)
             with torch.inference_mode():
                 found = self.model.get_text_features(tokens.input_ids, attention_mask=tokens.attention_mask)
             rows.append(_array(found.pooler_output))
@@ -94,14 +89,10 @@ class Clap(Embedder):
         from focuslab.models.placement import device_of_module
 
         fused = self.model.config.audio_config.enable_fusion
+        cut = {"max_length": self.window_samples, "truncation": "fusion" if fused else "rand_trunc"}
         with _numpy_state():
-            features = self.feature_extractor(
-                windows,
-                sampling_rate=self.sampling_rate,
-                max_length=self.window_samples,
-                truncation="fusion" if fused else "rand_trunc",
-                return_tensors="pt",
-            ).input_features
+            features = self.feature_extractor(windows, sampling_rate=self.sampling_rate, **cut, return_tensors="pt")
+        features = features.input_features
         device = device_of_module(self.model.audio_model)
         features = features.to(device, self.model.dtype)
         # No window is longer than the checkpoint takes; the extractor of fused ones would pick one and say it is.
@@ -123,7 +114,7 @@ def load_clap(
     of an AudioLDM2 pipeline (its own CLAP, which conditions it), or "tiny" for the bundled model's, which needs no
     download. Raises `InputError` for whatever is not there, not whole or no CLAP.
     """
-    from focuslab.metrics.checkpoints import locate
+    from focuslab.metrics.embedders import locate
     from focuslab.models.directory import read_index
     from focuslab.models.specs import bundled
 
@@ -131,12 +122,12 @@ def load_clap(
     path = bundled() if given == "tiny" else Path(given).expanduser()
     if given and (path / "model_index.json").is_file():
         read_index(path / "model_index.json", given)
-        folders = [path / part for part in ("text_encoder", "feature_extractor", "tokenizer")]
+        model, extractor, tokenizer = (path / part for part in ("text_encoder", "feature_extractor", "tokenizer"))
         name = _of_pipeline(given)
     else:
         folder, name = locate(given, "clap", f"a CLAP of transformers such as {CHECKPOINT!r}", offline)
-        folders = [folder] * 3
-    return _load(*folders, name, device)
+        model = extractor = tokenizer = folder
+    return _load(model, extractor, tokenizer, name, device)
 
 
 def clap_of(pipe: Any) -> Clap:

@@ -4,14 +4,19 @@ Nothing of it is random: where a checkpoint's own preprocessing takes a random p
 that are not too long. An embedder is one file beside this one: a subclass with its `_embed`, and its loader.
 """
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from focuslab.checks import whole
+from focuslab.checks import shown, whole
+from focuslab.errors import InputError
 from focuslab.metrics.arrays import waveforms as checked
+from focuslab.models.checks import check_configuration, read_json
+from focuslab.models.hub import fetch_checkpoint, is_hub_id
 
 _BATCH = 16
 """Windows embedded at a time: bounds the memory of a long clip."""
@@ -84,3 +89,32 @@ def resample(waveforms: np.ndarray, sampling_rate: int, wanted: int) -> np.ndarr
         found = soxr.resample(clip, sampling_rate, wanted, quality="HQ")[:length]
         row[: len(found)] = found
     return resampled
+
+
+def locate(checkpoint: "str | os.PathLike[str]", model_type: str, expected: str, offline: bool) -> tuple[Path, str]:
+    """The directory of a checkpoint, and its name for the records: as given, with the revision if it is of the hub.
+
+    model_type: what its config.json has to say it is; expected: the same in words, with an example, for messages.
+    Raises `InputError`.
+    """
+    given = os.fspath(checkpoint)
+
+    def check(config: Path) -> None:
+        content = read_json(config)
+        check_configuration(config, content)
+        found = content.get("model_type")
+        if found != model_type:
+            raise InputError(f"{given} is of model type {shown(found)} by its config.json: expected {expected}")
+
+    path = Path(given).expanduser()
+    if given and path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(f"{given} has no config.json: expected {expected}, or its directory")
+        check(path / "config.json")
+        return path, given
+    if path.is_file():
+        raise InputError(f"{given} is a file: expected the directory that holds config.json of {expected}")
+    if is_hub_id(given):
+        directory = fetch_checkpoint(given, check, expected, offline)
+        return directory, f"{given}@{directory.name}"
+    raise InputError(f"no checkpoint {given!r}: there is no such directory, and a hub id is org/name; give {expected}")

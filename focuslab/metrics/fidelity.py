@@ -20,9 +20,18 @@ _HOP = 512
 
 
 def log_mel_l1(sound: Any, dense: Any) -> np.ndarray:
-    """Mean absolute difference `[B]` of AudioLDM2's log-mel spectrograms, for waveforms `[B, samples]` at 16 kHz.
+    """Mean absolute difference of AudioLDM2's log-mel spectrograms.
 
     In natural logarithms of magnitude: 0.1 is 0.87 dB. What is below 1e-5 counts as 1e-5 (`focuslab.metrics.mel`).
+
+    Parameters
+    ----------
+    sound, dense : array `[B, samples]`
+        At 16 kHz, floating-point with full scale at 1; row i of both is one prompt, length and seed.
+
+    Returns
+    -------
+    array `[B]`, in nats
     """
     import torch
 
@@ -36,9 +45,21 @@ def log_mel_l1(sound: Any, dense: Any) -> np.ndarray:
 
 
 def rms_ratio(sound: Any, dense: Any) -> np.ndarray:
-    """Root mean square of each sound over that of the dense one, `[B]`; 1 is as loud.
+    """Root mean square of each sound over that of the dense one; 1 is as loud.
 
-    Raises `InputError` where the dense sound is all zeros.
+    Parameters
+    ----------
+    sound, dense : array `[B, samples]`
+        Floating-point with full scale at 1; row i of both is one prompt, length and seed.
+
+    Returns
+    -------
+    array `[B]`
+
+    Raises
+    ------
+    InputError
+        A dense sound is all zeros.
     """
     sound, dense = _alike(sound, dense)
     loudness = _rms(dense)
@@ -48,10 +69,25 @@ def rms_ratio(sound: Any, dense: Any) -> np.ndarray:
 
 
 def spectral_centroid(waveforms: Any, sampling_rate: int) -> np.ndarray:
-    """Mean frequency in Hz, `[B]`, each frequency weighted by its magnitude.
+    """Mean frequency, each frequency weighted by its magnitude.
 
     Magnitudes are averaged over Hann windows of 1024 samples every 512 first, so that a frame counts by how loud it is
-    and silence has no say (librosa gives a value a frame instead). Raises `InputError` for a sound of zeros only.
+    and silence has no say (librosa gives a value a frame instead).
+
+    Parameters
+    ----------
+    waveforms : array `[B, samples]`
+    sampling_rate : int
+        In Hz.
+
+    Returns
+    -------
+    array `[B]`, in Hz
+
+    Raises
+    ------
+    InputError
+        A sound is all zeros.
     """
     sound = checked(waveforms).astype(np.float64)
     length = sound.shape[1]
@@ -67,9 +103,18 @@ def spectral_centroid(waveforms: Any, sampling_rate: int) -> np.ndarray:
 
 
 def silence_share(waveforms: Any, sampling_rate: int) -> np.ndarray:
-    """Share `[B]`, 0 to 1, of frames of 50 ms whose root mean square is below -60 dB of full scale; 1 is a silent clip.
+    """Share of frames of 50 ms whose root mean square is below -60 dB of full scale; 1 is a silent clip.
 
     0 dB is a root mean square of 1. The last frame is what is left.
+
+    Parameters
+    ----------
+    waveforms, sampling_rate
+        As of `spectral_centroid`.
+
+    Returns
+    -------
+    array `[B]`, 0 to 1
     """
     sound = checked(waveforms).astype(np.float64)
     length = sound.shape[1]
@@ -80,7 +125,16 @@ def silence_share(waveforms: Any, sampling_rate: int) -> np.ndarray:
 
 
 def clipping_share(waveforms: Any) -> np.ndarray:
-    """Share `[B]`, 0 to 1, of samples at or beyond full scale of a 16-bit file, 1 - 2^-15."""
+    """Share of samples at or beyond full scale of a 16-bit file, 1 - 2^-15.
+
+    Parameters
+    ----------
+    waveforms : array `[B, samples]`
+
+    Returns
+    -------
+    array `[B]`, 0 to 1
+    """
     return (np.abs(checked(waveforms)) >= FULL_SCALE).mean(axis=1)
 
 

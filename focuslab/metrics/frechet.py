@@ -10,7 +10,7 @@ import numpy as np
 
 from focuslab.errors import InputError
 from focuslab.metrics.arrays import rows, same_width
-from focuslab.stats.jackknife import pseudo_values
+from focuslab.stats.intervals import pseudo_values
 
 
 class _Gaussian(NamedTuple):
@@ -44,6 +44,10 @@ def frechet_distance(a: Any, b: Any) -> float:
     ------
     InputError
         Fewer than two rows, different D, or NaN.
+
+    References
+    ----------
+    Dowson and Landau 1982. On VGGish embeddings, as Frechet audio distance: Kilgour et al. 2019, arXiv:1812.08466.
     """
     a, b = rows(a, "a", at_least=2), rows(b, "b", at_least=2)
     same_width(a, b)
@@ -91,7 +95,7 @@ def _fit(values: np.ndarray) -> _Gaussian:
         raise InputError(f"a covariance needs two embeddings or more, not {len(values)}: give more clips")
     mean = values.mean(axis=0)
     factor = (values - mean) / np.sqrt(len(values) - 1)
-    return _Gaussian(mean, factor if len(factor) <= factor.shape[1] else np.linalg.qr(factor, mode="r"))
+    return _Gaussian(mean, factor if len(factor) <= factor.shape[1] else np.asarray(np.linalg.qr(factor, mode="r")))
 
 
 def _distance(a: _Gaussian, b: _Gaussian) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from focuslab.errors import InputError
 from focuslab.metrics.arrays import rows, same_width
-from focuslab.stats.jackknife import pseudo_values
+from focuslab.stats.intervals import pseudo_values
 
 DEGREE = 3
 _BLOCK = 1024
@@ -22,11 +22,29 @@ _BLOCK = 1024
 def kernel_distance(a: Any, b: Any, *, gamma: float | None = None) -> float:
     """Unbiased squared maximum mean discrepancy of embeddings `[N, D]` and `[M, D]`, any N and M of two or more.
 
-    The kernel is (gamma x·y + 1)³, gamma None is 1/D as in KID, which suits embeddings with entries near 1; for rows of
-    length 1, CLAP's, x·y/D is next to nothing and only means would be compared: give gamma=1. All pairs of different
-    rows count once (KID also averages over subsets of 1000). Its expectation is 0 for sets of one distribution and does
-    not depend on N and M, so single values can be below 0. Rows are to be independent: one a clip, not one a window.
-    Raises `InputError` for fewer than two rows, different D, NaN.
+    The kernel is (gamma x·y + 1)³. All pairs of different rows count once (KID also averages over subsets of 1000). Its
+    expectation is 0 for sets of one distribution and does not depend on N and M, so single values can be below 0.
+
+    Parameters
+    ----------
+    a, b : array `[N, D]` and `[M, D]`
+        Rows are to be independent: one a clip, not one a window.
+    gamma : float, optional
+        1/D by default, as in KID, which suits embeddings with entries near 1. For rows of length 1, CLAP's, x·y/D is
+        next to nothing and only means would be compared: give 1.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        For fewer than two rows, different D, or NaN.
+
+    References
+    ----------
+    Gretton et al. 2012, Lemma 6; Binkowski et al. 2018, arXiv:1801.01401.
     """
     a, b = rows(a, "a", at_least=2), rows(b, "b", at_least=2)
     same_width(a, b)
@@ -35,9 +53,21 @@ def kernel_distance(a: Any, b: Any, *, gamma: float | None = None) -> float:
 
 
 def kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.ndarray:
-    """One value `[N]` a row of `a`, whose mean is `kernel_distance(a, b)`; for intervals. `b` counts as given.
+    """One value a row of `a`, whose mean is `kernel_distance(a, b)`; for intervals. `b` counts as given.
 
-    Raises `InputError` for fewer than three rows in `a`, which has to be a set without one of them too.
+    Parameters
+    ----------
+    a, b, gamma
+        As of `kernel_distance`.
+
+    Returns
+    -------
+    array `[N]`
+
+    Raises
+    ------
+    InputError
+        For fewer than three rows in `a`, which has to be a set without one of them too.
     """
     a, b = rows(a, "a", at_least=3), rows(b, "b", at_least=2)
     same_width(a, b)
@@ -48,12 +78,27 @@ def kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.ndarray:
 
 
 def paired_kernel_by_row(a: Any, b: Any, *, gamma: float | None = None) -> np.ndarray:
-    """One value `[N]` a pair, whose mean is the unbiased distance of sets whose rows i belong together; for intervals.
+    """One value a pair, whose mean is the unbiased distance of sets whose rows i belong together; for intervals.
 
     Such as one caption and noise by two methods: `kernel_distance` is too small there, since it counts how alike the
     two of a pair are. Here a kernel value of row i of `a` and row i of `b` does not count (Gretton et al. 2012, Lemma
-    6, the second form), so that the expectation is that of independent sets. Raises `InputError` for fewer than three
-    pairs.
+    6, the second form), so that the expectation is that of independent sets.
+
+    Parameters
+    ----------
+    a, b : array `[N, D]`
+        Row i of both belongs together.
+    gamma : float, optional
+        The same as of `kernel_distance`.
+
+    Returns
+    -------
+    array of N values
+
+    Raises
+    ------
+    InputError
+        For fewer than three pairs, or sets of different size.
     """
     a, b = rows(a, "a", at_least=3), rows(b, "b", at_least=3)
     same_width(a, b)

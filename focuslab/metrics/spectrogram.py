@@ -41,15 +41,8 @@ def mel_filters(sampling_rate: int) -> np.ndarray:
     """Triangles of equal area `[64, 513]` on Slaney's mel scale: linear to 1 kHz, logarithmic above."""
     from transformers.audio_utils import mel_filter_bank
 
-    return mel_filter_bank(
-        num_frequency_bins=WINDOW // 2 + 1,
-        num_mel_filters=MEL_BINS,
-        min_frequency=0.0,
-        max_frequency=min(HIGHEST, sampling_rate / 2),
-        sampling_rate=sampling_rate,
-        norm="slaney",
-        mel_scale="slaney",
-    ).T
+    bins, highest = WINDOW // 2 + 1, min(HIGHEST, sampling_rate / 2)
+    return mel_filter_bank(bins, MEL_BINS, 0.0, highest, sampling_rate, norm="slaney", mel_scale="slaney").T
 
 
 def hertz_to_mel(hertz: float) -> float:

@@ -16,13 +16,8 @@ WEIGHTS = (".safetensors", ".bin")
 _MOST_FILES = 1_000
 _MOST_LAYERS = 200
 """Of a kind in a model, and of items in a list: each takes time and memory as soon as it is built."""
-_MOST = {
-    "extra_ids": 1_000,
-    "num_train_timesteps": 100_000,
-    "feature_size": 1_024,
-    "fft_window_size": 2**14,
-    "model_max_length": 100_000,
-}
+_MOST = {"extra_ids": 1_000, "num_train_timesteps": 100_000, "feature_size": 1_024}
+_MOST |= {"fft_window_size": 2**14, "model_max_length": 100_000}
 _NO_LIMIT = 10**20
 """From here on transformers takes the longest text of a tokenizer for unlimited, and pads to none."""
 _CODE = ("auto_map", "custom_pipelines", "fast_tokenizer_files", "quantization_config")

@@ -66,7 +66,7 @@ def dtypes_of(module: nn.Module) -> str:
 def adapters_of(module: nn.Module) -> dict[str, Any]:
     """Adapters as peft inserts them: their scales by name, which are active, fused, or switched off, and a digest of
     all this layer by layer. Empty where there are none."""
-    layers = {
+    layers: dict[str, dict[str, Any]] = {
         name: {
             "scales": {adapter: float(scale) for adapter, scale in getattr(layer, "scaling", {}).items()},
             "active": list(layer.active_adapters),

@@ -8,21 +8,14 @@ from torch import nn
 
 from focuslab.attention.kernels import lse_kernel_name
 from focuslab.errors import InputError
-from focuslab.models.components import (
-    adapters_of,
-    class_name,
-    dtypes_of,
-    scheduler_facts,
-    settings_digest,
-    special_processors,
-)
+from focuslab.models import components
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
 from focuslab.models.sites import find_sites, unet_of
 from focuslab.models.specs import stand_ins
 from focuslab.runs import RunInfo
-from focuslab.runs.environment import arithmetic, machine, versions
+from focuslab.runs.info import arithmetic, machine, versions
 
 
 def model_name(pipe) -> str:
@@ -55,14 +48,16 @@ def describe(pipe) -> dict[str, Any]:
         "block_out_channels": list(config.block_out_channels),
         "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
         "weights": {name: fingerprint(part) for name, part in networks.items()},
-        "dtypes": {name: dtypes_of(part) for name, part in networks.items()},
-        "settings": {name: settings_digest(part) for name, part in others.items() if part is not None},
-        "scheduler": scheduler_facts(pipe.scheduler),
-        "adapters": {name: found for name, part in networks.items() if (found := adapters_of(part))},
-        "attention_processors": {name: found for name, part in networks.items() if (found := special_processors(part))},
+        "dtypes": {name: components.dtypes_of(part) for name, part in networks.items()},
+        "settings": {name: components.settings_digest(part) for name, part in others.items() if part is not None},
+        "scheduler": components.scheduler_facts(pipe.scheduler),
+        "adapters": {name: found for name, part in networks.items() if (found := components.adapters_of(part))},
+        "attention_processors": {
+            name: found for name, part in networks.items() if (found := components.special_processors(part))
+        },
         "arithmetic": arithmetic(device_of(pipe)),
         "stand_ins": list(stand_ins(pipe)),
-        **({"pipeline": kind} if (kind := class_name(pipe)) != "AudioLDM2Pipeline" else {}),
+        **({"pipeline": kind} if (kind := components.class_name(pipe)) != "AudioLDM2Pipeline" else {}),
     }
 
 

@@ -5,13 +5,13 @@ ends in an AttributeError (huggingface/diffusers#12630). The pipeline reads noth
 transformer inside a `GPT2LMHeadModel` gives the very same sound.
 """
 
+import functools
 import logging
 
 import torch
 from transformers import GPT2LMHeadModel, GPT2Model
 
 _logger = logging.getLogger("focuslab")
-_told = False
 
 
 def mend(model: GPT2LMHeadModel | GPT2Model) -> GPT2LMHeadModel:
@@ -27,11 +27,9 @@ def mend(model: GPT2LMHeadModel | GPT2Model) -> GPT2LMHeadModel:
     return wrapped.train(model.training)
 
 
+@functools.cache
 def _tell() -> None:
-    global _told
-    if not _told:
-        _logger.warning(
-            "this model is in AudioLDM2's older layout (language_model: GPT2Model), which today's transformers "
-            "cannot run: the same weights were put in a GPT2LMHeadModel, and the sound is unchanged"
-        )
-    _told = True
+    _logger.warning(
+        "this model is in AudioLDM2's older layout (language_model: GPT2Model), which today's transformers cannot "
+        "run: the same weights were put in a GPT2LMHeadModel, and the sound is unchanged"
+    )

@@ -1,5 +1,8 @@
 """Which device and which floating-point type a pipeline goes to."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -21,6 +24,18 @@ def device_of_module(module: nn.Module) -> torch.device:
         if device is not None:
             return torch.device(device)
     return next(module.parameters()).device
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """Within it torch makes float32 tensors on the CPU, whatever the caller has set as defaults."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:

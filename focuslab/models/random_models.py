@@ -6,26 +6,11 @@ thin text encoders of the published output widths, marked as stand-ins: no time 
 
 import math
 
+import diffusers
 import torch
-from diffusers import (
-    AudioLDM2Pipeline,
-    AudioLDM2ProjectionModel,
-    AudioLDM2UNet2DConditionModel,
-    AutoencoderKL,
-    DDIMScheduler,
-)
-from transformers import (
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    GPT2Config,
-    GPT2LMHeadModel,
-    SpeechT5HifiGan,
-    SpeechT5HifiGanConfig,
-    T5Config,
-    T5EncoderModel,
-)
+import transformers
 
+from focuslab.models.placement import own_defaults
 from focuslab.models.recipes import RECIPES, STAND_IN, Recipe
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
 
@@ -33,11 +18,12 @@ SEED = 0
 _POOL = 2**23  # more numbers than the largest weight of the full-size models has
 
 
-def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> AudioLDM2Pipeline:
+@own_defaults()
+def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> diffusers.AudioLDM2Pipeline:
     """The pipeline of `RECIPES[name]` on the CPU, its floating-point weights in `dtype`.
 
-    The same name gives the same weights (in a narrower `dtype`: the same, rounded); torch's global random state is as
-    it was before.
+    The same name gives the same weights (in a narrower `dtype`: the same, rounded), whatever torch's defaults are;
+    torch's global random state is as it was before.
     """
     recipe = RECIPES[name]
     tokenizer, tokenizer_2 = byte_tokenizer(), character_tokenizer()
@@ -55,7 +41,9 @@ def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> AudioLDM2P
             setattr(part.config, STAND_IN, True)
     with torch.device("meta"):
         rest = {
-            "projection_model": AudioLDM2ProjectionModel(recipe.clap_width, recipe.t5_width, recipe.gpt2_width),
+            "projection_model": diffusers.AudioLDM2ProjectionModel(
+                recipe.clap_width, recipe.t5_width, recipe.gpt2_width
+            ),
             "unet": build_unet(recipe),
             "vae": _vae(recipe),
             "vocoder": _vocoder(recipe),
@@ -64,12 +52,12 @@ def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> AudioLDM2P
     pool = torch.empty(_POOL).normal_(generator=generator)
     for part in rest.values():
         _fill(part, dtype, pool, generator)
-    return AudioLDM2Pipeline(
+    return diffusers.AudioLDM2Pipeline(
         **text,
         **rest,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,
-        feature_extractor=ClapFeatureExtractor(feature_size=64, sampling_rate=48000),
+        feature_extractor=transformers.ClapFeatureExtractor(feature_size=64, sampling_rate=48000),
         scheduler=build_scheduler(),
     )
 
@@ -95,9 +83,9 @@ def _fill(module: torch.nn.Module, dtype: torch.dtype, pool: torch.Tensor, gener
     module.eval()
 
 
-def build_unet(recipe: Recipe) -> AudioLDM2UNet2DConditionModel:
+def build_unet(recipe: Recipe) -> diffusers.AudioLDM2UNet2DConditionModel:
     """The UNet of a recipe as diffusers initialises it; within `torch.device("meta")` it takes no memory."""
-    return AudioLDM2UNet2DConditionModel(
+    return diffusers.AudioLDM2UNet2DConditionModel(
         sample_size=256,
         in_channels=8,
         out_channels=8,
@@ -112,9 +100,9 @@ def build_unet(recipe: Recipe) -> AudioLDM2UNet2DConditionModel:
     )
 
 
-def build_scheduler() -> DDIMScheduler:
+def build_scheduler() -> diffusers.DDIMScheduler:
     """That of the published checkpoints."""
-    return DDIMScheduler(
+    return diffusers.DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.0015,
         beta_end=0.0195,
@@ -125,8 +113,8 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def _vae(recipe: Recipe) -> AutoencoderKL:
-    return AutoencoderKL(
+def _vae(recipe: Recipe) -> diffusers.AutoencoderKL:
+    return diffusers.AutoencoderKL(
         sample_size=1024,
         in_channels=1,
         out_channels=1,
@@ -140,9 +128,9 @@ def _vae(recipe: Recipe) -> AutoencoderKL:
     )
 
 
-def _vocoder(recipe: Recipe) -> SpeechT5HifiGan:
-    return SpeechT5HifiGan(
-        SpeechT5HifiGanConfig(
+def _vocoder(recipe: Recipe) -> transformers.SpeechT5HifiGan:
+    return transformers.SpeechT5HifiGan(
+        transformers.SpeechT5HifiGanConfig(
             model_in_dim=64,
             sampling_rate=16000,
             upsample_initial_channel=recipe.vocoder_channels,
@@ -155,40 +143,28 @@ def _vocoder(recipe: Recipe) -> SpeechT5HifiGan:
     )
 
 
-def _clap(recipe: Recipe, tokenizer) -> ClapModel:
+def _clap(recipe: Recipe, tokenizer) -> transformers.ClapModel:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1}
     text = {
+        **sizes,
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_attention_heads": 2,
-        "num_hidden_layers": 1,
         # RoBERTa numbers positions from pad_token_id + 1 on.
         "max_position_embeddings": MAX_LENGTH + tokenizer.pad_token_id + 1,
-        "bos_token_id": tokenizer.bos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "pad", "eos")},
         "projection_dim": recipe.clap_width,
     }
     # The pipeline uses the audio half only to rank several waveforms of one prompt.
-    audio = {
-        "spec_size": 64,
-        "num_mel_bins": 64,
-        "window_size": 4,
-        "patch_size": 4,
-        "patch_stride": [4, 4],
-        "patch_embeds_hidden_size": 16,
-        "depths": [1, 1],
-        "num_attention_heads": [1, 1],
-        "num_hidden_layers": 2,
-        "hidden_size": 32,
-        "projection_dim": recipe.clap_width,
-    }
-    return ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=recipe.clap_width))
+    patches = {"patch_size": 4, "patch_stride": [4, 4], "patch_embeds_hidden_size": 16, "window_size": 4}
+    layers = {"depths": [1, 1], "num_attention_heads": [1, 1], "num_hidden_layers": 2, "hidden_size": 32}
+    audio = {"spec_size": 64, "num_mel_bins": 64, **patches, **layers, "projection_dim": recipe.clap_width}
+    return transformers.ClapModel(
+        transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=recipe.clap_width)
+    )
 
 
-def _t5(recipe: Recipe, tokenizer) -> T5EncoderModel:
-    return T5EncoderModel(
-        T5Config(
+def _t5(recipe: Recipe, tokenizer) -> transformers.T5EncoderModel:
+    return transformers.T5EncoderModel(
+        transformers.T5Config(
             vocab_size=len(tokenizer),
             d_model=recipe.t5_width,
             d_kv=16,
@@ -202,9 +178,9 @@ def _t5(recipe: Recipe, tokenizer) -> T5EncoderModel:
     )
 
 
-def _gpt2(recipe: Recipe) -> GPT2LMHeadModel:
-    return GPT2LMHeadModel(
-        GPT2Config(
+def _gpt2(recipe: Recipe) -> transformers.GPT2LMHeadModel:
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
             vocab_size=16,  # the pipeline feeds it embeddings and reads hidden states: it never sees a token
             n_positions=4 * MAX_LENGTH,
             n_embd=recipe.gpt2_width,

@@ -1,4 +1,4 @@
-"""Whether the numbers in the configuration of a pipeline can be worked with, before hours of work show it."""
+"""Whether a pipeline can be worked with, by its kind and its configuration, before hours of work show it."""
 
 import copy
 import math
@@ -59,3 +59,20 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
+
+
+def check_mel_latents(pipe) -> None:
+    """Raise `InputError` saying what the pipeline is instead, unless it is AudioLDM2's: latents of time x mel rows."""
+    from diffusers import AudioLDM2UNet2DConditionModel
+
+    unet = getattr(pipe, "unet", None)
+    # What `torch.compile` returns is a wrapper of another class.
+    if isinstance(getattr(unet, "_orig_mod", unet), AudioLDM2UNet2DConditionModel):
+        return
+    network = next((part for name in ("unet", "transformer") if (part := getattr(pipe, name, None)) is not None), None)
+    what = type(pipe).__name__
+    if network is not None:
+        what += f", which denoises with {type(network).__name__}"
+    heard = hasattr(getattr(getattr(pipe, "vocoder", None), "config", None), "model_in_dim")
+    why = "it is driven otherwise" if heard else "its latents are no mel spectrogram, so there is no frequency axis"
+    raise InputError(f"this is a {what}: {why}; expected an AudioLDM2 pipeline")

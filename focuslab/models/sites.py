@@ -1,4 +1,4 @@
-"""The self-attention sites of a UNet: where they are, how wide, and which grid of tokens each works on."""
+"""The self-attention sites of a UNet, their grids of tokens, and what kind of work each module does."""
 
 import difflib
 import math
@@ -10,7 +10,7 @@ from torch import nn
 from focuslab.attention.grid import Grid
 from focuslab.checks import several, text
 from focuslab.errors import InputError
-from focuslab.runs.sites import PAPER_LEVEL, matches
+from focuslab.runs.plan import PAPER_LEVEL, matches
 
 PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", "XFormersAttnProcessor")
 """Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
@@ -58,6 +58,15 @@ def find_sites(pipe) -> tuple[Site, ...]:
     """Every self-attention of the pipeline's UNet, in the order in which the UNet runs them.
 
     Chosen by `is_cross_attention`, not by name: `attn2` is self-attention where `cross_attention_dim` is None.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline or its UNet.
+
+    Returns
+    -------
+    tuple of Site
     """
     from diffusers.models.attention_processor import Attention
     from diffusers.models.transformers.transformer_2d import Transformer2DModel
@@ -119,3 +128,45 @@ def select_sites(sites: Sequence[Site], patterns: Iterable[str] | str | None) ->
 def grid_of_input(hidden_states) -> Grid:
     """The grid that a `Transformer2DModel` works on, read from its input `[B, C, T, F]`."""
     return Grid(*hidden_states.shape[-2:])
+
+
+KINDS = ("self_attention", "cross_attention", "feed_forward", "resnet", "other")
+
+
+def module_kinds(unet: nn.Module) -> dict[str, str]:
+    """Kind of every module by dotted name ("" is the UNet), one of `KINDS`.
+
+    A module inside an attention, a feed-forward or a resnet has the kind of that one. Norms of transformer blocks,
+    projections around them, down- and upsampling and the time embedding are "other".
+    """
+    from diffusers.models.attention import FeedForward
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+
+    kinds: dict[str, str] = {}
+    for name, module in unet.named_modules():
+        parent = kinds.get(name.rpartition(".")[0], "other")
+        if parent != "other":
+            kinds[name] = parent
+        elif isinstance(module, Attention):
+            kinds[name] = "cross_attention" if module.is_cross_attention else "self_attention"
+        elif isinstance(module, FeedForward):
+            kinds[name] = "feed_forward"
+        elif isinstance(module, ResnetBlock2D):
+            kinds[name] = "resnet"
+        else:
+            kinds[name] = "other"
+    return kinds
+
+
+def unit_names(unet: nn.Module) -> list[str]:
+    """Names of the modules that are timed: every one down to whole attentions, feed-forwards and resnets.
+
+    Their insides are left out: a time for each of 1,600 modules would cost more to take and tell less.
+    """
+    kinds = module_kinds(unet)
+    return [
+        name
+        for name, module in unet.named_modules()
+        if not isinstance(module, nn.ModuleList) and (not name or kinds[name.rpartition(".")[0]] == "other")
+    ]

@@ -26,22 +26,38 @@ def load(
 ) -> "AudioLDM2Pipeline":
     """A pipeline that is ready to run.
 
-    `model` is "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
-    weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2". `device`
-    None or "auto" is CUDA where there is one, else the CPU; `dtype` None or "auto" is float16 on CUDA, else float32
-    ("float32", "bfloat16", "float16" or the torch types). Only hub ids use the network, and with `offline` (or
-    HF_HUB_OFFLINE=1) nothing does. Raises `InputError` for whatever is unknown or cannot be loaded whole.
+    Parameters
+    ----------
+    model : str or path
+        "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
+        weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2".
+    device : str or torch.device, optional
+        None or "auto" is CUDA where there is one, else the CPU.
+    dtype : str or torch.dtype, optional
+        "float32", "bfloat16", "float16" or the torch types. None or "auto" is float16 on CUDA, else float32.
+    offline : bool
+        Take hub models from this machine's cache only, as HF_HUB_OFFLINE=1 does. Nothing else uses the network.
+
+    Returns
+    -------
+    AudioLDM2Pipeline
+
+    Raises
+    ------
+    InputError
+        For whatever is unknown or cannot be loaded whole.
     """
-    from focuslab.models.placement import resolve_device, resolve_dtype
+    from focuslab.models.placement import own_defaults, resolve_device, resolve_dtype
     from focuslab.models.settings import check_settings
 
     model = os.fspath(model) if isinstance(model, os.PathLike) else model
     check_text("model", model)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
-    # float16 on a CPU is slow but right, and it was asked for: no warning about it.
-    pipe = _open(model, dtype, offline)
+    with own_defaults():
+        pipe = _open(model, dtype, offline)
     check_settings(pipe)
+    # float16 on a CPU is slow but right, and it was asked for: no warning about it.
     pipe = pipe.to(device, silence_dtype_warnings=True)
     pipe._focuslab_model = model
     return pipe
@@ -85,13 +101,9 @@ def _open(model: str, dtype: "torch.dtype", offline: bool) -> "AudioLDM2Pipeline
         raise InputError(f"model {model!r} is a file: expected the directory that holds model_index.json")
     if is_hub_id(model):
         return load_directory(fetch(model, offline), dtype)
-    raise InputError(_unknown(model))
-
-
-def _unknown(model: str) -> str:
     near = difflib.get_close_matches(model, NAMES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else "there is no such directory; " if "/" in model else ""
-    return (
+    raise InputError(
         f"unknown model {model!r}: {hint}expected {', '.join(map(repr, NAMES))}, "
         "an existing directory made by save_pretrained, or a hub id 'org/name'"
     )

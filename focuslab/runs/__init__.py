@@ -2,39 +2,34 @@
 
 from collections.abc import Callable
 
-from focuslab.runs.differences import differences, first_few
-from focuslab.runs.info import RunInfo
+from focuslab.runs.info import RunInfo, differences, first_few
 from focuslab.runs.kinds import (
     ATTENTION_SCHEMA,
     CHOICE_SCHEMA,
     EVALUATION_SCHEMA,
     GENERATION_SCHEMA,
-    PLAN_SCHEMA,
     PROFILE_SCHEMA,
     PROOF_SCHEMA,
     RECOMMENDATION_SCHEMA,
-    RUN_SCHEMA,
     SENSITIVITY_SCHEMA,
-    check_schema,
+    SKIPPED,
     check_summary,
+    skipped_in_words,
+    skipped_rows,
 )
-from focuslab.runs.skipped import SKIPPED, skipped_in_words, skipped_rows
 
 __all__ = [
     "ATTENTION_SCHEMA",
     "CHOICE_SCHEMA",
     "EVALUATION_SCHEMA",
     "GENERATION_SCHEMA",
-    "PLAN_SCHEMA",
     "PROFILE_SCHEMA",
     "PROOF_SCHEMA",
     "RECOMMENDATION_SCHEMA",
-    "RUN_SCHEMA",
     "SENSITIVITY_SCHEMA",
     "SKIPPED",
     "Progress",
     "RunInfo",
-    "check_schema",
     "check_summary",
     "differences",
     "first_few",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
-from focuslab.io.files import failed, read_bytes, write_atomically
+from focuslab.io.files import read_bytes, write_file
 from focuslab.runs.folder import Folder, or_gap
 
 ARRAYS = "arrays"
@@ -59,8 +59,4 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], notes: Mapping[str, str]
     """Write numpy arrays as safetensors, with `notes` as metadata, in a folder that is made where there is none."""
     from safetensors.numpy import save
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(dict(arrays), dict(notes or {})))
-    except OSError as error:
-        raise failed(path, error) from None
+    write_file(path, save(dict(arrays), dict(notes or {})))

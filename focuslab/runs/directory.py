@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from focuslab.errors import AnotherRun, InputError
-from focuslab.io.files import PARTIAL, check_place, failed, read_bytes, sweep, write_atomically
+from focuslab.io.files import PARTIAL, check_place, read_bytes, sweep, write_atomically, write_file
 from focuslab.io.json_text import parse_json, to_summary_bytes
 from focuslab.io.locks import DirectoryLock
 from focuslab.runs import RunInfo, differences, first_few
@@ -19,14 +19,6 @@ from focuslab.runs.arrays import ARRAYS, write_arrays
 from focuslab.runs.records import append_lines, cut_broken_line, parse_records, to_lines
 
 RUN, RECORDS, SUMMARY = "run.json", "records.jsonl", "summary.json"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """`write_atomically`, with a `FocuslabError` naming the file where that fails."""
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise failed(path, error) from None
 
 
 def to_json_bytes(content: Any) -> bytes:
@@ -131,7 +123,7 @@ class RunDirectory:
         """Drop the records that are not wanted, on disk too."""
         kept = [record for record in self.records if wanted(record)]
         if len(kept) < len(self.records):
-            _write(self.path / RECORDS, to_lines(kept))
+            write_file(self.path / RECORDS, to_lines(kept))
             self.records = kept
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
@@ -141,14 +133,14 @@ class RunDirectory:
     def note(self, **changes: Any) -> None:
         """Change fields of the run's info, in memory and on disk."""
         self.info = replace(self.info, **changes)
-        _write(self.path / RUN, to_json_bytes(self.info.to_json()))
+        write_file(self.path / RUN, to_json_bytes(self.info.to_json()))
 
     def kept(self) -> str:
         """What is on disk, in words."""
         return f"{len(self.records)} records are kept in {self.path}"
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        _write(self.path / SUMMARY, to_summary_bytes(summary))
+        write_file(self.path / SUMMARY, to_summary_bytes(summary))
 
     def _identity(self, info: RunInfo) -> dict[str, Any]:
         return info.identity()

@@ -1,8 +1,12 @@
-"""How a run was made."""
+"""How a run was made, on which machine, and in what two runs differ."""
 
 import json
-from collections.abc import Mapping
+import os
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from focuslab.errors import InputError
@@ -99,3 +103,118 @@ def _writer(content: Mapping[str, Any]) -> str:
     versions = content.get("versions")
     version = versions.get("focuslab") if isinstance(versions, dict) else None
     return f"focuslab {version}" if isinstance(version, str) and version.isprintable() else "an unknown focuslab"
+
+
+LONGEST = 48
+"""Characters of a value that is shown."""
+MOST = 3
+"""Differences that are shown."""
+_OF_COMPONENTS = {"weights": "weights", "settings": "settings", "dtypes": "dtype", "adapters": "adapters"}
+"""Parts of a model that hold something of each component."""
+_DIGESTS = ("weights", "settings", "noise_levels", "layers", "content")
+"""What is too long a number to say anything when shown."""
+
+
+def differences(found: Any, asked: Any, *path: str) -> list[str]:
+    """Where two parts of an identity differ.
+
+    Parameters
+    ----------
+    found, asked : Any
+        Of the run that is there and of the one that is asked for, in JSON's types.
+    *path : str
+        Where in an identity they are.
+
+    Returns
+    -------
+    list of str
+        For instance "seed: 0 there, 1 here" and "weights of unet"; values only where they are short.
+    """
+    if found == asked:
+        return []
+    if path[-1:] == ("scheduler",) and _class(found) != _class(asked):
+        # Every other field would differ as well.
+        found, asked = _class(found), _class(asked)
+    if isinstance(found, dict) and isinstance(asked, dict):
+        keys = sorted(found.keys() | asked.keys())
+        return [line for key in keys for line in differences(found.get(key), asked.get(key), *path, key)]
+    texts = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in (found, asked)]
+    if not set(_DIGESTS).isdisjoint(path) or max(map(len, texts)) > LONGEST:
+        return [_place(path)]
+    there, here = ("none" if text == "null" else text for text in texts)
+    return [f"{_place(path)}: {there} there, {here} here"]
+
+
+def first_few(lines: Sequence[str]) -> str:
+    """The first few differences in one line, and how many more there are."""
+    more = len(lines) - MOST
+    return "; ".join(lines[:MOST]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _class(scheduler: Any) -> Any:
+    return scheduler.get("class") if isinstance(scheduler, dict) else None
+
+
+def _place(path: tuple[str, ...]) -> str:
+    if path[0] != "model" or len(path) == 1:
+        return ".".join(path)
+    what, *rest = path[1:]
+    if what in _OF_COMPONENTS and rest:
+        return ".".join([f"{_OF_COMPONENTS[what]} of {rest[0]}", *rest[1:]])
+    return ".".join([what.replace("_", " "), *rest])
+
+
+PACKAGES = ("focuslab", "torch", "diffusers", "transformers", "tomesd", "numpy")
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def machine(device: str) -> dict[str, str | int]:
+    """The processor, its threads in torch, and the accelerator that `device` names, where it names one."""
+    import torch
+
+    facts: dict[str, str | int] = {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+        "threads": torch.get_num_threads(),
+    }
+    if torch.device(device).type == "cuda":
+        facts["accelerator"] = torch.cuda.get_device_name(device)
+        facts["cuda"] = torch.version.cuda or torch.version.hip or "unknown"
+    return facts
+
+
+def arithmetic(device: str) -> dict[str, str | bool | None]:
+    """What torch was told that changes the numbers of a whole program: the precision of products of float32, and the
+    dtype of autocast where it is on."""
+    import torch
+
+    kind = torch.device(device).type
+    matmul = getattr(torch.backends.cuda if kind == "cuda" else torch.backends.mkldnn, "matmul", None)
+    # Before torch 2.9 there is one setting for all backends; from then on it may be refused once others were used.
+    precision = getattr(matmul, "fp32_precision", None) or torch.get_float32_matmul_precision()
+    autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    facts = {
+        "float32_products": "ieee" if precision in ("none", "highest") else precision,
+        "autocast": autocast and str(autocast).removeprefix("torch."),
+    }
+    return {**facts, "cudnn_tf32": torch.backends.cudnn.allow_tf32} if kind == "cuda" else facts
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

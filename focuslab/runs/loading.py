@@ -90,6 +90,18 @@ def load_records(folder: Folder, gaps: list[str] | None = None, most: int | None
     return records
 
 
+def check_not_emptied(folder: Folder, info: RunInfo) -> None:
+    """Raises `InputError` for a finished run whose file of records is there and empty.
+
+    It may be kept without that file: the summary has all that tables show.
+    """
+    if info.ended and folder.has(RECORDS) and not folder.read(RECORDS).strip():
+        raise InputError(
+            f"{folder.name(RECORDS)} is empty, but the run was finished, so its records are missing: copy the file "
+            "again, or remove it to see the summary alone"
+        )
+
+
 def check_measurement(record: dict[str, Any], source: str, number: int) -> dict[str, Any]:
     """The record, if what all records have is right in it."""
     try:

@@ -39,7 +39,11 @@ class MethodSpec:
         name, *rest = label.split(":")
         given = {key: value for key, _, value in (parameter.partition("=") for parameter in rest)}
         sites = given.pop("sites", None)
-        return cls(name, {key: _value(text) for key, text in given.items()}, sites and tuple(sites.split("+")))
+        return cls(
+            name,
+            {key: _value(text) for key, text in given.items()},
+            tuple(sites.split("+")) if sites is not None else None,
+        )
 
     @classmethod
     def of_site(cls, given: Mapping[str, Any]) -> "MethodSpec":

@@ -56,7 +56,7 @@ def with_rows(records: Iterable[Record]) -> list[Record]:
     """The records with "modules" as rows: [name, kind, calls, inclusive, exclusive] of a timing, [name, FLOPs] of a
     count. Raises `InputError` where columns do not fit the names."""
     records = list(records)
-    units = next((record for record in records if record["kind"] == UNITS), {"names": [], "kinds": []})
+    units: Record = next((record for record in records if record["kind"] == UNITS), {"names": [], "kinds": []})
     return [{**record, "modules": _rows(record, units)} if _in_columns(record) else record for record in records]
 
 

@@ -1,14 +1,16 @@
-"""Which sites are sparse at which length, how and why, as a file."""
+"""Which sites are sparse at which length, how and why, as a file; which sites a pattern names."""
 
+import fnmatch
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from focuslab.checks import plain
+from focuslab.checks import plain, settle
 from focuslab.errors import InputError
-from focuslab.io.files import already_there, check_place, failed, write_together
+from focuslab.io.files import already_there, check_place, write_new
 from focuslab.runs.checked import checked
 from focuslab.runs.directory import read_json, to_json_bytes
 from focuslab.runs.kinds import PLAN_SCHEMA, check_schema
@@ -41,8 +43,7 @@ class PlanEntry:
     dense_steps: dict[str, int] | None = field(default=None, hash=False)
 
     def __post_init__(self):
-        for name, value in vars(self).items():
-            object.__setattr__(self, name, plain(value))
+        settle(self, **plain(vars(self)))
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)
@@ -79,9 +80,7 @@ class PlanSpec:
     evidence: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "entries", tuple(self.entries))
-        for name in ("unet", "evidence"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+        settle(self, entries=tuple(self.entries), unet=plain(self.unet), evidence=plain(self.evidence))
         checked({**vars(self), "entries": [vars(entry) for entry in self.entries]}, PlanContent, "the plan")
 
     def __eq__(self, other: object) -> bool:
@@ -101,27 +100,14 @@ class PlanSpec:
         """Write the plan as JSON. Raises `InputError` if the file exists already, unless `force`."""
         path = Path(path)
         check_place(path)
-        content = to_json_bytes(self.to_json())
-        try:
-            if path.is_dir():
-                raise already_there(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_together({path: content}, replace=force)
-        except FileExistsError:
-            raise already_there(path) from None
-        except OSError as error:
-            raise failed(path, error) from None
+        if path.is_dir():
+            raise already_there(path)
+        write_new({path: to_json_bytes(self.to_json())}, force=force)
         return path
 
     def to_json(self) -> dict[str, Any]:
         entries = [entry.to_json() for entry in self.entries]
-        return {
-            "schema": PLAN_SCHEMA,
-            "model": self.model,
-            "unet": self.unet,
-            "entries": entries,
-            "evidence": self.evidence,
-        }
+        return {"schema": PLAN_SCHEMA, **vars(self), "entries": entries}
 
     @classmethod
     def from_json(cls: type[OnePlan], content: Any, source: str) -> OnePlan:
@@ -161,3 +147,22 @@ def block_of(site: str) -> str:
     first, _, rest = site.partition(".")
     number = rest.partition(".")[0]
     return f"{first}.{number}" if number.isdigit() else first
+
+
+PAPER_LEVEL = 1
+"""The paper makes the second-highest resolution sparse: there the latent has been halved once."""
+
+
+def matches(site: str, pattern: str) -> bool:
+    """Whether a pattern names a site: its name, its block, or a shell pattern such as "up_blocks.*.attn1"."""
+    return pattern in (site, block_of(site)) or fnmatch.fnmatchcase(site, pattern)
+
+
+def sites_of_layout(unet: Mapping[str, Any], patterns: Iterable[str] | None) -> tuple[str, ...]:
+    """The sites of a plan's `unet` that any of the patterns names; None is the paper's choice."""
+    if patterns is None:
+        # Each halving rounds up.
+        mel_rows = -(-unet["latent_mel_rows"] // 2**PAPER_LEVEL)
+        return tuple(site for site, shape in unet["sites"].items() if shape["mel_rows"] == mel_rows)
+    patterns = tuple(patterns)
+    return tuple(site for site in unet["sites"] if any(matches(site, pattern) for pattern in patterns))

@@ -100,8 +100,8 @@ class _Captured:
         self._weight = attention.info.parameters.get("cross_weight", 1.0) if attention else None
 
     def about(self, seconds: float, sites: Sequence[str], method: MethodSpec) -> dict[str, float | None]:
-        rows = [self._rows.get((seconds, site)) for site in sites]
-        if None in rows:
+        rows = [self._rows[seconds, site] for site in sites if (seconds, site) in self._rows]
+        if len(rows) < len(sites):
             return {}
         # Other parameters than these, such as a length scale, are not those of the capture.
         same = method.parameters.keys() <= {"cross_fraction", "cross_weight"} and method.name != "cross-frequency"
@@ -122,7 +122,8 @@ def _at(by_fraction: Mapping[str, float], fraction: float | None) -> float | Non
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    return None if None in values else float(np.mean(values))
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
 
 
 def _with_dense(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from focuslab.errors import InputError
 from focuslab.results import ProfileRun
 from focuslab.runs.method_spec import DENSE, MethodSpec
-from focuslab.runs.sites import matches
-from focuslab.search.tried import timed_as
+from focuslab.runs.plan import matches
+from focuslab.search.experiments import timed_as
 
 Flops = Mapping[float, Mapping[MethodSpec, Mapping[str, float]]]
 """Audio length -> method -> module -> FLOPs of a step, from dry runs; the module "" is the whole UNet."""
@@ -41,7 +41,7 @@ class CostModel:
         self._dense = {row["seconds"]: row for method, row in rows if method == DENSE}
         self._dense_sites = {seconds: _sites(row) for seconds, row in self._dense.items()}
         self._sites = frozenset().union(*self._dense_sites.values())
-        self._measured: dict[tuple[float, MethodSpec], dict[str, tuple[float, float]]] = defaultdict(dict)
+        self._measured: dict[tuple[float, MethodSpec], dict[str, tuple[float, float | None]]] = defaultdict(dict)
         # Methods at few sites first: where one was measured at all sites too, that counts.
         for method, row in sorted(rows, key=lambda pair: pair[1]["sites"]):
             if method != DENSE and row["seconds"] in self._dense:
@@ -72,8 +72,8 @@ class CostModel:
                 f"the sensitivity pass names the site {unknown[0]!r}, which the profile has not: they are of "
                 "different models"
             )
-        parts = [self._saved_at(seconds, method, site) for site in sites]
-        if not parts or None in parts:
+        parts = [part for site in sites if (part := self._saved_at(seconds, method, site))]
+        if not parts or len(parts) < len(sites):
             return None
         return Estimate(math.fsum(part.seconds for part in parts), any(part.predicted for part in parts))
 
@@ -92,13 +92,13 @@ class CostModel:
             if not (seconds in self._dense if method == DENSE else self._times(seconds, method).keys() >= self._sites)
         ]
 
-    def _times(self, seconds: float, method: MethodSpec) -> dict[str, tuple[float, float]]:
+    def _times(self, seconds: float, method: MethodSpec) -> dict[str, tuple[float, float | None]]:
         """Site -> seconds saved by a method at one length, and its FLOPs; empty where it was not measured."""
         return next(
             (self._measured[key] for m in (method, timed_as(method)) if (key := (seconds, m)) in self._measured), {}
         )
 
-    def _savings(self, method: MethodSpec, row: Row) -> dict[str, tuple[float, float]]:
+    def _savings(self, method: MethodSpec, row: Row) -> dict[str, tuple[float, float | None]]:
         dense_row, dense = self._dense[row["seconds"]], self._dense_sites[row["seconds"]]
         own = _sites(row)
         if method.sites is None:
@@ -125,7 +125,7 @@ class CostModel:
         counts = self._flops.get(seconds, {})
         dense_flops = now[1] if now else counts.get(DENSE, {}).get(site)
         own_flops = counts.get(method, counts.get(timed_as(method), {})).get(site)
-        if not all((dense_flops, own_flops, before[1], there[1])):
+        if not (dense_flops and own_flops and before[1] and there[1]):
             return None
         dense = now[0] if now else before[0] * dense_flops / before[1]
         return Estimate(dense - (before[0] - there[0]) * own_flops / there[1], True)

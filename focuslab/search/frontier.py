@@ -11,9 +11,8 @@ import numpy as np
 from focuslab.errors import InputError
 from focuslab.runs.method_spec import DENSE, MethodSpec
 from focuslab.search.candidates import Candidate
-from focuslab.search.error_model import ErrorModel
+from focuslab.search.error_model import ErrorModel, unbeaten, unbeaten_picks
 from focuslab.search.experiments import Choice
-from focuslab.search.pareto import unbeaten, unbeaten_picks
 
 WORTH = 1.02
 """A choice that is predicted to be less than this much faster than dense does not pay: timings vary by that much."""
@@ -82,7 +81,7 @@ class Frontier:
     @property
     def sparse(self) -> np.ndarray:
         """`[n]`: whether each choice has a sparse group."""
-        return (self.picks > 0).any(axis=1)
+        return np.any(self.picks > 0, axis=1)
 
     @property
     def dense(self) -> OperatingPoint:

@@ -13,11 +13,10 @@ from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
 from focuslab.runs.method_spec import PLAN, MethodSpec
-from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec
-from focuslab.runs.sites import sites_of_layout
+from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec, sites_of_layout
 from focuslab.search.frontier import Frontier, OperatingPoint
 from focuslab.search.plan_builder import boundaries, entries_of
-from focuslab.tables.measured import Measured, Row, measured, significant_sign
+from focuslab.tables.quality_rows import Measured, Row, measured, significant_sign
 
 OBJECTIVES = (FIDELITY, QUALITY)
 DENSE = "dense"
@@ -121,7 +120,8 @@ def _aim(summary: Mapping[str, Any], metric: str | None) -> str:
 def _choice(seconds: float, rows: Sequence[Row], metric: str, summary: Mapping[str, Any]) -> QualityChoice:
     better = {name: about.get("better") for name, about in summary["metrics"].items()}
     sign = 1 if better[metric] == "lower" else -1
-    best = min(rows, key=lambda row: sign * measured(row, metric).value)
+    values = [(row, value) for row in rows if (value := measured(row, metric))]
+    best, _ = min(values, key=lambda pair: sign * pair[1].value)
     telling = {name: better[name] for name in (*_fit(summary), metric)}
     equals = [row for row in rows if row is not best and not any(_worse(row, best, *told) for told in telling.items())]
     alike = [best, *equals]
@@ -132,7 +132,7 @@ def _choice(seconds: float, rows: Sequence[Row], metric: str, summary: Mapping[s
         method=row["method"],
         metric=metric,
         better=better[metric],
-        quality=measured(row, metric),
+        quality=next(value for of, value in values if of is row),
         minus_dense=measured(row, metric, "minus_dense"),
         distance=measured(row, DISTANCE),
         speedup=row.get("speedup_vs_dense"),
@@ -151,8 +151,9 @@ def _worse(row: Row, best: Row, metric: str, better: str | None) -> bool:
     # The differences to dense share its noise, and so are narrower (that of dense is nothing but 0).
     for of in (_difference, measured):
         one, other = of(row, metric), of(best, metric)
-        if one is not None and other is not None and one.low is not None and other.low is not None:
-            return one.low > other.high if better == "lower" else one.high < other.low
+        if one and other and one.interval and other.interval:
+            (low, high), (least, most) = one.interval, other.interval
+            return low > most if better == "lower" else high < least
     return False
 
 
@@ -211,7 +212,7 @@ def _entries(
     does = {}
     for begin in sorted({entry.min_seconds for entry in plan.entries} | set(starts)):
         seconds = next((starts[start] for start in sorted(starts, reverse=True) if start <= begin), None)
-        if seconds in chosen:
+        if seconds is not None and seconds in chosen:
             does[begin] = _sites(MethodSpec.parse(chosen[seconds].method), plan.unet)
         else:
             does[begin] = next(entry.sites for entry in reversed(plan.entries) if entry.min_seconds <= begin)

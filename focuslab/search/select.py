@@ -9,19 +9,15 @@ from focuslab.checks import number, several
 from focuslab.errors import InputError
 from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import DENSE, PAPER, MethodSpec
-from focuslab.runs.plan import PlanSpec
-from focuslab.runs.sites import sites_of_layout
-from focuslab.search.budget import FROM_PAPER, Budget, Limits
+from focuslab.runs.plan import PlanSpec, sites_of_layout
+from focuslab.search.budget import FROM_PAPER, Budget, Limits, Timings, reaching, with_speed
 from focuslab.search.candidates import candidates_of
-from focuslab.search.comparable import check_comparable
 from focuslab.search.cost_model import CostModel, Flops
 from focuslab.search.error_model import fit_error_model
-from focuslab.search.experiments import Choice
+from focuslab.search.experiments import Choice, timed_as
 from focuslab.search.frontier import Frontier, NothingMeetsBudget, OperatingPoint, choose, frontier
-from focuslab.search.plan_builder import made_from, plan_of
-from focuslab.search.retiming import Timings, reaching, with_speed
+from focuslab.search.plan_builder import check_comparable, made_from, plan_of
 from focuslab.search.summary import choice_evidence, choice_summary
-from focuslab.search.tried import timed_as
 
 NEIGHBOURS = (1.0, 1.03, 0.97)
 """Of a choice and of those so much slower and faster on the frontier the joint error is measured."""
@@ -177,12 +173,12 @@ def _choose(
     points, refused = {}, []
     for seconds, found in frontiers.items():
         try:
-            if budget.min_speedup is None:
+            if (least := limits[seconds]["min_speedup"]) is None:
                 points[seconds] = choose(found, **limits[seconds])
             else:
                 points[seconds] = reaching(
                     found,
-                    limits[seconds]["min_speedup"],
+                    least,
                     needed=budget.needed,
                     timed=partial(timings.of, seconds),
                     # With more error than the paper's choice that choice itself would do.

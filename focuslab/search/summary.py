@@ -94,13 +94,13 @@ def _thinned(points: Frontier) -> list[list[float]]:
 
 
 def _point(point: OperatingPoint, found: Frontier) -> dict[str, Any]:
-    interval = found.error_model.interval(point.error)
+    low, high = found.error_model.interval(point.error) or (None, None)
     return {
         "step_seconds": point.step_seconds,
         "speedup": point.speedup,
         "error": point.error,
-        "error_low": interval[0] if interval else None,
-        "error_high": interval[1] if interval else None,
+        "error_low": low,
+        "error_high": high,
         "methods": {group: str(method) for group, method in point.methods.items()},
         "timed": point.timed,
         "predicted_from_flops": point.predicted,
@@ -172,7 +172,7 @@ def _gain_method(points: list[OperatingPoint], found: Frontier) -> MethodSpec:
     """The method that most sites run in the first of these choices that has any; else the first one measured."""
     for point in points:
         if count := Counter(point.site_methods.values()):
-            return max(sorted(count), key=count.get)
+            return max(sorted(count), key=count.__getitem__)
     return next(candidate.method for own in found.candidates for candidate in own[1:])
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals over prompts, clips or whatever else was drawn independently."""
+"""Confidence intervals over prompts, clips or whatever else was drawn independently."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -81,3 +81,14 @@ def _tail(n: int, level: float) -> float:
     from scipy.special import ndtr, stdtrit
 
     return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)))
+
+
+def pseudo_values(estimate: float, without: Any) -> np.ndarray:
+    """`[n]` values whose mean is `estimate` and whose standard error is the jackknife's.
+
+    without: the estimate `[n]` without each of n clips, or groups of clips of about the same size, in turn. The mean is
+    that of all clips, not the jackknife's own, which also corrects a bias that two methods have alike.
+    Source: Tukey's pseudo-values; Efron and Tibshirani 1993, "An Introduction to the Bootstrap", 11.5.
+    """
+    without = np.asarray(without, dtype=float)
+    return estimate + (len(without) - 1) * (without.mean() - without)

@@ -1,10 +1,55 @@
-"""The tables of a capture: same-frequency attention by block and by site, and what it means in words."""
+"""The tables of a capture: same-frequency attention by block and by site, its checked rows, and verdicts in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from focuslab.runs import skipped_in_words
-from focuslab.tables.attention_rows import attention_rows, fractions_of
+from focuslab.errors import InputError
+from focuslab.runs import ATTENTION_SCHEMA, check_summary, skipped_in_words
+from focuslab.stats.intervals import FEWEST
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, words
+
+
+def attention_rows(summary: Mapping, of: str = "blocks") -> list[Mapping]:
+    """The rows of blocks or sites. Raises `InputError` where the summary is none of a capture or holds no row."""
+    check_summary(summary, ATTENTION_SCHEMA, "a capture")
+    rows = list(summary.get(of) or ())
+    if not rows:
+        raise InputError("the capture holds no prompt and length that was recorded to its end: let it run on")
+    return rows
+
+
+def lengths_of(rows: Iterable[Mapping]) -> list[float]:
+    """Audio lengths in seconds, ascending."""
+    return sorted({row["seconds"] for row in rows})
+
+
+def at_length(rows: Iterable[Mapping], seconds: float, run: str = "capture") -> list[Mapping]:
+    """The rows of one length. Raises `InputError` that lists what there is."""
+    rows = list(rows)
+    own = [row for row in rows if row["seconds"] == seconds]
+    if not own:
+        there = ", ".join(f"{s:g}" for s in lengths_of(rows))
+        raise InputError(f"the {run} has no {seconds:g} s, only {there} s")
+    return own
+
+
+def names_of(rows: Iterable[Mapping]) -> list[str]:
+    """Names of blocks or sites in the order of the UNet."""
+    return list(dict.fromkeys(row["name"] for row in rows))
+
+
+def fractions_of(rows: Iterable[Mapping]) -> list[str]:
+    """The cross_fractions of which recall or output error was recorded, ascending, as they are named in the rows."""
+    names = {name for row in rows for kind in ("recall", "output_error") for name in row[kind]}
+    return sorted(names, key=float)
+
+
+def having(rows: Sequence[Mapping], key: str, what: str) -> list[Mapping]:
+    """The rows in which something was recorded. Raises `InputError` where it was in none."""
+    found = [row for row in rows if row[key]]
+    if not found:
+        raise InputError(f"{what} was not recorded: ask for it among the statistics of the capture")
+    return found
 
 
 def attention_tables(summary: Mapping) -> list[Table]:
@@ -53,7 +98,10 @@ def attention_columns(rows: Sequence[Mapping]) -> list[Column]:
     def of(key: str) -> list:
         return [row.get(key) for row in rows]
 
-    grown = [None not in (row.get("entropy_growth"), row.get("uniform_growth")) for row in rows]
+    def growth(key: str) -> list:
+        both = ("entropy_growth", "uniform_growth")
+        return [None if None in map(row.get, both) else row[key] for row in rows]
+
     columns = [
         seconds_of(rows),
         labels("where", of("name")),
@@ -62,12 +110,8 @@ def attention_columns(rows: Sequence[Mapping]) -> list[Column]:
         numbers("chance", of("chance"), ".1f", "%", factor=100),
         numbers("lift", of("lift"), low=of("lift_low"), high=of("lift_high")),
         numbers("best\nhead", of("best_head_lift")),
-        numbers(
-            "entropy\ngrew", [row["entropy_growth"] if g else None for row, g in zip(rows, grown, strict=True)], "+.2f"
-        ),
-        numbers(
-            "uniform\ngrew", [row["uniform_growth"] if g else None for row, g in zip(rows, grown, strict=True)], "+.2f"
-        ),
+        numbers("entropy\ngrew", growth("entropy_growth"), "+.2f"),
+        numbers("uniform\ngrew", growth("uniform_growth"), "+.2f"),
     ]
     for r in fractions_of(rows):
         columns += [
@@ -106,3 +150,57 @@ def _notes(summary: Mapping, rows: Sequence[Mapping]) -> Iterator[str]:
         yield "Not measured, the cost of recording."
     else:
         yield f"All steps together took {over:.3f} times what plain ones would have."
+
+
+BARELY = 0.05
+"""A lift this near to 1 is called barely apart from chance, however sure the interval is of it."""
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What the lifts of a row of the summary say: "4.1 times chance, on 7 of 8 heads, at every recorded step".
+
+    At chance is a lift whose interval holds 1. A head or a step counts as above chance where its own interval is, or
+    with one prompt, where there is no interval, its lift is. Intervals of few prompts are narrower than they should be,
+    and the verdict says so.
+    """
+    if row["mel_rows"] == 1:
+        return "one mel row: every key is in it"
+    if row["lift"] is None:
+        return "not known: same-frequency mass was not recorded"
+    few = f" ({row['prompts']} prompts: not sure)" if 1 < row["prompts"] < FEWEST else ""
+    return _of_lift(row) + few
+
+
+def _of_lift(row: Mapping[str, Any]) -> str:
+    lift, low, high = row["lift"], row["lift_low"], row["lift_high"]
+    heads = f"{row['heads_above_chance']} of {counted(row['heads'], 'head')}"
+    if low is None:
+        return f"{times(lift)} times chance, on {heads}, {_steps(row)} (one prompt: no interval)"
+    if low <= 1 <= high:
+        text = f"at chance: {times(lift)} times it ({times(low, lift)} to {times(high, lift)})"
+        return text + (f", above it on {heads}" if row["heads_above_chance"] else "")
+    if abs(lift - 1) < BARELY:
+        return f"barely {'above' if lift > 1 else 'below'} chance: {times(lift)} times it, above it on {heads}"
+    if lift < 1:
+        return f"below chance: {times(lift)} times it, above it on {heads}"
+    return f"{times(lift)} times chance, on {heads}, {_steps(row)}"
+
+
+def times(lift: float, like: float | None = None) -> str:
+    """A lift in two digits or three, and more near 1: 12, 4.1, 1.43, 1.003; with as many decimals as `like` has."""
+    decisive = lift if like is None else like
+    decimals = 3 if abs(decisive - 1) < 0.00995 else 2 if decisive < 1.995 else 1 if decisive < 9.95 else 0
+    return f"{lift:.{decimals}f}"
+
+
+def _steps(row: Mapping[str, Any]) -> str:
+    steps = row["by_step"]
+    above = sum((s["lift"] if s["lift_low"] is None else s["lift_low"]) > 1 for s in steps)
+    if above == len(steps):
+        return "at every recorded step" if above > 1 else "at the one recorded step"
+    return f"at {above} of {counted(len(steps), 'recorded step')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 prompt", "2 prompts"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -110,17 +110,11 @@ def _step_table(summary: Mapping) -> Table:
     def share(key: str) -> list:
         return [(row.get(key) or {}).get("self_attention") for row in rows]
 
+    spread = {"low": of("step_seconds_p10"), "high": of("step_seconds_p90")}
     columns = [
         seconds_of(rows),
         labels("method", of("method")),
-        amounts(
-            "step time",
-            of("step_seconds_median"),
-            SECONDS,
-            low=of("step_seconds_p10"),
-            high=of("step_seconds_p90"),
-            ends=("p10", "p90"),
-        ),
+        amounts("step time", of("step_seconds_median"), SECONDS, **spread, ends=("p10", "p90")),
         speedups("speed-up\nvs dense", of("speedup_vs_dense")),
         speedups("ideal\nspeed", [ideal_speedup(row, dense) for row in rows]),
         numbers("of\nideal", of("share_of_ideal"), ".0f", "%", factor=100),

@@ -13,8 +13,7 @@ from typing import Any
 from focuslab.runs import RunInfo, skipped_in_words
 from focuslab.tables.paper import METRICS as PAPER_METRICS
 from focuslab.tables.paper import SPEEDUP, differences, paper_value
-from focuslab.tables.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, scale_of
-from focuslab.tables.quality_words import outcome
+from focuslab.tables.quality_rows import embedder_of, evaluation_rows, metric_of, metrics_of, outcome, scale_of
 from focuslab.tables.table import Column, Table, labels, numbers, seconds_of, speedups
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
@@ -58,7 +57,10 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     has_speed = any(row.get(SPEEDUP) is not None for row in rows)
     notes = [*_about(summary, of_reference), *[speed_note] * has_speed]
     notes += _paper_notes(rows, [*of_reference, *[SPEEDUP] * has_speed], summary, info)
-    columns = [*_values(rows, of_reference, summary, info), *(_speed(rows, summary, info) if has_speed else ())]
+    columns: Iterable[Column] = [
+        *_values(rows, of_reference, summary, info),
+        *(_speed(rows, summary, info) if has_speed else ()),
+    ]
     tables = [table("Quality and speed", rows, columns, notes)]
     paired = [row for row in rows if any(metric_of(row, n, "minus_dense")["value"] is not None for n in of_reference)]
     paired = [row for row in paired if row["method"] != "dense"]
@@ -69,9 +71,8 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     if beside_dense:
         columns = _values(rows, beside_dense, summary, None)
         tables.append(table("Beside the dense clip of the same seed", rows, columns, _about(summary, beside_dense)))
-    if any(
-        _count(row, metric_of(row, n, key)) for row in rows for n in row["metrics"] for key in (None, "minus_dense")
-    ):
+    every = ((row, metric_of(row, n, key)) for row in rows for n in row["metrics"] for key in (None, "minus_dense"))
+    if any(_count(row, metric) for row, metric in every):
         tables[-1].notes.append("n: how many clips a number is of, where these are not all that were scored.")
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
     tables[-1].notes.extend(skipped_in_words(summary.get("skipped") or ()))
@@ -94,9 +95,8 @@ def _values(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping, inf
         yield _column(f"{scale_of(name).head}{under}", name, found, counts)
         paper = [_paper(row, name, summary, info) for row in rows]
         if any(value is not None for value in paper):
-            yield numbers(
-                f"paper{under}", paper, _digits(name, found), scale_of(name).unit, factor=scale_of(name).factor
-            )
+            scale = scale_of(name)
+            yield numbers(f"paper{under}", paper, _digits(name, found), scale.unit, factor=scale.factor)
 
 
 def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> Iterable[Column]:
@@ -104,10 +104,8 @@ def _paired(rows: Sequence[Mapping], names: Iterable[str], summary: Mapping) -> 
         found = [metric_of(row, name, "minus_dense") for row in rows]
         if any(metric["value"] is not None for metric in found):
             better = (summary["metrics"].get(name) or {}).get("better")
-            marks = [
-                f" {outcome(row, name, better)}".rstrip() + _count(row, metric)
-                for row, metric in zip(rows, found, strict=True)
-            ]
+            pairs = zip(rows, found, strict=True)
+            marks = [f" {outcome(row, name, better)}".rstrip() + _count(row, metric) for row, metric in pairs]
             yield _column(scale_of(name).head, name, found, marks, "+")
 
 

@@ -1,12 +1,12 @@
-"""The rows of an evaluation's summary, checked and picked for tables and figures."""
+"""The rows of an evaluation's summary, checked and picked for tables and figures, and their intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from focuslab.checks import is_number
 from focuslab.errors import InputError
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
-from focuslab.tables.attention_rows import lengths_of
 
 SPEEDUP = "speedup_vs_dense"
 
@@ -67,37 +67,6 @@ def evaluation_rows(summary: Mapping) -> list[Mapping]:
     return sorted(rows, key=lambda row: row["seconds"])
 
 
-def merge_evaluations(summaries: Sequence[Mapping]) -> dict[str, Any]:
-    """One summary of several evaluations of one model, such as one a length.
-
-    What is said of only some of them is said with their lengths; `reference` and whose CLAP scored are the first's.
-    Raises `InputError` where two of them hold one method at one length, or measured a metric differently.
-    """
-    first = summaries[0]
-    for summary in summaries:
-        for name, about in summary["metrics"].items():
-            if first["metrics"].get(name, about) != about:
-                raise InputError(f"the evaluations measured {name} in different ways: they do not go into one table")
-    lengths = {i: ", ".join(f"{s:g}" for s in lengths_of(summary["rows"])) for i, summary in enumerate(summaries)}
-    said: dict[str, list[str]] = {}
-    for i, summary in enumerate(summaries):
-        for note in summary["footnotes"]:
-            said.setdefault(note, []).append(lengths[i])
-    notes = [n if len(at) == len(summaries) else f"At {', '.join(at)} s: {n}" for n, at in said.items()]
-    metrics = {name: about for summary in summaries for name, about in summary["metrics"].items()}
-    rows = [row for summary in summaries for row in summary["rows"]]
-    whole = {
-        **first,
-        "metrics": metrics,
-        "rows": rows,
-        "items": {status: sum(summary["items"][status] for summary in summaries) for status in first["items"]},
-        "scoring_over_generating": sum(row["scoring_seconds"] for row in rows)
-        / sum(row["generation_seconds"] for row in rows),
-        "footnotes": notes,
-    }
-    return {**whole, "rows": evaluation_rows(whole)}
-
-
 def methods_of(rows: Iterable[Mapping]) -> list[str]:
     """The methods in the order in which they first stand, dense first."""
     return sorted(dict.fromkeys(row["method"] for row in rows), key=lambda method: method != "dense")
@@ -125,12 +94,52 @@ def metric_of(row: Mapping, name: str, key: str | None = None) -> Mapping[str, A
     return {k: found.get(k) if is_number(found.get(k)) else None for k in ("value", "low", "high", "n")}
 
 
-def length_name(seconds: float) -> str:
-    """The name of a length in file names: "010s", which sorts, or "0.64s" where it is no whole number."""
-    return f"{seconds:03.0f}s" if seconds == round(seconds) else f"{seconds:g}s"
-
-
 def embedder_of(rows: Sequence[Mapping], name: str) -> tuple[str | None, str | None]:
     """Family and checkpoint of the embedder behind a metric, None where it needs none."""
     metrics = [row["metrics"][name] for row in rows if name in row["metrics"]]
     return next(((m.get("embedder"), m.get("checkpoint")) for m in metrics), (None, None))
+
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with its interval; low and high are None where there is none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def measured(row: Row, name: str, key: str | None = None) -> Measured | None:
+    """A metric of a row, or (`key="minus_dense"`) its paired difference to dense; None where there is no number."""
+    found = metric_of(row, name, key)
+    if found["value"] is None:
+        return None
+    ends = found["low"], found["high"]
+    return Measured(found["value"], *((None, None) if None in ends else ends))
+
+
+def significant_sign(difference: Measured | None, better: str | None) -> bool | None:
+    """True where the interval of a difference is all on the better side, False where on the worse, None otherwise."""
+    if difference is None or difference.interval is None or better not in ("lower", "higher"):
+        return None
+    low, high = difference.interval
+    return None if low <= 0 <= high else (low > 0) == (better == "higher")
+
+
+SIGNIFICANTLY = {"+": "significantly better", "-": "significantly worse"}
+"""The words for an `outcome`."""
+
+
+def outcome(row: Mapping, metric: str, better: str | None) -> str:
+    """ "+" where a row is significantly better than dense, "-" where significantly worse, else "".
+
+    Significant is a paired difference to dense whose 95 % confidence interval excludes 0.
+    """
+    return {True: "+", False: "-", None: ""}[significant_sign(measured(row, metric, "minus_dense"), better)]

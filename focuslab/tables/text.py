@@ -17,7 +17,7 @@ def in_terminal(tables: Iterable[Table]) -> str:
 
     A table that is wider than `WIDTH` is printed in parts, each with the columns that say what a row is of.
     """
-    blocks = []
+    blocks: list[str] = []
     for table in tables:
         blocks += map(_terminal, _parts(table))
         blocks.append("\n".join(line for note in table.notes for line in _wrapped(note)))
@@ -41,25 +41,14 @@ def in_latex(tables: Iterable[Table]) -> str:
     return "\n\n".join(map(_latex, tables))
 
 
-def targets(at_least: Iterable[tuple[str, float, float]], at_most: Iterable[tuple[str, float, float]]) -> str:
-    """A table in Markdown of (what, target, measured), and whether each target was met."""
-    lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
-    for sign, rows in (("at least", at_least), ("at most", at_most)):
-        for what, target, measured in rows:
-            met = measured >= target if sign == "at least" else measured <= target
-            shown = f"{measured:.1e}" if 0 < abs(measured) < 5e-4 else f"{measured:.3f}"
-            lines.append(f"| {what} | {sign} {target:g} | {shown} | {'met' if met else 'missed'} |")
-    return "\n".join(lines)
-
-
 def at_lengths(pairs: Iterable[tuple[str, float]]) -> str:
     """Names and lengths in words: "dense at 10, 20 s; naive at 80 s"; names with the same lengths stand together."""
     lengths: dict[str, list[float]] = {}
     for name, seconds in pairs:
         lengths.setdefault(name, []).append(seconds)
     names: dict[tuple[float, ...], list[str]] = {}
-    for name, seconds in lengths.items():
-        names.setdefault(tuple(sorted(set(seconds))), []).append(name)
+    for name, own in lengths.items():
+        names.setdefault(tuple(sorted(set(own))), []).append(name)
     return "; ".join(f"{', '.join(n)} at {', '.join(f'{s:g}' for s in at)} s" for at, n in names.items())
 
 
@@ -76,7 +65,8 @@ def _parts(table: Table) -> list[Table]:
         own = [min(_natural(c), _LABEL) if c.kind == "label" else _natural(c) for c in columns]
         return sum(own) + 2 * (len(own) - 1)
 
-    keys, parts = list(table.columns[: table.keys]), [[]]
+    keys = list(table.columns[: table.keys])
+    parts: list[list[Column]] = [[]]
     for column in table.columns[table.keys :]:
         if parts[-1] and not column.is_text and width([*keys, *parts[-1], column]) > WIDTH:
             parts.append([])

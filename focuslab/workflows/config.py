@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from focuslab.checks import several, shown, switch, text
+from focuslab.checks import settle, several, shown, switch, text
 from focuslab.errors import InputError
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
-from focuslab.measure.config import settle
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
-from focuslab.results import AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
+from focuslab.models.settings import check_mel_latents
+from focuslab.results import BY_NAME, AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget
+from focuslab.search.experiments import default_methods, with_paper
 from focuslab.search.quality import FIDELITY, OBJECTIVES, QUALITY, check_objective
-from focuslab.search.tried import default_methods, with_paper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class RecommendConfig:
         if self.methods is not None:
             settle(self, methods=[text("the name of a method", label) for label in several(self.methods)])
             _check_methods(self.methods)
-        for name, kind in _RECORDS.items():
+        for name, kind in BY_NAME.items():
             records = getattr(self, name)
             if isinstance(records, (str, os.PathLike)):
                 settle(self, **{name: kind.load(records)})
@@ -82,13 +81,8 @@ class RecommendConfig:
     @property
     def given(self) -> dict[str, Any]:
         """The records that are there already."""
-        runs = {
-            "capture": self.attention,
-            "profile": self.profile,
-            "sensitivity pass": self.sensitivity,
-            "evaluation": self.evaluation,
-        }
-        return {name: run for name, run in runs.items() if run}
+        called = {"attention": "capture", "sensitivity": "sensitivity pass"}
+        return {called.get(name, name): run for name in BY_NAME if (run := getattr(self, name))}
 
     def parameters(self) -> dict[str, Any]:
         """As run.json stores them."""
@@ -101,14 +95,6 @@ class RecommendConfig:
             "objective": self.objective,
             "given": sorted(self.given),
         }
-
-
-_RECORDS = {
-    "attention": AttentionRun,
-    "profile": ProfileRun,
-    "sensitivity": SensitivityRun,
-    "evaluation": EvaluationRun,
-}
 
 
 def _check_methods(labels: Sequence[str]) -> None:

@@ -5,26 +5,26 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from focuslab.analysis.maps import strongest_site
 from focuslab.errors import InputError
 from focuslab.hooks.recorder import STATISTICS
+from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.io.files import check_place
-from focuslab.io.prompts import CHOICE_PROMPTS, VALIDATION_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.generate import check_free, generate, what_makes
 from focuslab.measure.profile import profile
 from focuslab.methods import Plan
 from focuslab.methods.base import check_count, check_seed
-from focuslab.models.latents import check_mel_latents
 from focuslab.models.lengths import check_lengths
+from focuslab.models.settings import check_mel_latents
 from focuslab.report.html import story
 from focuslab.report.html.write import write_report
 from focuslab.results import AttentionRun, ProfileRun
 from focuslab.runs import Progress
 from focuslab.runs.directory import ARRAYS, read_json
-from focuslab.search.experiments import middles
-from focuslab.search.tried import with_paper
+from focuslab.search.experiments import middles, with_paper
 from focuslab.workflows.recommend import Recommendation, recommend
 from focuslab.workflows.records import RECORDS, profiled
 
@@ -79,6 +79,7 @@ class Demonstration:
         self.seed = check_seed(seed)
         _check_place(self.out)
         self.force = force
+        self.given = {"steps": self.steps, "seed": self.seed, "force": force}
         self.page = self.out / "report.html"
         self._attention: AttentionRun | None = None
         self._profile: ProfileRun | None = None
@@ -102,23 +103,23 @@ class Demonstration:
             self.pipe,
             CHOICE_PROMPTS[:2],
             self.seconds,
-            steps=self.steps,
+            **self.given,
             capture_steps=middles(self.steps, CAPTURED_STEPS),
-            seed=self.seed,
             cross_fractions=FRACTIONS,
             cross_weight="unbiased",
             statistics=[name for name in STATISTICS if name != "lag"],
             out=self.out / "attention",
-            force=self.force,
             progress=lambda done, total, text: progress((1 - MAPS_SHARE) * done / total, 1.0, text),
         )
-        self._capture_maps(lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text))
+        self._capture_maps(
+            self._attention, lambda done, total, text: progress(1 - MAPS_SHARE * (1 - done / total), 1.0, text)
+        )
         return _words(story.of_capture(self._attention.summary))
 
-    def _capture_maps(self, progress: Progress) -> None:
+    def _capture_maps(self, attention: AttentionRun, progress: Progress) -> None:
         """The attention of two tokens over the whole of the shortest sound, at the site that stays most in its row."""
         seconds = min(self.seconds)
-        rows = [row for row in self._attention.summary["sites"] if row["seconds"] == seconds]
+        rows = [row for row in attention.summary["sites"] if row["seconds"] == seconds]
         finest = max(rows, key=lambda row: row["time"] * row["mel_rows"])
         time, mel_rows = finest["time"], finest["mel_rows"]
         names = [row["name"] for row in rows if (row["time"], row["mel_rows"]) == (time, mel_rows)]
@@ -126,15 +127,13 @@ class Demonstration:
             self.pipe,
             CHOICE_PROMPTS[:1],
             [seconds],
-            steps=self.steps,
+            **self.given,
             capture_steps=[self.steps // 2],
             sites=[strongest_site(rows, names)],
-            seed=self.seed,
             statistics=(),
             cross_fractions=(),
             queries=[(time // 4, row) for row in sorted({mel_rows // 4, mel_rows // 2})],
             out=self.out / "maps",
-            force=self.force,
             progress=progress,
         )
 
@@ -174,14 +173,12 @@ class Demonstration:
             prompts=CHOICE_PROMPTS[:1],
             validation_prompts=VALIDATION_PROMPTS[:1],
             methods=METHODS,
-            steps=self.steps,
-            seed=self.seed,
             attention=self._attention,
             profile=self._profile,
             validate=validate,
             out=self.out / "plan.json",
             # The choice that is validated is the one that was just made.
-            force=self.force and not validate,
+            **{**self.given, "force": self.force and not validate},
             progress=progress,
         )
 
@@ -197,7 +194,7 @@ class Demonstration:
         return f"{' and '.join(sounds)} of “{VALIDATION_PROMPTS[0]}” are in {self.out / 'sounds'}"
 
     def _sound(self, path: Path, seconds: float, method: Plan | None, progress: Progress) -> None:
-        given = {"method": method, "steps": self.listening_steps, "seed": self.seed + 1}
+        given: dict[str, Any] = {"method": method, "steps": self.listening_steps, "seed": self.seed + 1}
         wanted = json.loads(json.dumps(what_makes(self.pipe, VALIDATION_PROMPTS[0], seconds, **given)))
         if path.is_file() and _settings_of(path).items() >= wanted.items():
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from focuslab.measure.config import make_config
+from focuslab.checks import make_config
 from focuslab.measure.profile import profile
 from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
@@ -17,12 +17,12 @@ from focuslab.models.lengths import training_seconds
 from focuslab.results import ValidationRun
 from focuslab.runs import Progress, RunInfo
 from focuslab.runs.directory import RunDirectory
-from focuslab.search.comparable import check_comparable
+from focuslab.search.budget import Timings
 from focuslab.search.cost_model import Flops
 from focuslab.search.experiments import Choice
+from focuslab.search.plan_builder import check_comparable
 from focuslab.search.plan_files import check_plan_path, check_same, plan_directory, publish
 from focuslab.search.quality import QUALITY, with_quality
-from focuslab.search.retiming import Timings
 from focuslab.search.select import Selection, select
 from focuslab.workflows.config import RecommendConfig
 from focuslab.workflows.records import RECORDS, Parts, Records, measured_lengths
@@ -121,16 +121,14 @@ class _Work:
     def measure(self) -> None:
         """Make the records that are missing, and choose."""
         config = self.config
-        self.attention, self.profile, self.sensitivity = config.attention, config.profile, config.sensitivity
+        self.attention = config.attention
         # It says why and chooses nothing, so it is made only where there is something to measure anyway.
-        if self.attention is None and (self.profile is None or self.sensitivity is None):
+        if config.attention is None and (config.profile is None or config.sensitivity is None):
             self.attention = self.records.capture()
-        if self.profile is None:
-            self.profile = self.records.profile()
-        else:
-            self.flops = self.records.flops(self.profile)
-        if config.sensitivity is None:
-            self.sensitivity = self.records.sensitivity({}, "sensitivity pass")
+        self.profile = self.records.profile() if config.profile is None else config.profile
+        if config.profile is not None:
+            self.flops = self.records.flops(config.profile)
+        self.sensitivity = config.sensitivity or self.records.sensitivity({}, "sensitivity pass")
         self.lengths, self.notes = measured_lengths(config.seconds, self.profile, self.sensitivity)
         self.selection = self._select()
         if config.sensitivity is not None:
@@ -152,15 +150,8 @@ class _Work:
             plan, selection = Plan.of(self.selection.plan), self.selection
             if config.evaluation is not None:
                 budgets = {row["seconds"]: row["budget"]["min_speedup"] for row in selection.summary["lengths"]}
-                plan = with_quality(
-                    plan,
-                    selection.points,
-                    selection.frontiers,
-                    config.evaluation,
-                    config.objective,
-                    training_seconds(self.pipe),
-                    budgets,
-                )
+                found = (selection.points, selection.frontiers, config.evaluation)
+                plan = with_quality(plan, *found, config.objective, training_seconds(self.pipe), budgets)
             validation = None
             if config.validate and any(entry.sites for entry in plan.entries):
                 validation = self._validate(plan, run.path / VALIDATION)
@@ -231,9 +222,6 @@ def _evidence(validation: ValidationRun) -> dict[str, Any]:
         "prompts": list(validation.info.prompts),
         "seed": validation.info.seed,
         "steps": validation.summary["steps"],
-        "rows": [
-            {key: value for key, value in row.items() if key not in ("predicted", "missed")}
-            for row in validation.summary["rows"]
-        ],
+        "rows": [{k: v for k, v in row.items() if k not in ("predicted", "missed")} for row in validation.rows],
         "missed": validation.summary["missed"],
     }

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from focuslab.errors import AnotherRun, InputError
 from focuslab.hooks.meta_cost import meta_cost, meta_unet
-from focuslab.io.prompts import CHOICE_PROMPTS
+from focuslab.io.captions import CHOICE_PROMPTS
 from focuslab.measure.capture import capture_attention
 from focuslab.measure.profile import profile as take_profile
 from focuslab.measure.sensitivity import measure_sensitivity
@@ -17,8 +17,7 @@ from focuslab.results import AttentionRun, ProfileRun, SensitivityRun
 from focuslab.runs import Progress, skipped_in_words, skipped_rows
 from focuslab.runs.method_spec import DENSE, PAPER, UNBIASED, MethodSpec
 from focuslab.search.cost_model import CostModel, Flops
-from focuslab.search.experiments import Choice, middles
-from focuslab.search.tried import timed_as
+from focuslab.search.experiments import Choice, middles, timed_as
 from focuslab.workflows.config import RecommendConfig
 
 RECORDS = "records"
@@ -28,14 +27,8 @@ CAPTURED_PROMPTS, CAPTURE_STEPS, CAPTURED_STEPS = 2, 8, 2
 choose."""
 CAPTURED_FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2)
 REPEATS, MODULE_REPEATS = 5, 3
-SHARES = {
-    "capture": 0.07,
-    "profile": 0.13,
-    "sensitivity pass": 0.4,
-    "joint errors": 0.03,
-    "re-timing": 0.05,
-    "validation": 0.32,
-}
+SHARES = {"capture": 0.07, "profile": 0.13, "sensitivity pass": 0.4}
+SHARES |= {"joint errors": 0.03, "re-timing": 0.05, "validation": 0.32}
 """About how much of the work each part is."""
 
 Run = TypeVar("Run")

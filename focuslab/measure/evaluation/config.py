@@ -1,19 +1,121 @@
-"""What an evaluation is asked for, checked as far as no pipeline is needed."""
+"""What an evaluation is asked for: the metrics by name, and which share of it this process does."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from focuslab.checks import several, switch
-from focuslab.errors import InputError
-from focuslab.measure.config import settle
-from focuslab.measure.evaluation.launch import Share
-from focuslab.measure.evaluation.metrics import parse_metrics
-from focuslab.methods import AnyMethod, as_methods
+from focuslab.checks import settle, several, switch
+from focuslab.errors import InputError, did_you_mean
+from focuslab.methods import as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.metrics.embedders import Embedder
 from focuslab.models.callables import as_recorded
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Process `rank` of `world`, as `accelerate launch` and `torchrun` tell it; `local_rank` counts those on a machine.
+
+    Nothing is sent between the processes: each knows its share of the work, and they meet in the run directory alone.
+    So none waits for another to start, to finish or to live, and the tasks of a batch system's array do as well as a
+    launcher (accelerate's own `PartialState` would have all of them join one process group first).
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def of_launcher(cls, environment: Mapping[str, str] = os.environ) -> "Share":
+        """What RANK, WORLD_SIZE and LOCAL_RANK say; the only process where they say nothing. Raises `InputError`."""
+        share = cls(*(_number(environment, name, default) for name, default in _VARIABLES.items()))
+        if share.rank >= share.world:
+            raise InputError(
+                f"RANK is {share.rank} and WORLD_SIZE {share.world}: expected a RANK from 0 to WORLD_SIZE - 1, as "
+                "accelerate launch and torchrun set them"
+            )
+        return share
+
+    def of(self, work: Sequence[T]) -> Sequence[T]:
+        """Every `world`th piece of the work, from the `rank`th on."""
+        return work[self.rank :: self.world]
+
+    def device(self, wanted: str) -> str:
+        """The device that is `wanted` of this process: of several GPUs its own, unless it names one."""
+        import torch
+
+        if self.world == 1 or wanted not in ("auto", "cuda") or not torch.cuda.is_available():
+            return wanted
+        return f"cuda:{self.local_rank % torch.cuda.device_count()}"
+
+
+_VARIABLES = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < default:
+        raise InputError(f"the environment says {name}={text}: expected a whole number of at least {default}")
+    return number
+
+
+class Metric(NamedTuple):
+    """embedder: whose rows it is made of, None for the clip itself. against: "reference" is the recordings where
+    there are some, else the dense clip; "dense" always the dense clip of the same noise; None nothing."""
+
+    title: str
+    unit: str
+    better: Literal["lower", "higher"] | None
+    embedder: Literal["clap", "ast"] | None
+    against: Literal["reference", "dense"] | None
+
+
+METRICS = {
+    "frechet": Metric("Frechet distance of CLAP embeddings", "", "lower", "clap", "reference"),
+    "kernel": Metric("Kernel distance of CLAP embeddings", "", "lower", "clap", "reference"),
+    "kl_softmax": Metric("KL divergence of classes, softmax", "nats", "lower", "ast", "reference"),
+    "kl_sigmoid": Metric("KL divergence of classes, sigmoid", "nats", "lower", "ast", "reference"),
+    "clap": Metric("CLAP score", "cosine", "higher", "clap", None),
+    "log_mel_l1": Metric("Log-mel L1 distance", "nats", "lower", None, "dense"),
+    "rms_ratio": Metric("RMS ratio, geometric mean", "", None, None, "dense"),
+    "centroid_ratio": Metric("Spectral centroid ratio, geometric mean", "", None, None, "dense"),
+    "silence_share": Metric("Share of silent frames", "", None, None, None),
+    "clipping_share": Metric("Share of clipped samples", "", "lower", None, None),
+}
+GROUPS = {
+    "fad": ("frechet", "kernel"),
+    "kl": ("kl_softmax", "kl_sigmoid"),
+    "clap": ("clap",),
+    "fidelity": ("log_mel_l1", "rms_ratio", "centroid_ratio", "silence_share", "clipping_share"),
+}
+"""Names of the command line -> what they stand for."""
+_OLDER = {"closeness": "fidelity"}
+"""Names of earlier versions, which scripts may use."""
+FEWEST = {"frechet": 2, "kernel": 3}
+"""Clips of one length and method that a metric needs, where that is more than one."""
+
+
+def parse_metrics(names: Iterable[str] | str) -> tuple[str, ...]:
+    """The metrics that names, or names of groups, stand for, in the order of `METRICS`. Raises `InputError`."""
+    names = [_OLDER.get(name, name) if isinstance(name, str) else name for name in several(names)]
+    known = (*GROUPS, *METRICS)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"there is no metric {name!r}, only {', '.join(dict.fromkeys(known))}{did_you_mean(str(name), known)}"
+            )
+    if not names:
+        raise InputError(f"no metric was named: expected some of {', '.join(GROUPS)}")
+    meant = {metric for name in names for metric in GROUPS.get(name, (name,))}
+    return tuple(metric for metric in METRICS if metric in meant)
+
 
 STEPS = 200
 """Denoising steps where none are given: AudioLDM2's own default, and the paper's."""
@@ -22,6 +124,8 @@ STEPS = 200
 @dataclass(frozen=True)
 class EvaluationConfig:
     """What `focuslab.evaluate` generates and scores.
+
+    A field of type Any takes several forms, which stand below, and holds one of them once it is checked.
 
     Attributes
     ----------
@@ -35,7 +139,7 @@ class EvaluationConfig:
     steps : int
         Denoising steps.
     metrics : str or iterable of str, optional
-        Names or groups of `focuslab.measure.evaluation.metrics`. By default all of them, those of AST's classes only
+        Names or groups of `focuslab.measure.evaluation.config`. By default all of them, those of AST's classes only
         with a `tagger` or a model that is neither bundled nor random.
     reference : path, optional
         A directory of recordings (WAV, FLAC, OGG) to compare distributions and classes with. By default the dense clips
@@ -54,10 +158,10 @@ class EvaluationConfig:
     """
 
     seconds: Iterable[float] | float = (10.0,)
-    methods: Iterable[str] | str | Mapping[str, AnyMethod] = ("dense", "litefocus")
-    seeds: Iterable[int] | int = (0,)
+    methods: Any = ("dense", "litefocus")
+    seeds: Any = (0,)
     steps: int = STEPS
-    metrics: Iterable[str] | str | None = None
+    metrics: Any = None
     reference: str | os.PathLike | None = None
     clap: str | os.PathLike | None = None
     tagger: str | os.PathLike | Embedder | None = None

@@ -1,14 +1,14 @@
 """How each metric of an evaluation is estimated: from clips to a value, and to what its interval is made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from focuslab.measure.evaluation.config import METRICS
 from focuslab.measure.evaluation.items import DENSE, Work
-from focuslab.measure.evaluation.metrics import METRICS
 from focuslab.measure.evaluation.scorer import SCORED
 from focuslab.measure.evaluation.shards import ShardReader
 from focuslab.metrics import (
@@ -19,6 +19,7 @@ from focuslab.metrics import (
     paired_kernel_by_row,
     posteriors,
 )
+from focuslab.metrics.kl import Convention
 from focuslab.stats.intervals import FEWEST, bootstrap_interval
 
 GROUPS = 20
@@ -125,7 +126,7 @@ class Estimator:
         if name == "kernel":
             return self._kernel(clips)
         if METRICS[name].embedder == "ast":
-            return self._divergence(clips, name.removeprefix("kl_"))
+            return self._divergence(clips, "softmax" if name == "kl_softmax" else "sigmoid")
         values = clips[name].to_numpy(float)
         return _mean(clips, np.log(values) if name in RATIOS else values)
 
@@ -140,7 +141,8 @@ class Estimator:
         values, units = [], []
         for turn in self._turns(clips):
             rows = self._windows(clips, turn)
-            against = np.concatenate(self._recorded("clap")) if dense is None else self._windows(dense, turn)
+            recorded = self._recorded("clap").values()
+            against = np.concatenate([*recorded]) if dense is None else self._windows(dense, turn)
             values.append(frechet_distance(rows, against))
             parts = [rows[groups == group] for group in np.unique(groups)]
             if len(parts) >= FEWEST:
@@ -160,17 +162,17 @@ class Estimator:
             if dense is not None:
                 units.append(paired_kernel_by_row(rows, self._windows(dense, turn), gamma=KERNEL_GAMMA))
             else:
-                recorded = zip(self._recordings.places, self._recorded("clap"), strict=True)
+                recorded = self._recorded("clap").items()
                 against = np.stack([windows[(index + turn) % len(windows)] for index, windows in recorded])
                 units.append(kernel_by_row(rows, against, gamma=KERNEL_GAMMA))
         units = np.mean(units, axis=0)
         return Estimate(float(units.mean()), _by_caption(clips["prompt"], units), len(clips))
 
-    def _divergence(self, clips: pd.DataFrame, convention: str) -> Estimate:
+    def _divergence(self, clips: pd.DataFrame, convention: Convention) -> Estimate:
         """From the classes of the recording of its caption, or of the dense clip of the same noise."""
         if self._recordings:
             paired = self._recordings.paired
-            of_recording = dict(zip(self._recordings.places, self._recorded("ast"), strict=True))
+            of_recording = self._recorded("ast")
             expected = [of_recording.get(paired[prompt]) for prompt in clips["prompt"]]
         else:
             of_dense = self._embedded(self._dense(clips), "ast")
@@ -207,8 +209,10 @@ class Estimator:
             self._cells[method, kind] = dict(zip(cell["group"], rows, strict=True))
         return self._cells[method, kind]
 
-    def _recorded(self, kind: str) -> Sequence[np.ndarray]:
-        return self._stored.read(self._recordings.places.values(), kind)
+    def _recorded(self, kind: str) -> dict[int, np.ndarray]:
+        """Place among the files of the reference -> windows `[W, D]`."""
+        places = self._recordings.places if self._recordings else {}
+        return dict(zip(places, self._stored.read(places.values(), kind), strict=True))
 
 
 def _mean(clips: pd.DataFrame, values: np.ndarray) -> Estimate:

@@ -9,9 +9,9 @@ import torch
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant
 from focuslab.io.captions import Caption
-from focuslab.measure.evaluation.clips import ClipMaker
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.job import prepare
-from focuslab.measure.evaluation.launch import Share
+from focuslab.measure.evaluation.scorer import ClipMaker
 from focuslab.measure.evaluation.shared import SharedDirectory
 from focuslab.measure.evaluation.worker import Worker
 from focuslab.methods import AnyMethod

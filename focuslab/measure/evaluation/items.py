@@ -1,11 +1,12 @@
-"""The work as a list: every caption at every length by every method with every seed, each item for itself."""
+"""The work as a list, each item for itself, and how the work of an evaluation grows."""
 
 import hashlib
 import itertools
 import json
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -86,7 +87,7 @@ def noise_seeds(captions: Sequence[Caption], seed: int) -> list[int]:
     It depends on the text, and for a text that is there several times on which of them it is. So a caption sounds the
     same wherever it stands in the file, and whatever else is in it.
     """
-    before = Counter()
+    before: Counter[str] = Counter()
     seeds = []
     for caption in captions:
         content = json.dumps([seed, caption.text, before[caption.text]]).encode()
@@ -101,3 +102,47 @@ def sitting_of(methods: Mapping[str, str]) -> str:
     Only times of one sitting are divided by each other: a machine is not equally fast every day.
     """
     return hashlib.blake2b(json.dumps(sorted(methods.values())).encode(), digest_size=4).hexdigest()
+
+
+def agree(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether clips that both parameters ask for are the same, whichever they are."""
+    may_differ = {"methods": _methods_agree, "reference": _same_recordings}
+    may_differ |= dict.fromkeys(("seconds", "seeds"), lambda *_: True)
+    return found.keys() == asked.keys() and all(
+        may_differ.get(key, operator.eq)(value, asked[key]) for key, value in found.items()
+    )
+
+
+def _methods_agree(found: dict[str, str], asked: dict[str, str]) -> bool:
+    return all(found[label] == asked[label] for label in found.keys() & asked.keys())
+
+
+def _same_recordings(found: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
+    if found is None or asked is None:
+        return found == asked
+    # What is left out of the directory makes no number.
+    rest = [{**recordings, "paired": None, "unreadable": None} for recordings in (found, asked)]
+    return rest[0] == rest[1] and one_begins_the_other(found.get("paired") or [], asked["paired"])
+
+
+def one_begins_the_other(one: list, other: list) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def joined(found: RunInfo, asked: RunInfo) -> RunInfo:
+    """How a run of all that both ask for is made."""
+    old, new = found.parameters, asked.parameters
+    more: dict[str, Any] = {name: _both(old[name], new[name]) for name in ("seconds", "seeds")}
+    methods = {**old["methods"], **new["methods"]}
+    more["methods"] = {label: methods[label] for label in _both(list(old["methods"]), list(new["methods"]))}
+    # They name a recording, or none, for each caption.
+    larger = max((found, asked), key=lambda info: len(info.prompts))
+    more["reference"] = larger.parameters["reference"]
+    return replace(found, prompts=larger.prompts, parameters={**old, **more})
+
+
+def _both(found: list, asked: list) -> list:
+    """All of both, in the order of the one that holds the other."""
+    first, then = (asked, found) if set(found) < set(asked) else (found, asked)
+    return [*first, *(value for value in then if value not in first)]

@@ -7,15 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from focuslab.checks import several, text
+from focuslab.checks import make_config, several, text
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import is_compiled
 from focuslab.hooks.timers import clock_for
 from focuslab.io.captions import NAMES, Caption
-from focuslab.measure.config import make_config
-from focuslab.measure.evaluation.config import EvaluationConfig
+from focuslab.measure.evaluation.config import FEWEST, GROUPS, METRICS, EvaluationConfig, parse_metrics
 from focuslab.measure.evaluation.items import Work
-from focuslab.measure.evaluation.metrics import FEWEST, GROUPS, METRICS, parse_metrics
 from focuslab.measure.evaluation.reference import Reference, find_reference
 from focuslab.measure.evaluation.scorer import Scorer
 from focuslab.measure.loop import meta_costs
@@ -115,15 +113,10 @@ def prepare(
         "reference": recordings.to_json() if recordings else None,
         "compiled": is_compiled(pipe.unet),
     }
-    info = run_info(
-        pipe,
-        "evaluate",
-        {**config.to_json(), **about},
-        seed=config.seeds[0],
-        prompts=[caption.text for caption in captions],
-        # Which of several GPUs it is differs between processes.
-        device=device_of(pipe).type,
-    )
+    texts = [caption.text for caption in captions]
+    # Which of several GPUs it is differs between processes.
+    kind = device_of(pipe).type
+    info = run_info(pipe, "evaluate", config.to_json() | about, seed=config.seeds[0], prompts=texts, device=kind)
     work = Work(captions, tuple(lengths), tuple(config.methods), tuple(config.seeds))
     flops = {place: run.total_flops for place, run in expected.items()}
     return Job(work, config, scorer, recordings, flops, info, skipped)
@@ -177,9 +170,10 @@ def _load_scorer(pipe, metrics: Sequence[str], config: EvaluationConfig) -> Scor
     if "clap" in needed:
         found_clap = clap_of(pipe) if clap == OWN else load_clap(clap or CHECKPOINT, device, offline=offline)
     if "ast" in needed:
-        found_tagger = config.tagger
-        if not isinstance(found_tagger, Embedder):
-            found_tagger = load_audioset_tagger(found_tagger or TAGGER, device, offline=offline)
+        given = config.tagger
+        if not isinstance(given, Embedder):
+            given = load_audioset_tagger(given or TAGGER, device, offline=offline)
+        found_tagger = given
     return Scorer(tuple(metrics), found_clap, found_tagger)
 
 

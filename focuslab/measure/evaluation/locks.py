@@ -28,8 +28,10 @@ def acquire(path: Path, *, wait: bool) -> BinaryIO | None:
         file.close()
 
 
-def release(file: BinaryIO, path: Path) -> None:
+def release(file: BinaryIO | None, path: Path) -> None:
     """Let go of what `acquire` gave for this path; the file and its folder are removed where they are empty."""
+    if file is None:
+        return
     with file, suppress(OSError):
         if _is_at(file, path) and not os.fstat(file.fileno()).st_size:
             path.unlink()

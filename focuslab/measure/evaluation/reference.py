@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,7 @@ class Reference:
     content: str
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "directory": str(self.directory),
-            "files": list(self.files),
-            "unreadable": list(self.unreadable),
-            "paired": list(self.paired),
-            "content": self.content,
-        }
+        return {**asdict(self), "directory": str(self.directory)}
 
 
 def find_reference(directory: Path, captions: Sequence[Caption], at_least: int) -> Reference:

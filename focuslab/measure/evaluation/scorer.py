@@ -1,22 +1,23 @@
-"""From one clip to what is kept of it: a few numbers, and the embeddings of its windows."""
+"""Clips out of a pipeline, and what is kept of each: a few numbers, and the embeddings of its windows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from focuslab.measure.evaluation.metrics import METRICS
-from focuslab.metrics import (
-    clap_by_pair,
-    clipping_share,
-    log_mel_l1,
-    rms_ratio,
-    silence_share,
-    spectral_centroid,
-)
+from focuslab.hooks.compiled import is_compiled
+from focuslab.hooks.denoise import timed_call
+from focuslab.hooks.memory import naming_what_did_not_fit
+from focuslab.hooks.timers import clock_for
+from focuslab.measure.evaluation.config import METRICS
+from focuslab.methods import Attachable
+from focuslab.metrics import clap_by_pair, clipping_share, log_mel_l1, rms_ratio, silence_share, spectral_centroid
 from focuslab.metrics.clap import Clap
 from focuslab.metrics.embedders import Embedder, resample
+from focuslab.models.conditioning import encode_prompt
+from focuslab.models.placement import device_of
 
 SCORED, NAN, SILENT = "scored", "nan", "silent"
 
@@ -49,15 +50,8 @@ class Scorer:
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """What has to stand beside every number made with an embedder."""
-        return {
-            name: {
-                "name": part.name,
-                "checkpoint": part.checkpoint,
-                "protocol": part.protocol,
-                "dimension": part.dimension,
-            }
-            for name, part in self.embedders.items()
-        }
+        facts = ("name", "checkpoint", "protocol", "dimension")
+        return {name: {fact: getattr(part, fact) for fact in facts} for name, part in self.embedders.items()}
 
     def caption(self, text: str) -> np.ndarray | None:
         """The row `[1, dimension]` of a caption, where a metric needs it."""
@@ -76,10 +70,8 @@ class Scorer:
         if status != SCORED:
             return Scored(status, {}, {})
         arrays = {name: part.embed(clip, sampling_rate)[0] for name, part in self.embedders.items()}
-        values = {
-            "silence_share": silence_share(clip, sampling_rate),
-            "clipping_share": clipping_share(clip),
-        }
+        values: dict[str, Any] = {"silence_share": silence_share(clip, sampling_rate)}
+        values["clipping_share"] = clipping_share(clip)
         if caption is not None:
             values["clap"] = clap_by_pair(arrays["clap"].mean(axis=0, keepdims=True), caption)
         if dense is not None:
@@ -103,3 +95,45 @@ def _beside(clip: np.ndarray, dense: np.ndarray, sampling_rate: int) -> dict[str
         "rms_ratio": rms_ratio(clip, dense),
         "centroid_ratio": spectral_centroid(clip, sampling_rate) / spectral_centroid(dense, sampling_rate),
     }
+
+
+@dataclass(frozen=True)
+class TimedClip:
+    """samples: float32 `[n]`, finite or not. generation_seconds: from the encoded caption to the samples."""
+
+    samples: np.ndarray
+    step_seconds: list[float]
+    generation_seconds: float
+
+
+class ClipMaker:
+    """A pipeline that makes clips, one at a time."""
+
+    def __init__(self, pipe, methods: Mapping[str, Attachable], steps: int):
+        self._pipe = pipe
+        self._methods = methods
+        self._steps = steps
+        self._compiled = is_compiled(pipe.unet)
+        self._clock = clock_for(device_of(pipe))
+        self.sampling_rate: int = pipe.vocoder.config.sampling_rate
+
+    def encode(self, text: str) -> Any:
+        """A caption as `make` takes it."""
+        return encode_prompt(self._pipe, text)
+
+    def make(self, caption: Any, seconds: float, label: str, noise_seed: int) -> TimedClip:
+        """The clip that `focuslab.generate` gives for this seed. Raises `FocuslabError` where memory runs out."""
+        what, instead = f"{label} at {seconds:g} s", "leave out this length or this method"
+        with (
+            naming_what_did_not_fit(self._pipe, what, instead, lambda: "what was finished is kept"),
+            self._methods[label](self._pipe),
+        ):
+            if self._compiled:
+                # A step that is compiled first would count among those whose time is taken.
+                timed_call(self._pipe, caption, seconds, 1, noise_seed, self._clock, "latent")
+            start = perf_counter()
+            output, step_seconds = timed_call(
+                self._pipe, caption, seconds, self._steps, noise_seed, self._clock, output_type="np"
+            )
+            generation_seconds = perf_counter() - start
+        return TimedClip(np.asarray(output[0], dtype=np.float32), step_seconds, generation_seconds)

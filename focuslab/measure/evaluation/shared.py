@@ -25,7 +25,7 @@ from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.io.files import open_regular, read_bytes, sweep, write_atomically
-from focuslab.measure.evaluation.growing import agree, joined, one_begins_the_other
+from focuslab.measure.evaluation.items import agree, joined, one_begins_the_other
 from focuslab.measure.evaluation.locks import acquire, release
 from focuslab.runs import RunInfo
 from focuslab.runs.directory import RECORDS, SUMMARY, RunDirectory
@@ -202,12 +202,7 @@ class SharedDirectory(RunDirectory):
 
     def _clear(self) -> None:
         super()._clear()
-        for pattern in (
-            f"{RANKS}/rank-*",
-            f"{RANKS}/{TURN}",
-            f"{EMBEDDINGS}/*.safetensors",
-            f"{PENDING}/*.safetensors",
-            f"{AUDIO}/*/*/*.wav",
-        ):
+        arrays = (f"{folder}/*.safetensors" for folder in (EMBEDDINGS, PENDING))
+        for pattern in (f"{RANKS}/rank-*", f"{RANKS}/{TURN}", *arrays, f"{AUDIO}/*/*/*.wav"):
             for file in self.path.glob(pattern):
                 file.unlink()

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focuslab.measure.evaluation.clips_frame import TIMES, clips_frame
+from focuslab.measure.evaluation.config import FEWEST as FEWEST_CLIPS
+from focuslab.measure.evaluation.config import METRICS
 from focuslab.measure.evaluation.estimates import KERNEL_GAMMA, RATIOS, Estimate, Estimator, Recordings
 from focuslab.measure.evaluation.footnotes import footnotes
 from focuslab.measure.evaluation.items import DENSE, Work, sitting_of
-from focuslab.measure.evaluation.metrics import FEWEST as FEWEST_CLIPS
-from focuslab.measure.evaluation.metrics import METRICS
 from focuslab.measure.evaluation.scorer import NAN, SCORED, SILENT
 from focuslab.measure.evaluation.shards import ShardReader
 from focuslab.runs import EVALUATION_SCHEMA, RunInfo
@@ -53,7 +52,7 @@ class _Table:
         self.references = references
         self.work = work
         self.metrics: tuple[str, ...] = tuple(info.parameters["metrics"])
-        self.recordings = None
+        self.recordings: Recordings | None = None
         if (given := self.parameters["reference"]) is not None:
             scored = {i: (r["shard"], r["place"]) for i, r in sorted(references.items()) if r["status"] == SCORED}
             self.recordings = Recordings(scored, [i if i in scored else None for i in given["paired"]])
@@ -73,7 +72,7 @@ class _Table:
             return "the run has no dense clips to compare with"
         if against == DENSE and method == DENSE:
             return "dense is what others are compared with"
-        if against != "directory":
+        if self.recordings is None or against != "directory":
             return None
         if METRICS[name].embedder == "ast" and all(index is None for index in self.recordings.paired):
             return "no caption names a recording of the reference that could be scored"
@@ -85,9 +84,7 @@ class _Table:
         metric = METRICS[name]
         embedder = self.parameters["embedders"].get(metric.embedder, {})
         return {
-            "title": metric.title,
-            "unit": metric.unit,
-            "better": metric.better,
+            **{key: getattr(metric, key) for key in ("title", "unit", "better")},
             "embedder": embedder.get("name", metric.embedder),
             "checkpoint": embedder.get("checkpoint"),
             "protocol": _protocol(name, embedder.get("protocol"), self.against(name)),
@@ -112,7 +109,7 @@ class _Table:
 
     def reference_facts(self) -> dict[str, Any] | None:
         given = self.parameters["reference"]
-        if given is None:
+        if given is None or self.recordings is None:
             return None
         found = self.references.values()
         late = [f"{r['file']} ({r['reason']})" for r in found if r["status"] == "unreadable"]
@@ -183,3 +180,48 @@ def _protocol(name: str, windows: str | None, against: str | None) -> str:
         "clipping_share": "samples at full scale of a 16-bit file",
     }.get(name, "")
     return "; ".join(part for part in (how, f"against {beside}" if beside else "", windows) if part)
+
+
+TIMES = ("step_seconds", "generation_seconds", "scoring_seconds")
+_KEY = ["group", "method"]
+
+
+def clips_frame(records: Iterable[dict[str, Any]], work: Work, sitting: str) -> pd.DataFrame:
+    """What the records say of each clip.
+
+    Parameters
+    ----------
+    records : iterable of dict
+        Those of clips ("item"), and of dense clips that were timed again ("timing").
+    work : Work
+        It holds all of them.
+    sitting : str
+        Of several times of one clip those count that were taken in this sitting, or else the first.
+
+    Returns
+    -------
+    DataFrame
+        With "seconds", "method", "group" (the place of its noise in the work), "prompt", "status", "shard", "place",
+        the times, "speedup" over the dense clip of the same group that was timed in the same sitting, and a column a
+        metric.
+    """
+    rows = [
+        {
+            **{name: record.get(name) for name in ("kind", "seconds", "method", "prompt", "sitting", "status")},
+            **{name: record.get(name) for name in ("shard", "place")},
+            **{name: record.get(name, np.nan) for name in TIMES},
+            **dict.fromkeys(METRICS, np.nan),
+            **record.get("values", {}),
+            "group": work.number_of(record) // len(work.methods),
+        }
+        for record in records
+    ]
+    frame = pd.DataFrame(rows)
+    dense = frame[frame["method"] == DENSE].drop_duplicates(["group", "sitting"], keep="last")
+    dense = dense[["group", "sitting", "step_seconds"]].rename(columns={"step_seconds": "of_dense"})
+    frame = frame.merge(dense, "left", ["group", "sitting"])
+    frame["speedup"] = frame["of_dense"] / frame["step_seconds"]
+    ours = frame[frame["sitting"] == sitting].drop_duplicates(_KEY, keep="last")
+    timed = pd.concat([ours, frame.drop_duplicates(_KEY)]).drop_duplicates(_KEY)[[*_KEY, *TIMES, "speedup"]]
+    items = frame[frame["kind"] == "item"].drop(columns=[*TIMES, "speedup"])
+    return items.merge(timed, "left", _KEY)

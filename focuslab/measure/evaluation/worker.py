@@ -10,13 +10,13 @@ import numpy as np
 
 from focuslab.errors import InputError
 from focuslab.io.audio import encode_wav, read_audio
-from focuslab.io.files import failed, write_atomically
-from focuslab.measure.evaluation.clips import ClipMaker, TimedClip
+from focuslab.io.files import write_file
+from focuslab.measure.evaluation.config import Share
 from focuslab.measure.evaluation.finish import finish, usable
 from focuslab.measure.evaluation.items import DENSE, NoiseGroup, noise_seeds, sitting_of
 from focuslab.measure.evaluation.job import Job
-from focuslab.measure.evaluation.launch import Share
-from focuslab.measure.evaluation.scorer import SCORED
+from focuslab.measure.evaluation.reference import Reference
+from focuslab.measure.evaluation.scorer import SCORED, ClipMaker, TimedClip
 from focuslab.measure.evaluation.shards import ShardReader, ShardWriter
 from focuslab.measure.evaluation.shared import AUDIO, EMBEDDINGS, PENDING, SharedDirectory
 from focuslab.metrics.embedders import resample
@@ -60,8 +60,8 @@ class Worker:
             self._found_done = self._all_done()
         self._report("found done")
         for index in self.share.of(range(len(self.recordings_done))):
-            if not self.recordings_done[index]:
-                self._recording(index)
+            if self.job.reference and not self.recordings_done[index]:
+                self._recording(self.job.reference, index)
         for group in self.share.of(self.job.work.groups):
             self._group(group)
         self._look()
@@ -73,7 +73,7 @@ class Worker:
 
         On disk there are then those of everything that was ever asked for.
         """
-        with self.run.turn(self._found_done) as ours:
+        with self.run.turn(bool(self._found_done)) as ours:
             return finish(self.run, self.job, self.noise, self.reader) if ours else None
 
     def _all_done(self) -> bool:
@@ -108,20 +108,13 @@ class Worker:
         weight = self.weight * (total / len(self.weight))
         self.progress(float(self.weight @ by_cell), float(weight.sum()), f"{text}: {what}")
 
-    def _recording(self, index: int) -> None:
-        name = self.job.reference.files[index]
-        record = {
-            "kind": "reference",
-            "index": index,
-            "file": name,
-            **_NOWHERE,
-            "rank": self.share.rank,
-            "at": now(),
-        }
+    def _recording(self, reference: Reference, index: int) -> None:
+        name = reference.files[index]
+        record = {"kind": "reference", "index": index, "file": name, **_NOWHERE, "rank": self.share.rank, "at": now()}
         try:
-            samples, rate = read_audio(self.job.reference.directory / name)
+            samples, rate = read_audio(reference.directory / name)
         except InputError as error:
-            reason = str(error).removeprefix(f"{self.job.reference.directory}/{name} ")
+            reason = str(error).removeprefix(f"{reference.directory}/{name} ")
             self.run.append({**record, "status": "unreadable", "reason": reason})
             return
         wanted = self.maker.sampling_rate
@@ -169,10 +162,6 @@ class Worker:
             write_arrays(pending, {"dense": made.samples})
         return made.samples
 
-    def _waits(self, group: NoiseGroup) -> bool:
-        """Whether other items of a group need its dense clip."""
-        return self.job.scorer.needs_dense and DENSE in self.job.work.methods and len(self.job.work.methods) > 1
-
     def _item(self, group: NoiseGroup, label: str, conditioning, caption, dense, pending: Path) -> np.ndarray | None:
         """Make, score and record one item; its samples if they can be scored."""
         number = self.job.work.number(group, label)
@@ -182,39 +171,22 @@ class Worker:
         found = self.job.scorer.score(clip.samples, self.maker.sampling_rate, caption, dense)
         if found.arrays:
             shard, place = self.writer.add(found.arrays)
-        if label == DENSE and found.status == SCORED and self._waits(group):
+        if label == DENSE and found.status == SCORED and self.job.scorer.needs_dense and len(self.job.work.methods) > 1:
             write_arrays(pending, {"dense": clip.samples})
         scoring_seconds = perf_counter() - start
         audio = self._keep(group, label, clip.samples) if self.job.info.parameters["keep_audio"] else None
-        self.run.append(
-            {
-                "kind": "item",
-                **self._about(group, label),
-                "status": found.status,
-                **_times(clip),
-                "scoring_seconds": scoring_seconds,
-                "shard": shard,
-                "place": place,
-                "audio": audio,
-                "values": found.values,
-            }
-        )
+        taken = {**_times(clip), "scoring_seconds": scoring_seconds}
+        kept = {"shard": shard, "place": place, "audio": audio, "values": found.values}
+        self.run.append({"kind": "item", **self._about(group, label), "status": found.status, **taken, **kept})
         self.done[number], self.scored[number] = True, found.status == SCORED
         self.dense_timed[group.number] |= label == DENSE
         return clip.samples if found.status == SCORED else None
 
     def _about(self, group: NoiseGroup, label: str) -> dict[str, Any]:
         """What a record of a clip says beside its numbers."""
-        return {
-            "prompt": group.prompt,
-            "seconds": group.seconds,
-            "method": label,
-            "seed": group.seed,
-            "noise_seed": self.noise[group.seed][group.prompt],
-            "sitting": self.sitting,
-            "rank": self.share.rank,
-            "at": now(),
-        }
+        what = {"prompt": group.prompt, "seconds": group.seconds, "method": label, "seed": group.seed}
+        noise = self.noise[group.seed][group.prompt]
+        return {**what, "noise_seed": noise, "sitting": self.sitting, "rank": self.share.rank, "at": now()}
 
     def _make(self, group: NoiseGroup, label: str, conditioning: Any) -> TimedClip:
         noise = self.noise[group.seed][group.prompt]
@@ -227,12 +199,7 @@ class Worker:
         mark = hashlib.blake2b(label.encode(), digest_size=3).hexdigest()
         folder = f"{''.join(c if c.isalnum() else '-' for c in label)[:60]}-{mark}"
         name = f"{AUDIO}/{group.seconds:g}s/{folder}/{group.prompt:05d}-seed{group.seed}.wav"
-        path = self.run.path / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, encode_wav(samples, self.maker.sampling_rate))
-        except OSError as error:
-            raise failed(path, error) from None
+        write_file(self.run.path / name, encode_wav(samples, self.maker.sampling_rate))
         return name
 
 

@@ -13,34 +13,39 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from focuslab.report.figures.blocks import UNIFORM, block_handles
-from focuslab.report.figures.entropy import plot_entropy_against_length, plot_entropy_growth, plot_lift_against_length
+from focuslab.report.figures.blocks import (
+    UNIFORM,
+    block_handles,
+    plot_against_fraction,
+    plot_entropy_against_length,
+    plot_entropy_growth,
+    plot_lift_against_length,
+)
 from focuslab.report.figures.figure2 import figure2, shade_bar
-from focuslab.report.figures.lag import lag_limits, plot_lag
 from focuslab.report.figures.layout import TIMES, outer_labels, page
-from focuslab.report.figures.lift import plot_lift_by_block, plot_lift_by_step
-from focuslab.report.figures.recall import plot_against_fraction
-from focuslab.report.figures.rows import plot_rows, rows_norm
+from focuslab.report.figures.lift import (
+    lag_limits,
+    plot_lag,
+    plot_lift_by_block,
+    plot_lift_by_step,
+    plot_rows,
+    rows_norm,
+)
 from focuslab.report.figures.style import save, style
 from focuslab.runs import RunInfo
-from focuslab.tables.attention_rows import at_length, attention_rows, fractions_of, having, lengths_of, names_of
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import at_length, attention_rows, counted, fractions_of, having, lengths_of, names_of
 
 
 def lift_figure(summary: Mapping) -> Figure:
     """(a) Lift of each block with its heads, (b) lift of each block at each recorded step."""
     rows = having(_of_one_length(summary), "lift", "same-frequency mass")
-    note = _note(
-        rows,
-        summary,
-        "(a) Dots: heads; black: mean over heads, interval over prompts; F: mel rows. (b) Mean over prompts.",
-    )
+    said = "(a) Dots: heads; black: mean over heads, interval over prompts; F: mel rows. (b) Mean over prompts."
     panels = [
         ("Lift by block and head", lambda ax: plot_lift_by_block(rows, ax)),
         ("Lift by block and step", lambda ax: plot_lift_by_step(rows, ax)),
     ]
     with style():
-        return page(panels, note, columns=2, height=2.7, widths=(4, 3))
+        return page(panels, _note(rows, summary, said), columns=2, height=2.7, widths=(4, 3))
 
 
 def rows_figure(summary: Mapping) -> Figure:
@@ -55,9 +60,9 @@ def rows_figure(summary: Mapping) -> Figure:
             f"{_where(rows)} Mass from query row to key row, over chance (1 / F); low frequencies at the bottom left."
         )
         figure = page(panels, note, columns=5, height=1.85, lettered=False, beneath=0.5)
-        panels = list(figure.axes)
-        outer_labels(panels, 5)
-        shade_bar(figure, panels, norm, f"Mass [{TIMES} chance]", extend="min")
+        places = list(figure.axes)
+        outer_labels(places, 5)
+        shade_bar(figure, places, norm, f"Mass [{TIMES} chance]", extend="min")
     return figure
 
 
@@ -69,8 +74,8 @@ def lag_figure(summary: Mapping) -> Figure:
         panels = [(row["name"], lambda ax, row=row: plot_lag(row, ax, limits=limits)) for row in rows]
         note = (
             f"{_where(rows)} Mass on keys of each time lag over that of uniform attention, in bins of lags; the first "
+            "point is the query's own time step."
         )
-        note += "point is the query's own time step."
         figure = page(panels, note, columns=4, height=1.9, lettered=False)
         outer_labels(figure.axes, 4)
         figure.legend(handles=figure.axes[0].get_lines()[:2], loc="outside upper left", ncols=2, frameon=False)
@@ -122,11 +127,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 
 
 def write_attention_figures(
-    info: RunInfo,
-    summary: Mapping,
-    arrays: Mapping[str, Any],
-    directory: str | os.PathLike,
-    made: str | None = None,
+    info: RunInfo, summary: Mapping, arrays: Mapping[str, Any], directory: str | os.PathLike, made: str | None = None
 ) -> list[Path]:
     """Write every figure that the capture holds records for, as DIRECTORY/NAME.svg.
 
@@ -162,7 +163,7 @@ def attention_figures(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any]
         "fractions": bool(fractions_of(rows)),
         "lengths": len(lengths_of(rows)) > 1 and any(row["lift"] or row["entropy"] for row in rows),
     }
-    figures = {"figure2": partial(figure2, info, summary, arrays)} if arrays else {}
+    figures: dict[str, Callable[[], Figure]] = {"figure2": partial(figure2, info, summary, arrays)} if arrays else {}
     return figures | {name: partial(draw, summary) for name, draw in FIGURES.items() if recorded[name]}
 
 

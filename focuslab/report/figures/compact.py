@@ -4,8 +4,7 @@ import base64
 import io
 import re
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 COLORS, COLORS_WITHIN = 256, 64
 """A picture has at most this many colours, and one within an SVG, such as a map, the second number."""
@@ -37,8 +36,8 @@ def _smaller_within(picture: str) -> str:
 
 def smaller_png(content: bytes, colors: int = COLORS) -> bytes:
     """The picture with a palette, at about a third of the bytes; as it was where something in it is transparent."""
-    picture = Image.open(io.BytesIO(content))
-    if picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255):
+    picture = PngImageFile(io.BytesIO(content))
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
         return content
     about = PngInfo()
     for name, text in picture.text.items():

@@ -8,7 +8,9 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -28,15 +30,7 @@ from focuslab.report.figures.layout import (
     small_print,
 )
 from focuslab.report.figures.shares import kind_handles, plot_kind_share
-from focuslab.report.figures.style import (
-    PAGE_INCHES,
-    QUIET_INK,
-    Look,
-    method_look,
-    new_figure,
-    save,
-    style,
-)
+from focuslab.report.figures.style import PAGE_INCHES, QUIET_INK, Look, method_look, new_figure, save, style
 from focuslab.runs.method_spec import brief
 from focuslab.tables.profile import (
     checked_rows,
@@ -51,7 +45,7 @@ from focuslab.tables.profile import (
 STEP_LABEL = "Time per denoising step [s]"
 SPEED_LABEL = f"Speed-up over dense [{TIMES}]"
 
-_IDEAL = {"linestyle": (0, (1, 1.5)), "markerfacecolor": "white", "markeredgewidth": 0.8}
+_IDEAL: dict[str, Any] = {"linestyle": (0, (1, 1.5)), "markerfacecolor": "white", "markeredgewidth": 0.8}
 
 
 def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) -> Axes:
@@ -66,28 +60,20 @@ def plot_time_against_length(rows: Iterable[Mapping], ax: Axes | None = None) ->
         names = []
         for method in methods:
             own = [row for row in rows if row["method"] == method]
-            medians, low, high = ([row.get(f"step_seconds_{part}") for row in own] for part in ("median", "p10", "p90"))
-            ax.errorbar(
-                [row["seconds"] for row in own],
-                medians,
-                yerr=None if is_bound(method) else error_bars(medians, low, high),
-                label=method,
-                capsize=1.5,
-                elinewidth=0.7,
-                capthick=0.7,
-                **_line(method_look(method), len(own)),
-            )
+            parts: list[Any] = [[row.get(f"step_seconds_{part}") for row in own] for part in ("median", "p10", "p90")]
+            bars = None if is_bound(method) else error_bars(*parts)
+            look = _line(method_look(method), len(own)) | {"capsize": 1.5, "elinewidth": 0.7, "capthick": 0.7}
+            ax.errorbar([row["seconds"] for row in own], parts[0], yerr=bars, label=method, **look)
             names.append(_name(method, own[-1].get("speedup_vs_dense") if method != "dense" else None, own, rows))
         ax.set_yscale("log")
         low, high = _whiskers(rows)
         # At least a factor of 6 from bottom to top, so that the ticks 1, 2, 5 show two numbers whatever was measured.
         pad = max(1.25, math.sqrt(6 * low / high))
-        ax.set_ylim(low / pad, high * pad)
+        ax.set(ylim=(low / pad, high * pad), ylabel=STEP_LABEL)
         decades = math.log10(high / low)
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3.5 else (1.0,), numticks=20))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel(STEP_LABEL)
         _finish(ax, rows, ax.containers, names)
     return ax
 
@@ -104,18 +90,25 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
     if not sparse:
         raise InputError("no row has an ideal time and dense beside it: expected a sparse method, dense and bound")
     with axes(ax, 2.5 + LINE_INCHES * len(methods_of(sparse))) as ax:
-        lines, names, bounds = [], [], {}
+        lines, names = [], []
+        bounds: dict[tuple, None] = {}
         for method in methods_of(sparse):
             own = [row for row in sparse if row["method"] == method]
             look = method_look(method)
-            x = [row["seconds"] for row in own]
-            y = [row.get("speedup_vs_dense") or dense[row["seconds"]] / row["step_seconds_median"] for row in own]
-            ax.plot(x, [ideal_speedup(row, dense) for row in own], label=f"{method}, ideal", **_line(look) | _IDEAL)
+            x: Sequence[float] = [row["seconds"] for row in own]
+            y: Sequence[float] = [
+                row.get("speedup_vs_dense") or dense[row["seconds"]] / row["step_seconds_median"] for row in own
+            ]
+            ax.plot(
+                x,
+                [ideal_speedup(row, dense) or np.nan for row in own],
+                label=f"{method}, ideal",
+                **_line(look) | _IDEAL,
+            )
             lines += ax.plot(x, y, label=method, **_line(look))
             names.append(_name(method, own[-1].get("speedup_vs_dense"), own, sparse))
-            bounds[
-                tuple((r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r["bound_seconds"])
-            ] = None
+            limits = ((r["seconds"], dense[r["seconds"]] / r["bound_seconds"]) for r in own if r["bound_seconds"])
+            bounds[tuple(limits)] = None
         for points in filter(None, bounds):  # methods at other sites have another bound
             x, y = zip(*points, strict=True)
             drawn = ax.plot(x, y, label="bound", **_line(method_look("bound"), len(x)))
@@ -123,9 +116,8 @@ def plot_speed_against_ideal(rows: Iterable[Mapping], ax: Axes | None = None) ->
                 lines += drawn
                 names.append("bound")
         ax.axhline(1, color=method_look("dense").color, linewidth=0.7, zorder=1)
-        values = [1.0, *(value for line in ax.get_lines() for value in line.get_ydata())]
-        ax.set_ylim(0.9 * min(values), 1.06 * max(values))
-        ax.set_ylabel(SPEED_LABEL)
+        values = np.concatenate([[1.0], *(np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines())])
+        ax.set(ylim=(0.9 * float(values.min()), 1.06 * float(values.max())), ylabel=SPEED_LABEL)
         lines.append(Line2D([], [], **_line(Look(QUIET_INK, "o", "-")) | _IDEAL))
         _finish(ax, sparse, lines, [*names, "ideal"])
     return ax
@@ -144,10 +136,10 @@ def figure1(summary: Mapping) -> Figure:
         columns = min(len(methods), 2 if len(methods) in (2, 4) else 3)
         lines = -(-len(methods) // columns)
         figure = new_figure(PAGE_INCHES, max(3.2, 1.0 + 1.5 * lines, 2.5 + LINE_INCHES * len(methods)))
-        left, right = figure.subfigures(1, 2, width_ratios=(3, 4))
-        legend = plot_time_against_length(rows, ax=left.subplots()).get_legend()
-        legend.set_title("(a) Time")
-        legend.set_alignment("left")
+        left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(3, 4)).flat
+        if legend := plot_time_against_length(rows, ax=left.subplots()).get_legend():
+            legend.set_title("(a) Time")
+            legend.set_alignment("left")
         places = list(right.subplots(lines, columns, squeeze=False, sharey=True).flat)
         for ax, method in zip(places, methods, strict=False):
             plot_kind_share(rows, method, ax=ax, legend=False)
@@ -190,9 +182,7 @@ def _name(method: str, speedup: float | None, own: Sequence[Mapping], rows: Sequ
 def _finish(ax: Axes, rows: Sequence[Mapping], lines: Sequence, names: Sequence[str]) -> None:
     """A logarithmic axis of lengths, and a legend above."""
     lengths = sorted({row["seconds"] for row in rows})
-    ax.set_xscale("log")
-    ax.set_xlim(lengths[0] / 1.15, lengths[-1] * 1.15)
-    ax.set_xlabel(LENGTH_LABEL)
+    ax.set(xscale="log", xlim=(lengths[0] / 1.15, lengths[-1] * 1.15), xlabel=LENGTH_LABEL)
     ax.grid(axis="y")
     length_ticks(ax, lengths)
     legend = legend_above(ax, lines, ncols=1 if max(map(len, names)) > 20 else 2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -18,8 +18,7 @@ from focuslab.errors import InputError
 from focuslab.report.figures.layout import TIMES, axes, outer_labels, small_print
 from focuslab.report.figures.style import INK, PAGE_INCHES, intensity, new_figure, style
 from focuslab.runs import RunInfo
-from focuslab.tables.attention_rows import at_length, attention_rows
-from focuslab.tables.verdict import times
+from focuslab.tables.attention import at_length, attention_rows, times
 
 SHADE_LABEL = f"Attention [{TIMES} uniform]"
 TIME_LABEL, MEL_LABEL = "Time [s]", "Mel row"
@@ -35,34 +34,22 @@ def plot_query(query: QueryMap, ax: Axes | None = None, *, head: int | None = No
     """
     at = query.place
     with axes(ax) as ax:
-        ax.imshow(
-            _one(query, head).T,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            extent=(0, at.seconds, -0.5, at.mel_rows - 0.5),
-            cmap=intensity(),
-            norm=norm or map_norm([_one(query, head)]),
-        )
+        extent = (0, at.seconds, -0.5, at.mel_rows - 0.5)
+        ax.imshow(_one(query, head).T, origin="lower", extent=extent, **_shades(norm, _one(query, head)))
+        square: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": "s",
+            "markersize": 5.5,
+            "markerfacecolor": "none",
+            "clip_on": False,
+        }
         # White around black can be seen on any shade.
-        for color, width, size in (("white", 1.6, 5.5), (INK, 0.8, 5.5)):
-            ax.plot(
-                [query.middle_seconds],
-                [query.f],
-                linestyle="none",
-                marker="s",
-                markersize=size,
-                markerfacecolor="none",
-                markeredgecolor=color,
-                markeredgewidth=width,
-                clip_on=False,
-                label="query",
-            )
-        ax.set_xlim(0, at.seconds)
-        ax.set_yticks(sorted({0, at.mel_rows // 2, at.mel_rows - 1}))
-        ax.set_xlabel(TIME_LABEL)
-        ax.set_ylabel(MEL_LABEL)
-        _frame(ax)
+        for color, width in (("white", 1.6), (INK, 0.8)):
+            edge = square | {"markeredgecolor": color, "markeredgewidth": width}
+            ax.plot([query.middle_seconds], [query.f], label="query", **edge)
+        rows = sorted({0, at.mel_rows // 2, at.mel_rows - 1})
+        ax.set(xlim=(0, at.seconds), yticks=rows, xlabel=TIME_LABEL, ylabel=MEL_LABEL)
+        ax.spines[:].set_visible(True)
     return ax
 
 
@@ -76,30 +63,25 @@ def plot_crop(crop: CropMap, ax: Axes | None = None, *, norm: LogNorm | None = N
     at = crop.place
     with axes(ax) as ax:
         first_row, last_row, first_key, last_key = *crop.rows, *crop.keys
-        ax.imshow(
-            _one(crop, None),
-            aspect="auto",
-            interpolation="nearest",
-            extent=(first_key - 0.5, last_key + 0.5, last_row + 0.5, first_row - 0.5),
-            cmap=intensity(),
-            norm=norm or map_norm([_one(crop, None)]),
-        )
+        extent = (first_key - 0.5, last_key + 0.5, last_row + 0.5, first_row - 0.5)
+        ax.imshow(_one(crop, None), extent=extent, **_shades(norm, _one(crop, None)))
         for axis, (first, last) in ((ax.xaxis, crop.keys), (ax.yaxis, crop.rows)):
             axis.set_ticks([first - 0.5, last + 0.5])
             axis.set_major_formatter(
                 FuncFormatter(lambda token, _: f"{(token + 0.5) / at.mel_rows * at.step_seconds:.2f}")
             )
-        for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
-            label.set_horizontalalignment(side)
-        for label, side in zip(ax.get_yticklabels(), ("top", "bottom"), strict=True):
-            label.set_verticalalignment(side)
+        left, right = ax.get_xticklabels()
+        left.set_horizontalalignment("left")
+        right.set_horizontalalignment("right")
+        top, bottom = ax.get_yticklabels()
+        top.set_verticalalignment("top")
+        bottom.set_verticalalignment("bottom")
         if crop.rows == crop.keys:
             ax.tick_params(axis="y", left=False, labelleft=False)
-        above = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": INK}
+        above: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": INK}
         ax.plot([first_key - 0.5, first_key - 0.5 + at.mel_rows], [1.04, 1.04], linewidth=1.6, label="period", **above)
-        ax.set_xlabel("Key [s]")
-        ax.set_ylabel("Query [s]")
-        _frame(ax)
+        ax.set(xlabel="Key [s]", ylabel="Query [s]")
+        ax.spines[:].set_visible(True)
     return ax
 
 
@@ -132,7 +114,7 @@ def figure2(info: RunInfo, summary: Mapping, arrays: Mapping[str, Any]) -> Figur
         lines = -(-len(crops) // COLUMNS)
         figure = new_figure(PAGE_INCHES, 0.9 + max(0.95 * len(panels), 1.5 * lines))
         both = [kind for kind in (panels, crops) if kind]
-        parts = iter(np.atleast_1d(figure.subfigures(1, len(both), width_ratios=(5, 6)[: len(both)])))
+        parts = iter(figure.subfigures(1, len(both), squeeze=False, width_ratios=(5, 6)[: len(both)]).flat)
         if panels:
             _draw_queries(next(parts), panels, norm)
         if crops:
@@ -194,7 +176,7 @@ def _best_head(query: QueryMap, rows: Mapping) -> int | None:
 
 
 def _note(queries: Sequence[QueryMap], crops: Sequence[CropMap]) -> str:
-    at = (*queries, *crops)[0].place
+    at = (queries[0] if queries else crops[0]).place
     parts = [f"Prompt {at.prompt + 1}, {at.seconds:g} s, step {at.step}, {at.half} half of the guidance batch."]
     if queries:
         parts.append("(a) The site with the highest lift; the token is in the square.")
@@ -206,12 +188,13 @@ def _note(queries: Sequence[QueryMap], crops: Sequence[CropMap]) -> str:
 
 
 def shade_bar(
-    figure: Figure | SubFigure, places: Sequence[Axes], norm: LogNorm, label: str, extend: str = "both"
+    figure: Figure | SubFigure, places: Sequence[Axes], norm: Normalize, label: str, extend: str = "both"
 ) -> None:
     """A horizontal bar of shades beneath axes, with ticks at powers of two, every other one where they are many."""
-    how = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": extend, "extendfrac": 0.03}
+    how: dict[str, Any] = {"location": "bottom", "shrink": 0.6, "aspect": 30, "extend": extend, "extendfrac": 0.03}
     bar = figure.colorbar(ScalarMappable(norm, intensity()), ax=places, **how)
-    powers = [2.0**i for i in range(-6, 16) if norm.vmin <= 2.0**i <= norm.vmax]
+    least, most = norm.vmin or 0.0, norm.vmax or 0.0
+    powers = [2.0**i for i in range(-6, 16) if least <= 2.0**i <= most]
     axis = bar.ax.xaxis
     axis.set_ticks(powers[powers.index(1.0) % 2 :: 2] if len(powers) > 7 else powers)
     axis.set_major_formatter("{x:g}")
@@ -224,6 +207,6 @@ def _one(piece: QueryMap | CropMap, head: int | None) -> np.ndarray:
     return piece.values.mean(axis=0) if head is None else piece.values[head]
 
 
-def _frame(ax: Axes) -> None:
-    for spine in ax.spines.values():
-        spine.set_visible(True)
+def _shades(norm: LogNorm | None, values: np.ndarray) -> dict[str, Any]:
+    """How a map is drawn, on this scale or on one of its own."""
+    return {"aspect": "auto", "interpolation": "nearest", "cmap": intensity(), "norm": norm or map_norm([values])}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ LOOKS = {
     "dense": method_look("dense"),
 }
 """How the marked choices are drawn; each has a shape of its own."""
-FRONTIER = {"color": "#8C8C8C", "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
+FRONTIER: dict[str, Any] = {"color": "#8C8C8C", "linewidth": 1.0, "drawstyle": "steps-post", "zorder": 1.5}
 
 _ROOM = 2.1
 """How many times as high as the highest mark the panel is: the frontier beyond it is of no interest, and the legend
@@ -62,16 +63,14 @@ def plot_frontier(row: Mapping, ax: Axes | None = None, *, measured: Mapping[str
         seen = [*marks.values(), *(measured[mark] for mark in marks if mark in measured)]
         highest = max(point.get("error_high") or point["error"] for point in seen) or max(errors) or 0.01
         highest = max(highest, *(point["error"] for point in seen))
-        ax.set_ylim(0, 100 * _ROOM * highest)
         left = min([t for t, e in zip(times, errors, strict=True) if e <= highest] + [p["step_seconds"] for p in seen])
         right = max(row["dense_step_seconds"], *(point["step_seconds"] for point in seen))
         pad = 0.06 * (right - left) or 0.1 * right
-        ax.set_xlim((left - pad) / unit, (right + pad) / unit)
+        ax.set(xlim=((left - pad) / unit, (right + pad) / unit), ylim=(0, 100 * _ROOM * highest))
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.grid(axis="y")
-        ax.set_xlabel(f"Time per denoising step [{name}]")
-        ax.set_ylabel("Error of UNet output [%]")
+        ax.set(xlabel=f"Time per denoising step [{name}]", ylabel="Error of UNet output [%]")
         legend = ax.legend(handles=[lines[mark] for mark in marks], loc="upper right", **LEGEND)
         for text, (mark, point) in zip(legend.get_texts(), marks.items(), strict=True):
             text.set(text=_name(mark, point), parse_math=False)
@@ -113,19 +112,16 @@ def mark_look(name: str) -> Look:
 def _name(mark: str, point: Mapping) -> str:
     if mark == "dense":
         return mark
-    return (
-        f"{mark} {point['speedup']:.2f}{TIMES}, {percent(point['error'], 2)} %"
-        if point["methods"]
-        else f"{mark}: dense"
-    )
+    if not point["methods"]:
+        return f"{mark}: dense"
+    return f"{mark} {point['speedup']:.2f}{TIMES}, {percent(point['error'], 2)} %"
 
 
 def _marker(look: Look) -> dict:
     size = {"*": 9.5, "o": 3.6}.get(look.marker, 4.5)
-    return {"color": look.color, "marker": look.marker, "markersize": size, "linestyle": "none", "clip_on": False} | {
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.4,
-    }
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+    marker = {"marker": look.marker, "markersize": size, "linestyle": "none", "clip_on": False}
+    return {"color": look.color, **marker, **edge}
 
 
 def _draw_measured(ax: Axes, mark: str, predicted: Sequence[float], point: Mapping, unit: float) -> None:

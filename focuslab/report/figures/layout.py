@@ -17,14 +17,8 @@ from focuslab.report.figures.style import COLUMN_INCHES, PAGE_INCHES, QUIET_INK,
 
 LENGTH_LABEL = "Audio length [s]"
 TIMES = "\N{MULTIPLICATION SIGN}"
-LEGEND = {
-    "handlelength": 2.0,
-    "handleheight": 0.9,
-    "handletextpad": 0.4,
-    "columnspacing": 0.9,
-    "labelspacing": 0.25,
-    "borderpad": 0.0,
-}
+LEGEND = {"handlelength": 2.0, "handleheight": 0.9, "handletextpad": 0.4}
+LEGEND |= {"columnspacing": 0.9, "labelspacing": 0.25, "borderpad": 0.0}
 _NOTE = {"fontsize": 6.2, "color": QUIET_INK, "parse_math": False, "linespacing": 1.25}
 _NOTE_CHARACTERS, _NOTE_LINES = 155, 2
 LINE_INCHES = 0.14

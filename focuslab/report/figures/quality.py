@@ -7,9 +7,8 @@ The functions named `plot_...` draw on the axes they are given, or on a new figu
 They pick numbers from rows and compute none.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,22 +17,12 @@ from matplotlib.lines import Line2D
 from focuslab.checks import is_number
 from focuslab.errors import InputError
 from focuslab.report.figures.layout import TIMES, axes, error_bars, page
-from focuslab.report.figures.style import (
-    FORMATS,
-    INK,
-    MARKERS,
-    Look,
-    method_look,
-    save,
-    shade,
-    style,
-)
+from focuslab.report.figures.style import INK, MARKERS, Look, method_look, shade, style
 from focuslab.runs.method_spec import MethodSpec, brief
-from focuslab.tables.attention_rows import at_length, lengths_of
+from focuslab.tables.attention import at_length, lengths_of
 from focuslab.tables.quality_rows import (
     SPEEDUP,
     evaluation_rows,
-    length_name,
     main_metrics,
     methods_of,
     metric_of,
@@ -93,23 +82,12 @@ def plot_speed_against_quality(
     scale = scale_of(metric)
     with axes(ax) as ax:
         for row in rows:
-            there = [
-                v if v is None else v * scale.factor for v in map(found[row["method"]].get, ("value", "low", "high"))
-            ]
-            speed = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
-            look = looks[row["method"]]
-            ax.errorbar(
-                speed[0],
-                there[0],
-                xerr=None if None in speed else error_bars(*([end] for end in speed)),
-                yerr=None if None in there else error_bars(*([end] for end in there)),
-                label=row["method"],
-                zorder=3,
-                elinewidth=0.8,
-                capsize=1.5,
-                capthick=0.8,
-                **_marks(look),
-            )
+            values = map(found[row["method"]].get, ("value", "low", "high"))
+            there: list[Any] = [value if value is None else value * scale.factor for value in values]
+            speed: list[Any] = [row.get(key) for key in (SPEEDUP, "speedup_low", "speedup_high")]
+            xerr, yerr = (None if None in ends else error_bars(*([end] for end in ends)) for ends in (speed, there))
+            look = _marks(looks[row["method"]]) | {"zorder": 3, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
+            ax.errorbar(speed[0], there[0], xerr=xerr, yerr=yerr, label=row["method"], **look)
         if key:
             ax.axhline(0, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
         ax.margins(0.12)
@@ -152,24 +130,6 @@ def quality_figure(summary: Mapping, seconds: float) -> Figure:
         # Many methods are often as many variants of nearly the same speed, which need the whole width.
         abreast = len(metrics) if len(methods) <= _ABREAST else 1
         return page([panel(name) for name in metrics], note, columns=abreast, height=2.4, handles=handles)
-
-
-def write_quality_figures(
-    summary: Mapping, directory: str | os.PathLike, made: str | None = None, formats: Sequence[str] = FORMATS
-) -> list[Path]:
-    """Write DIRECTORY/speed_against_quality_010s.svg and so on, one a length that has something to draw.
-
-    `made` says how, in the metadata of the files, where the footnotes of the evaluation stand too.
-    """
-    made = "\n".join([*([made] if made else []), *map(str, summary.get("footnotes") or ())])
-    rows = evaluation_rows(summary)
-    paths = []
-    for seconds in lengths_of(rows):
-        own = [row for row in at_length(rows, seconds, "evaluation") if is_number(row.get(SPEEDUP))]
-        if main_metrics(own):
-            path = Path(directory) / f"speed_against_quality_{length_name(seconds)}"
-            paths += save(quality_figure(summary, seconds), path, formats, made)
-    return paths
 
 
 def looks_of(methods: Sequence[str]) -> dict[str, Look]:

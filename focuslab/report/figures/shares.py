@@ -48,12 +48,9 @@ def plot_kind_share(rows: Iterable[Mapping], method: str, ax: Axes | None = None
                 _say(ax, i, "not measured")
         ax.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
         side = 0.55 + max(0, 3 - len(lengths)) / 2  # the bars of one length are not as wide as the panel
-        ax.set_xlim(-side, len(lengths) - 1 + side)
-        ax.set_ylim(0, 100)
-        ax.set_yticks(range(0, 101, 25))
+        ax.set(xlim=(-side, len(lengths) - 1 + side), ylim=(0, 100), yticks=range(0, 101, 25))
+        ax.set(xlabel=LENGTH_LABEL, ylabel=SHARE_LABEL)
         ax.tick_params(axis="x", length=0)
-        ax.set_xlabel(LENGTH_LABEL)
-        ax.set_ylabel(SHARE_LABEL)
         if legend:
             legend_above(ax, kind_handles(own), ncols=2, handlelength=1.0)
     return ax

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -18,11 +19,11 @@ from focuslab.runs.method_spec import brief
 from focuslab.tables.choice import length_rows
 
 LIFT, GAIN = "lift", "saved_share"
-UNKNOWN = {"facecolor": "white", "edgecolor": "#8C8C8C", "hatch": "////////"}
+UNKNOWN: dict[str, Any] = {"facecolor": "white", "edgecolor": "#8C8C8C", "hatch": "////////"}
 """How a site is drawn of which nothing was recorded."""
 ONE_LINE = 66
 """Characters of the blocks' names that stand side by side; with more the right one is a line higher."""
-SLOWER = {"facecolor": "white", "edgecolor": "#8C8C8C"}
+SLOWER: dict[str, Any] = {"facecolor": "white", "edgecolor": "#8C8C8C"}
 """How a site is drawn where sparse saves nothing."""
 
 
@@ -94,7 +95,7 @@ def site_map_figure(summary: Mapping) -> Figure:
             (f"{row['seconds']:g} s: lift", lambda ax, own=row["sites"]: plot_site_map(own, LIFT, ax, norm=lift_norm)),
             (gain, lambda ax, own=row["sites"]: plot_site_map(own, GAIN, ax, norm=gain_norm, methods=False)),
         ]
-    frame = {"marker": "s", "markersize": 6, "linestyle": "none", "color": "white"}
+    frame: dict[str, Any] = {"marker": "s", "markersize": 6, "linestyle": "none", "color": "white"}
     handles = [
         Line2D([], [], label="sparse in the plan", markeredgecolor=INK, markeredgewidth=1.3, **frame),
         Patch(label="no time saved", linewidth=0.5, **SLOWER),
@@ -138,13 +139,13 @@ def _draw_site(ax: Axes, x: float, y: float, site: Mapping, value: float | None,
         shade = {**shade, "facecolor": intensity()(norm(value))}
     ax.add_patch(Rectangle((x + 0.06, y + 0.04), 0.88, 0.92, linewidth=0.5, label=f"{site['name']}: {of}", **shade))
     if site["method"]:
-        frame = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.3}
+        frame: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.3}
         ax.add_patch(Rectangle((x + 0.06, y + 0.04), 0.88, 0.92, label=f"{site['name']}: chosen", zorder=3, **frame))
         ax.plot(x + 0.5, y + 0.5, marker="o", markersize=2.6, color=INK, markeredgecolor="white", markeredgewidth=0.6)
 
 
 def _share_bar(figure: Figure, maps: Sequence[Axes], norm: Normalize) -> None:
-    shades = ScalarMappable(Normalize(0, 100 * norm.vmax), intensity())
+    shades = ScalarMappable(Normalize(0, 100 * (norm.vmax or 0.0)), intensity())
     bar = figure.colorbar(shades, ax=maps, location="bottom", shrink=0.6, aspect=30)
     bar.set_label("Saved at this site [% of a dense step]", fontsize=7)
     bar.outline.set_linewidth(0.4)

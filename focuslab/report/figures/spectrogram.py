@@ -1,5 +1,7 @@
 """A clip as a picture: mel bands by time."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -17,19 +19,11 @@ def plot_spectrogram(log_mel: np.ndarray, seconds: float, ax: Axes | None = None
     """A natural log-mel spectrogram `[frames, bands]` of `seconds` of audio; bands are equal steps on the mel scale up
     to `highest` Hz."""
     with axes(ax) as ax:
-        ax.imshow(
-            log_mel.T,
-            origin="lower",
-            aspect="auto",
-            interpolation="none",
-            extent=(0, seconds, 0, MEL_BINS),
-            cmap=intensity(),
-            vmin=RANGE[0],
-            vmax=RANGE[1],
-        )
+        shades: dict[str, Any] = {"cmap": intensity(), "vmin": RANGE[0], "vmax": RANGE[1]}
+        place: dict[str, Any] = {"origin": "lower", "aspect": "auto", "extent": (0, seconds, 0, MEL_BINS)}
+        ax.imshow(log_mel.T, interpolation="none", **place, **shades)
         ticks = [kilo for kilo in (0, 0.5, 1, 2, 4, 8) if 1000 * kilo <= highest]
         top = hertz_to_mel(highest)
         ax.set_yticks([hertz_to_mel(1000 * kilo) / top * MEL_BINS for kilo in ticks], [f"{k:g}" for k in ticks])
-        ax.set_xlabel(TIME_LABEL)
-        ax.set_ylabel(FREQUENCY_LABEL)
+        ax.set(xlabel=TIME_LABEL, ylabel=FREQUENCY_LABEL)
     return ax

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,7 +35,7 @@ FORMATS = ("svg",)
 """The formats of a figure, where nothing else is asked for."""
 _METADATA = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     # matplotlib ships DejaVu Sans, so layout is the same on every machine. SVG text stays text, and a viewer without
     # DejaVu takes the next name: Verdana is as wide and the others narrower, so nothing that fitted starts to overlap.
@@ -87,9 +87,9 @@ class Look(NamedTuple):
     dashes: str | tuple
 
 
-_METHODS = {name: Look(entry.color, entry.marker, "-") for name, entry in catalogue().items() if entry.color} | {
+_METHODS = {name: Look(entry.color, entry.marker or "", "-") for name, entry in catalogue().items() if entry.color} | {
     "plan": Look("#5E3C99", "*", "-"),
-    BOUND: Look(catalogue()[BOUND].color, "none", (0, (4, 2))),
+    BOUND: Look(catalogue()[BOUND].color or "", "none", (0, (4, 2))),
 }
 _OTHER_COLORS = ("#56B4E9", "#8C6D31", "#5E3C99", "#4D4D4D")
 _VARIANT_SHADES = (-0.35, 0.3, 0.0)
@@ -170,7 +170,8 @@ def intensity() -> Colormap:
 def shade(color: str, amount: float) -> str:
     """A colour moved towards white (amount 0..1) or black (amount -1..0), as hex."""
     target = 1.0 if amount > 0 else 0.0
-    return to_hex([c + (target - c) * abs(amount) for c in to_rgb(color)])
+    r, g, b = (c + (target - c) * abs(amount) for c in to_rgb(color))
+    return to_hex((r, g, b))
 
 
 def kind_color(kind: str) -> str:
@@ -184,10 +185,7 @@ def kind_label(kind: str) -> str:
 
 
 def save(
-    figure: Figure,
-    path_without_suffix: str | os.PathLike,
-    formats: Sequence[str] = FORMATS,
-    made: str | None = None,
+    figure: Figure, path_without_suffix: str | os.PathLike, formats: Sequence[str] = FORMATS, made: str | None = None
 ) -> list[Path]:
     """Write a figure as files. The same figure gives the same bytes, since no date is written.
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from focuslab.report.html import story
-from focuslab.report.html.captures import capture_group
+from focuslab.report.html.captures import capture_group, evaluation_group
 from focuslab.report.html.clips import clip_group, comparisons_of
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.evaluations import evaluation_group
-from focuslab.report.html.made import made_of
-from focuslab.report.html.parts import Group, Made, Section
+from focuslab.report.html.parts import Group, Made, Section, made_of
 from focuslab.report.html.plans import choice_group, plan_group, validation_group
 from focuslab.report.html.profiles import merged, profile_group
 from focuslab.report.html.sources import Found, Run
-from focuslab.tables.verdict import counted
+from focuslab.tables.attention import counted
 
 TILES = 4
 MOST_GAPS = 200
@@ -28,15 +27,9 @@ _ABSENT = {
     "not shown: focuslab recommend and focuslab evaluate measure it.",
     "sound": "No clips were given: focuslab generate makes them, focuslab evaluate --keep-audio keeps them.",
 }
-_KINDS = {
-    "profile": "profile",
-    "attention": "capture",
-    "sensitivity": "sensitivity run",
-    "recommendation": "recommendation",
-    "proof": "validation",
-    "evaluation": "evaluation",
-}
-"""What the page calls each kind of run."""
+_KINDS = ("profile", "attention", "sensitivity", "recommendation", "proof", "evaluation")
+_CALLED = {"attention": "capture", "sensitivity": "sensitivity run", "proof": "validation"}
+"""What the page calls kinds of runs, where that is not their name."""
 
 
 @dataclass
@@ -71,16 +64,14 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
             "Measured time of a denoising step, dense against sparse in one interleaved run, and the kinds of module "
             "that take it.",
             story.profiles_side_by_side(profiles),
-            _groups(
-                drawer, ((runs, lambda r=runs, s=summary: profile_group(r, s, drawer)) for runs, summary in profiles)
-            ),
+            _groups(drawer, ((runs, partial(profile_group, runs, summary, drawer)) for runs, summary in profiles)),
         ),
         Section(
             "attention",
             "Where attention looks",
             "How much of self-attention stays in a query's own mel row, against the chance of one in F rows.",
             story.captures_side_by_side(found.of("attention")),
-            _groups(drawer, (([run], lambda run=run: capture_group(run, drawer)) for run in found.of("attention"))),
+            _groups(drawer, (([run], partial(capture_group, run, drawer)) for run in found.of("attention"))),
         ),
         Section(
             "plan",
@@ -94,8 +85,8 @@ def build(found: Found, room: Callable[[Page], int]) -> Page:
             "Measured on clips: the validation of a plan, and metrics against reference and captions.",
             groups=_groups(
                 drawer,
-                [([r], lambda r=r, s=s: validation_group(r, s, _beneath(r, timings), drawer)) for r, s in validations]
-                + [([run], lambda run=run: evaluation_group(run, drawer)) for run in found.of("evaluation")],
+                [([r], partial(validation_group, r, s, _beneath(r, timings), drawer)) for r, s in validations]
+                + [([run], partial(evaluation_group, run, drawer)) for run in found.of("evaluation")],
             ),
         ),
     ]
@@ -173,11 +164,7 @@ def _tell(
     ]
     told = [
         [
-            (
-                run.model,
-                run.folder.shown,
-                drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell),
-            )
+            (run.model, run.folder.shown, drawer.attempt(f"{run.folder.shown} could not be put into a sentence", tell))
             for run, tell in kind
         ]
         for kind in kinds
@@ -241,7 +228,7 @@ def _title(found: Found) -> str:
 
 
 def _said(found: Found) -> str:
-    counts = [(len(found.of(kind)), name) for kind, name in _KINDS.items()]
+    counts = [(len(found.of(kind)), _CALLED.get(kind, kind)) for kind in _KINDS]
     counts += [(len(found.plans), "plan"), (len(found.sounds), "clip")]
     parts = [counted(count, name) for count, name in counts if count]
     days = sorted({day[:10] for run in found.runs for day in (run.info.started, run.info.ended) if day})

@@ -7,6 +7,7 @@ the same length from its beginning, and that is said.
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from focuslab.metrics.spectrogram import HIGHEST, WINDOW, log_mel
 from focuslab.report.figures.spectrogram import plot_spectrogram
 from focuslab.report.figures.style import new_figure, style
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of, facts_of_settings
-from focuslab.report.html.parts import Clip, Comparison, Group, Made
+from focuslab.report.html.parts import Clip, Comparison, Group, Made, facts_of, facts_of_settings
 from focuslab.report.html.sources import Run, SoundFile, read_records
 from focuslab.runs.folder import Folder
 from focuslab.runs.method_spec import brief
@@ -109,13 +109,13 @@ def clip_group(chosen: Sequence[Sequence[Source]], budget: int, drawer: Drawer, 
         )
     if not kept:
         return None
-    group = Group("", comparisons=[_comparison(clips, seconds, drawer) for clips in read[:kept]])
+    shown = Group("", comparisons=[_comparison(clips, seconds, drawer) for clips in read[:kept]])
     if seconds is not None:
-        group.lead = (
+        shown.lead = (
             f"Clips of more than {seconds:.1f} s are cut to their first {seconds:.1f} s here, so that the page stays "
             "small; the whole files are in the run directories."
         )
-    return group
+    return shown
 
 
 def _comparison(sources: Sequence[Source], seconds: float | None, drawer: Drawer) -> Comparison:
@@ -134,7 +134,7 @@ def _comparison(sources: Sequence[Source], seconds: float | None, drawer: Drawer
             drawer.add(
                 picture,
                 f"Mel spectrogram: {brief(method)}",
-                lambda samples=samples, rate=rate: _spectrogram(samples, rate),
+                partial(_spectrogram, samples, rate),
                 caption=f"Loudness of mel bands over {length:.1f} s, low frequencies at the bottom, loud dark.",
             )
         audio = f"data:audio/flac;base64,{base64.b64encode(encode_flac(samples, rate)).decode()}"
@@ -212,7 +212,8 @@ def _evaluated(run: Run, record: dict[str, Any]) -> Source:
 
 def _spread(groups: Sequence[list[Source]], most: int) -> list[list[Source]]:
     """Some of each length, in turn from the shortest, each with a prompt that was not taken yet if there is one."""
-    left, chosen = list(groups), []
+    left = list(groups)
+    chosen: list[list[Source]] = []
     while left and len(chosen) < most:
         for seconds in sorted({group[0].seconds for group in left}):
             taken = {group[0].prompt for group in chosen}

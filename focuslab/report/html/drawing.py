@@ -3,7 +3,7 @@
 import base64
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -27,12 +27,7 @@ class Drawer:
         self._drawn = 0
 
     def add(
-        self,
-        group: Group,
-        title: str,
-        draw: Callable[[], Axes | Drawing],
-        numbers: str = "",
-        caption: str = "",
+        self, group: Group, title: str, draw: Callable[[], Axes | Drawing], numbers: str = "", caption: str = ""
     ) -> None:
         """Draw a figure and add it to a group.
 
@@ -76,7 +71,7 @@ class Drawer:
 
 def _drawn(made: Axes | Drawing) -> tuple[str, str, float]:
     """The picture as a data URI, its small print, and its width in inches."""
-    figure = made if isinstance(made, Drawing) else made.get_figure(root=True)
+    figure = made if isinstance(made, Drawing) else cast(Drawing, made.get_figure(root=True))
     note = " ".join(figure.get_supxlabel().split())
     if note:
         figure.supxlabel("")

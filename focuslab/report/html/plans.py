@@ -1,22 +1,20 @@
 """The section on what to make sparse: plans, how they were chosen, and their validations."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from focuslab.errors import InputError
 from focuslab.report.figures.frontier import frontier_figure
 from focuslab.report.figures.site_map import site_map_figure
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import facts_of_evidence, group_of
-from focuslab.report.html.parts import Group, Made
+from focuslab.report.html.parts import Group, Made, facts_of_evidence, group_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs import CHOICE_SCHEMA, PROOF_SCHEMA
 from focuslab.runs.checked import salvaged
 from focuslab.runs.schemas.choice import Choice, Proof, Quality
-from focuslab.tables.choice import choice_tables
-from focuslab.tables.plan import plan_tables
-from focuslab.tables.quality_choice import quality_choice_tables
-from focuslab.tables.validation import measured_of, validation_tables
+from focuslab.tables.choice import choice_tables, plan_tables
+from focuslab.tables.validation import measured_of, quality_choice_tables, validation_tables
 
 DRAWN = 4
 """Lengths that are drawn."""
@@ -78,7 +76,7 @@ def _add_choice(group: Group, choice: Mapping, validation: Mapping | None, drawe
         rows = [row for row in choice["lengths"] if row[key]]
         if rows:
             some = {**choice, "lengths": [*rows[: DRAWN - 1], rows[-1]] if len(rows) > DRAWN else rows}
-            drawer.add(group, title, lambda draw=draw, some=some: draw(some), _told(some["lengths"]))
+            drawer.add(group, title, partial(draw, some), _told(some["lengths"]))
     drawer.tables(group, lambda: list(choice_tables(choice))[:1])
     drawer.tables(group, lambda: list(choice_tables(choice))[1:], more=True)
 

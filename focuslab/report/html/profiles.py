@@ -7,8 +7,7 @@ from focuslab.analysis.cost import merge_summaries
 from focuslab.report.figures.figure1 import figure1, plot_speed_against_ideal
 from focuslab.report.figures.style import KIND_COLORS, kind_label
 from focuslab.report.html.drawing import Drawer
-from focuslab.report.html.made import group_of
-from focuslab.report.html.parts import Group
+from focuslab.report.html.parts import Group, group_of
 from focuslab.report.html.sources import Run, read_records
 from focuslab.runs.modules import UNITS, module_rows
 from focuslab.runs.schemas.profile import ModuleTimes
@@ -53,7 +52,8 @@ def told_of(rows: Sequence[Mapping]) -> Mapping | None:
     """The row of the sparse method that is told of first: the paper's where it was measured, else the fastest."""
     sparse = [row for row in rows if is_sparse(row) and row["speedup_vs_dense"]]
     named = [row for row in sparse if row["method"] == "litefocus"]
-    return (named or sorted(sparse, key=lambda row: -row["speedup_vs_dense"]) or [None])[0]
+    fastest = max(sparse, key=lambda row: row["speedup_vs_dense"], default=None)
+    return named[0] if named else fastest
 
 
 def profile_group(runs: Sequence[Run], summary: Mapping, drawer: Drawer) -> Group:
@@ -147,8 +147,10 @@ def _modules_of(runs: Sequence[Run], row: Mapping) -> Sequence[Mapping]:
 def _module_table(runs: Sequence[Run], rows: Sequence[Mapping]) -> list[Table]:
     """The modules of dense at the longest length by their own time."""
     row = next((row for row in reversed(rows) if row["method"] == "dense" and row["kind_share"]), None)
-    modules = [(m["exclusive_seconds"] or 0.0, m["name"], kind_label(m["kind"])) for m in _modules_of(runs, row or {})]
-    if not modules:
+    modules: list[tuple[float, str, str | None]] = [
+        (m["exclusive_seconds"] or 0.0, m["name"], kind_label(m["kind"])) for m in _modules_of(runs, row or {})
+    ]
+    if row is None or not modules:
         return []
     modules.sort(key=lambda module: -module[0])
     whole = sum(own for own, _, _ in modules)

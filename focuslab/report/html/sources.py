@@ -19,7 +19,7 @@ from focuslab.runs import RunInfo, arrays, kinds
 from focuslab.runs.checked import salvaged
 from focuslab.runs.directory import RUN, SUMMARY
 from focuslab.runs.folder import Folder, cleaned, or_gap
-from focuslab.runs.loading import load_info, load_records, load_summary, of_shape
+from focuslab.runs.loading import check_not_emptied, load_info, load_records, load_summary, of_shape
 from focuslab.runs.plan import PlanSpec
 from focuslab.runs.schemas.evaluation import Generation
 from focuslab.runs.schemas.types import LABEL, LONGEST
@@ -98,9 +98,8 @@ def find(paths: Iterable[str | Path]) -> Found:
     Raises `InputError` where a path does not exist or nothing at all can be shown.
     """
     found = Found()
-    paths = [Path(path) for path in paths]
     room = Room(MOST_JSON)
-    for path in paths:
+    for path in map(Path, paths):
         if path.is_dir():
             _walk(Folder(path, room), found, DEPTH, [0])
         elif path.is_file():
@@ -159,10 +158,12 @@ def _read_run(folder: Folder) -> Run:
     gaps: list[str] = []
     info = load_info(folder, gaps)
     about = {name: cleaned(shortened(getattr(info, name))) for name in ("model", "parameters", "machine", "grids")}
-    texts = {name: cleaned(getattr(info, name)) for name in ("command", "versions", "device", "dtype")}
-    dates = {name: cleaned(getattr(info, name)) for name in ("started", "ended")}
-    info = replace(info, **about, **texts, **dates, prompts=tuple(map(cleaned, info.prompts)))
+    texts = ("command", "versions", "device", "dtype", "started", "ended")
+    about |= {name: cleaned(getattr(info, name)) for name in texts}
+    info = replace(info, **about, prompts=tuple(map(cleaned, info.prompts)))
     summary = cleaned(load_summary(folder, info.command, gaps=gaps))
+    with or_gap(gaps):
+        check_not_emptied(folder, info)
     _keep_what_fits(summary, gaps)
     if [] in (summary.get("rows"), summary.get("blocks")):
         raise InputError(f"{folder.name(SUMMARY)} holds no row that can be shown")

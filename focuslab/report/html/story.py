@@ -5,17 +5,16 @@ from typing import Any, NamedTuple
 
 from focuslab.report.figures.layout import TIMES
 from focuslab.report.html.captures import shown_rows
-from focuslab.report.html.made import machine_of
+from focuslab.report.html.parts import machine_of
 from focuslab.report.html.profiles import told_of
 from focuslab.report.html.sources import PlanFile, Run
 from focuslab.runs.method_spec import brief
-from focuslab.tables.plan import range_of
+from focuslab.tables.attention import times
+from focuslab.tables.choice import range_of
 from focuslab.tables.profile import summary_rows
-from focuslab.tables.quality_choice import heard_best
-from focuslab.tables.quality_rows import evaluation_rows, main_metrics, metric_of, scale_of
-from focuslab.tables.quality_words import SIGNIFICANTLY, outcome
+from focuslab.tables.quality_rows import SIGNIFICANTLY, evaluation_rows, main_metrics, metric_of, outcome, scale_of
 from focuslab.tables.table import SECONDS, Table, amounts, formatter, labels, numbers, seconds_of, speedups, words
-from focuslab.tables.verdict import times
+from focuslab.tables.validation import heard_best
 
 Profiles = Sequence[tuple[list[Run], Mapping[str, Any]]]
 
@@ -83,11 +82,7 @@ def of_capture(summary: Mapping) -> Said | None:
     said += f", at {most['seconds']:g} s"
     if least is not most:
         said += f"; least at {least['name']}: {times(least['lift'])} times"
-    tile = Tile(
-        f"{times(most['lift'])}{TIMES}",
-        f"chance: attention on the own mel row, {most['name']}",
-        "attention",
-    )
+    tile = Tile(f"{times(most['lift'])}{TIMES}", f"chance: attention on the own mel row, {most['name']}", "attention")
     return Said(f"{said}.", [tile])
 
 
@@ -129,16 +124,9 @@ def of_validation(summary: Mapping) -> Said | None:
     if not rows:
         return None
     row = max(rows, key=lambda row: row["seconds"])
-    said = (
-        f"On prompts that the choice had not seen, the plan was measured at {row['speedup_vs_dense']:.2f} times dense"
-    )
-    tiles = [
-        Tile(
-            f"{row['speedup_vs_dense']:.2f}{TIMES}",
-            f"as fast with the plan at {row['seconds']:g} s, measured",
-            "cost",
-        )
-    ]
+    gain = f"{row['speedup_vs_dense']:.2f}"
+    said = f"On prompts that the choice had not seen, the plan was measured at {gain} times dense"
+    tiles = [Tile(f"{gain}{TIMES}", f"as fast with the plan at {row['seconds']:g} s, measured", "cost")]
     if row["n"] and row["error"] is not None:
         said += f" with an error of {100 * row['error']:.2g} % in the UNet's output"
         label = f"error of the UNet's output with the plan at {row['seconds']:g} s"
@@ -160,12 +148,8 @@ def of_evaluation(summary: Mapping) -> Said | None:
     significant = [said for row in rows if (said := _significant_differences(summary, row, metrics))]
     heads = ", ".join(scale_of(name).head for name in metrics)
     methods = f"{len(rows)} method{'s' * (len(rows) > 1)} against dense at {rows[0]['seconds']:g} s in {heads}"
-    found = (
-        f"{'; '.join(significant)}; no other difference is significant"
-        if significant
-        else "no difference is significant"
-    )
-    return Said(f"Of {methods}: {found}.", [])
+    others = "no other difference is significant" if significant else "no difference is significant"
+    return Said(f"Of {methods}: {'; '.join([*significant, others])}.", [])
 
 
 def profiles_side_by_side(profiles: Profiles) -> Table | None:
@@ -179,13 +163,12 @@ def profiles_side_by_side(profiles: Profiles) -> Table | None:
     if len(profiles) < 2 or not found:
         return None
     runs, rows, best = zip(*found, strict=True)
+    shares = [row["kind_share"].get("self_attention") for row in rows]
     columns = [
         words("model", [run.model for run in runs]),
         seconds_of(rows),
         amounts("dense step", [row["step_seconds_median"] for row in rows], SECONDS),
-        numbers(
-            "self-attention, of time", [r["kind_share"].get("self_attention") for r in rows], ".1f", "%", factor=100
-        ),
+        numbers("self-attention, of time", shares, ".1f", "%", factor=100),
         labels("sparse method", [row and row["method"] for row in best]),
         speedups("speed-up over dense", [row and row["speedup_vs_dense"] for row in best]),
         words("made on", [machine_of(run.info) for run in runs]),

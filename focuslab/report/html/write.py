@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from focuslab.errors import InputError
-from focuslab.io.files import check_place, failed, open_regular, write_atomically
+from focuslab.io.files import check_place, open_regular, write_file
 from focuslab.report.html.build import Page, build
 from focuslab.report.html.parts import MOST_ROWS
 from focuslab.report.html.sources import find
@@ -32,11 +33,7 @@ def write_report(paths: Iterable[str | Path], out: str | Path) -> tuple[Path, Pa
     _check_place(out)
     page = build(find(paths), lambda page: MOST_BYTES - len(render(page)))
     content = render(page)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, content)
-    except OSError as error:
-        raise failed(out, error) from None
+    write_file(out, content)
     return out, page
 
 
@@ -60,14 +57,11 @@ def render(page: Page) -> bytes:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    content = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
+    content: dict[str, Any] = {"policy": policy, "script": Markup(script), "css": Markup(_asset("report.css"))}
     content |= {"page": page, "version": version("focuslab"), "most_rows": MOST_ROWS}
+    loader = PackageLoader("focuslab.report.html", "assets")
     environment = Environment(
-        loader=PackageLoader("focuslab.report.html", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html.jinja").render(**content).encode()
 
@@ -78,5 +72,5 @@ def _asset(name: str) -> str:
 
 def default_name(paths: Iterable[str | os.PathLike]) -> Path:
     """report.html in the directory given, or here if there are several."""
-    paths = [Path(path) for path in paths]
-    return paths[0] / "report.html" if len(paths) == 1 and paths[0].is_dir() else Path("report.html")
+    given = [Path(path) for path in paths]
+    return given[0] / "report.html" if len(given) == 1 and given[0].is_dir() else Path("report.html")

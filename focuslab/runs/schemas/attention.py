@@ -1,6 +1,6 @@
 """Typed records of the summary of a capture."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import model_validator
 
@@ -17,7 +17,9 @@ class Lag(t.Record):
 
     @model_validator(mode="after")
     def _of_one_length(self):
-        lists = {name: getattr(self, name) for name in ("middles", "own_lift", "other_lift")}
+        lists: dict[str | tuple[str | int, ...], Any] = {
+            name: getattr(self, name) for name in ("middles", "own_lift", "other_lift")
+        }
         if len({len(values) for values in lists.values()}) > 1:
             raise t.wrong_fields("lists of one length", lists)
         return self

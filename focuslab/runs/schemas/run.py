@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, with_config
 from typing_extensions import Required, TypedDict
 
 from focuslab.runs.schemas import types as t
@@ -54,10 +54,9 @@ class StepTimes(t.Record):
     speedup_vs_dense: t.Ratio | None = None
 
 
+@with_config(ConfigDict(extra="allow", strict=True))
 class Measurement(TypedDict, total=False):
     """What the records of every kind of run have in common; they are many, so they stay plain dicts."""
-
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)
 
     kind: Required[t.Name]
     seconds: t.Length | None

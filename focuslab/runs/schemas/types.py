@@ -29,13 +29,12 @@ LONGEST = 1e6
 T = TypeVar("T")
 
 
-def number(low: float = -LARGEST, high: float = LARGEST, kinds: type | tuple[type, ...] = (int, float)):
+def number(low: float = -LARGEST, high: float = LARGEST, kinds: Any = (int, float)):
     """A check that keeps a number as it is: pydantic's own would turn an int into a float."""
     expected = f"a {'whole ' if kinds is int else ''}number from {low:g} to {high:g}"
 
     def check(value: Any) -> Any:
-        fine = is_number(value) and isinstance(value, kinds) and low <= value <= high
-        if not fine:
+        if not (is_number(value) and isinstance(value, kinds) and low <= value <= high):
             raise PydanticCustomError("expected", expected)
         return 0.0 if 0 < abs(value) < SMALLEST else value
 
