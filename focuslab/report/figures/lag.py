@@ -33,7 +33,7 @@ def plot_lag(row: Mapping, ax: Axes | None = None, *, limits: tuple[float, float
                 "marker": look.marker,
                 "markersize": 2.8,
             }
-            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], markersize=2.8, **marks)
+            ax.plot(*zip(*points, strict=True) if points else ((), ()), label=NAMES[name], **marks)
         ax.axhline(1, color=INK, linewidth=0.7, zorder=1)
         ax.set_xscale("log")
         ax.set_yscale("log", base=2)
