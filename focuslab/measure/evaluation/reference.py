@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Reference:
     content: str
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "directory": str(self.directory)}
+        lists = {name: list(getattr(self, name)) for name in ("files", "unreadable", "paired")}
+        return {"directory": str(self.directory), **lists, "content": self.content}
 
 
 def find_reference(directory: Path, captions: Sequence[Caption], at_least: int) -> Reference:
