@@ -49,7 +49,10 @@ def _check_scheduler(scheduler: Any) -> None:
 def _check_tokenizer(tokenizer: Any, name: str, encoder: Any) -> None:
     """As the pipeline uses it: it pads, tells prompts apart, and gives tokens that the text encoder knows."""
     try:
-        made = tokenizer(_PROMPTS, padding="max_length", truncation=True, max_length=tokenizer.model_max_length)
+        # A call leaves its padding and truncation in the tokenizer, which would then be saved with it.
+        tokenizer = copy.deepcopy(tokenizer)
+        padding = "max_length" if name == "tokenizer" else True
+        made = tokenizer(_PROMPTS, padding=padding, truncation=True, max_length=tokenizer.model_max_length)
         first, second = made["input_ids"]
         if "attention_mask" not in made:
             raise ValueError("it gives no attention_mask")
