@@ -4,6 +4,7 @@ import copy
 from types import SimpleNamespace
 
 import pytest
+from transformers import RobertaTokenizer
 
 from focuslab.errors import InputError
 from focuslab.models.settings import check_settings
@@ -38,3 +39,45 @@ def _items(config):
 def test_the_models_at_hand_pass(session_pipe):
     check_settings(session_pipe)
     assert session_pipe.unet.config.sample_size > 0
+
+
+def without_padding(tokenizer):
+    tokenizer.pad_token = None
+
+
+def with_more_tokens(tokenizer):
+    tokenizer.add_tokens([f"<{number}>" for number in range(2000)])
+
+
+def without_mask(tokenizer):
+    tokenizer.model_input_names = ["input_ids"]
+
+
+def without_limit(tokenizer):
+    tokenizer.model_max_length = 10**30
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "tokenizer_2"])
+@pytest.mark.parametrize(
+    "spoil, says",
+    [
+        (without_padding, "cannot take a prompt"),
+        (with_more_tokens, "has tokens from 0 to"),
+        (without_limit, "cannot take a prompt"),
+        (without_mask, "cannot take a prompt"),
+    ],
+)
+def test_a_tokenizer_that_the_pipeline_cannot_use_is_named(session_pipe, name, spoil, says):
+    parts = dict(session_pipe.components)
+    parts[name] = copy.deepcopy(parts[name])
+    spoil(parts[name])
+    with pytest.raises(InputError, match=f"the {name} of this model {says}"):
+        check_settings(SimpleNamespace(**parts))
+
+
+def test_a_tokenizer_with_an_empty_vocabulary_is_refused(session_pipe):
+    names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = {name: index for index, name in enumerate(names)}
+    empty = RobertaTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+    with pytest.raises(InputError, match="gives all prompts the same tokens|cannot take a prompt"):
+        check_settings(SimpleNamespace(**{**session_pipe.components, "tokenizer": empty}))

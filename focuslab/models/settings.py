@@ -12,6 +12,7 @@ from focuslab.errors import InputError
 from focuslab.models.checks import first_line
 
 _STEPS = 10
+_PROMPTS = ["rain on a tin roof", "a siren"]
 
 
 def check_settings(pipe: Any) -> None:
@@ -26,6 +27,8 @@ def check_settings(pipe: Any) -> None:
     expected = "a whole number from 1 to 10000"
     _check(pipe.language_model, "language_model", "max_new_tokens", expected, _whole(1, 10_000))
     _check_scheduler(pipe.scheduler)
+    _check_tokenizer(pipe.tokenizer, "tokenizer", pipe.text_encoder.text_model)
+    _check_tokenizer(pipe.tokenizer_2, "tokenizer_2", pipe.text_encoder_2)
 
 
 def _check_scheduler(scheduler: Any) -> None:
@@ -41,6 +44,35 @@ def _check_scheduler(scheduler: Any) -> None:
             f"the {name} of this model cannot make {_STEPS} steps ({type(error).__name__}: {first_line(error)}): "
             "mend its scheduler_config.json, or use another scheduler"
         ) from None
+
+
+def _check_tokenizer(tokenizer: Any, name: str, encoder: Any) -> None:
+    """As the pipeline uses it: it pads, tells prompts apart, and gives tokens that the text encoder knows."""
+    try:
+        # A call leaves its padding and truncation in the tokenizer, which would then be saved with it.
+        tokenizer = copy.deepcopy(tokenizer)
+        padding = "max_length" if name == "tokenizer" else True
+        made = tokenizer(_PROMPTS, padding=padding, truncation=True, max_length=tokenizer.model_max_length)
+        first, second = made["input_ids"]
+        if "attention_mask" not in made:
+            raise ValueError("it gives no attention_mask")
+        highest = max(*first, *second, *tokenizer.get_vocab().values())
+        lowest = min(*first, *second, *tokenizer.get_vocab().values())
+    except Exception as error:
+        raise InputError(
+            f"the {name} of this model cannot take a prompt ({type(error).__name__}: {first_line(error)}): copy or "
+            "download its folder again"
+        ) from None
+    known = encoder.get_input_embeddings().num_embeddings
+    if lowest < 0 or highest >= known:
+        raise InputError(
+            f"the {name} of this model has tokens from {lowest} to {highest}, and its text encoder those from 0 to "
+            f"{known - 1}: copy or download both again"
+        )
+    if first == second:
+        raise InputError(
+            f"the {name} of this model gives all prompts the same tokens: copy or download its folder again"
+        )
 
 
 def _check(part: Any, component: str, field: str, expected: str, fits: Callable[[Any], bool]) -> None:
