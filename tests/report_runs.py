@@ -46,8 +46,8 @@ def write_run(directory: Path, info: RunInfo, summary: dict, records=(), model: 
     info = dataclasses.replace(info, model={**info.model, "name": model}, **PLACE, **STARTED)
     (directory / "run.json").write_bytes(to_json_bytes(info.to_json()))
     (directory / "summary.json").write_bytes(to_json_bytes(summary))
-    lines = [json.dumps(record) for record in records]
-    (directory / "records.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    if records:
+        (directory / "records.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
     return directory
 
 

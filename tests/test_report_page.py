@@ -397,7 +397,7 @@ def test_an_older_page_is_replaced_and_nothing_else(tmp_path):
         with pytest.raises(InputError, match=words):
             write_report([run], place)
     assert notes.read_text() == "mine"
-    assert sorted(path.name for path in run.iterdir()) == ["records.jsonl", "report.html", "run.json", "summary.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["report.html", "run.json", "summary.json"]
 
 
 def test_the_page_says_the_same_in_words(made, runs):

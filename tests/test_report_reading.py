@@ -149,6 +149,7 @@ def test_a_tampered_run_is_loaded_or_refused(pristine, tmp_path_factory, data):
     kind, run = data.draw(st.sampled_from([("profile", ProfileRun), ("capture", AttentionRun)]))
     name = data.draw(st.sampled_from(["run.json", "summary.json", "records.jsonl"]))
     files = {n: c for n, c in pristine.items() if n.startswith(kind)}
+    files.setdefault(f"{kind}/records.jsonl", b'{"kind": "note"}\n')
     files[f"{kind}/{name}"] = tampered(files[f"{kind}/{name}"], data)
     try:
         run.load(lay(root, files) / kind)
