@@ -483,3 +483,21 @@ def test_numbers_are_rounded_to_six_digits():
 
 def test_every_statistic_is_asked_for_unless_some_are_named(run):
     assert run.info.parameters["statistics"] == list(STATISTICS) and os.path.isdir(run.directory)
+
+
+def test_the_error_of_sampled_keys_is_predicted(session_pipe):
+    run = capture_attention(
+        session_pipe, "rain", (2.56,), steps=2, statistics="sampling", key_counts=("16:8", "64:64"), sites="up_blocks.2"
+    )
+    (row,) = run.summary["blocks"]
+    assert row["time"] == 32 and row["sampled_error"]["64:64"] == row["sampled_predicted"]["64:64"] == 0
+    assert row["sampled_error"]["16:8"] == pytest.approx(row["sampled_predicted"]["16:8"], rel=0.15)
+    own, other = row["keys_for"]["0.2"]
+    assert 1 <= other <= own <= 32 and row["keys_for"]["0.05"][0] >= own
+    assert "Keys to sample, by block" in repr(run)
+
+
+@pytest.mark.parametrize("counts", ["250", "0:3", "a:b", (250,), "1:2:3"])
+def test_numbers_of_keys_are_two(counts, session_pipe):
+    with pytest.raises(InputError, match="key_counts must be OWN:OTHER, such as 250:32, not"):
+        capture_attention(session_pipe, "rain", (0.64,), key_counts=counts)

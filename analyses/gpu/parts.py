@@ -27,9 +27,9 @@ from focuslab.models.specs import stand_ins
 ROOT = Path(__file__).parents[2]
 PROMPT = "gentle rain on a tin roof, distant thunder"
 UNBIASED = "litefocus:cross_weight=unbiased"
-METHODS = ("dense", "litefocus", UNBIASED, "same-frequency", "tome", "naive")
+METHODS = ("dense", "litefocus", UNBIASED, "sampled", "same-frequency", "tome", "naive")
 """Bounds are measured beside them by `profile` itself."""
-COMPILED = ("litefocus", UNBIASED, "bound", "same-frequency", "tome", "naive")
+COMPILED = ("litefocus", UNBIASED, "sampled", "bound", "same-frequency", "tome", "naive")
 """In the order of importance. Dense is compiled beside each."""
 REPEATS = 5
 STEPS = 20
