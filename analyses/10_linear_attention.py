@@ -17,11 +17,11 @@ from pathlib import Path
 
 import click
 import torch
-from focuslab.hooks.latents import latents_at
 
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.cli.progress import Reporter
+from focuslab.hooks.denoise import latents_at
 from focuslab.hooks.output_error import OutputError
 from focuslab.methods import parse_method
 from focuslab.models.conditioning import encode_prompt

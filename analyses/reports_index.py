@@ -42,6 +42,10 @@ WHAT = {
         "the evaluation that tables 04 to 07 are drawn from, without its embeddings: every clip and method once",
         "the four commands above",
     ),
+    "10_linear_attention": (
+        "what a fixed number of sampled keys costs, and how far it is from dense",
+        "python analyses/10_linear_attention.py --model tiny; the same with --model random:audioldm2 --seconds 80",
+    ),
     "09_gpu": ("the CUDA path on one card", "PYTHONPATH=. python analyses/09_gpu.py --minutes 8"),
     "demo": ("a picture of the demo's page", "focuslab demo"),
 }

@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_line(focuslab, monkeypatch, file):
         write(path, content)
 
     write = store.write_atomically
-    for module in ("runs.directory", "report.figures.style"):
+    for module in ("io.files", "runs.directory", "report.figures.style"):
         monkeypatch.setattr(f"focuslab.{module}.write_atomically", full)
     code, _, err = focuslab(*DENSE, "--seconds", "0.64", "--out", "here", "--quiet")
     assert code == 1 and "(No space left on device)" in err and err.count("\n") == 1 and "unexpected" not in err

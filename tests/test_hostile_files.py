@@ -44,6 +44,8 @@ def test_a_damaged_run_is_refused_or_shown(runs, tmp_path, kind):
     for seed in range(40):
         random = Random(f"{kind}{seed}")
         directory = shutil.copytree(runs / kind, tmp_path / str(seed))
+        if not (directory / "records.jsonl").exists():
+            (directory / "records.jsonl").write_text('{"kind": "note"}\n')
         spoil(directory / random.choice(["summary.json", "summary.json", "run.json", "records.jsonl"]), random)
         try:
             run = KINDS[kind].load(directory)

@@ -369,7 +369,7 @@ WRONG = {
     "fraction": ({"cross_fractions": (0.1, 1.5)}, "cross_fraction must be a fraction from 0 to 1, not 1.5"),
     "fraction twice": ({"cross_fractions": (0.1, 0.1)}, "different numbers"),
     "weight": ({"cross_weight": 0}, "cross_weight must be"),
-    "statistic": ({"statistics": ("mas",)}, "mass, entropy, rows, lag, recall, output_error, not 'mas'"),
+    "statistic": ({"statistics": ("mas",)}, "mass, entropy, rows, lag, recall, output_error, sampling, not 'mas'"),
     "nothing": ({"statistics": ()}, "nothing would be recorded"),
     "seed": ({"seed": 0.5}, "seed must be"),
     "sampled times": ({"sampled_times": 0}, "sampled_times must be"),

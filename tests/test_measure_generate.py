@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import wave
@@ -93,8 +94,12 @@ def test_other_formats_and_places_are_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="file is a file, not a directory"):
         sound.write(tmp_path / "file" / "x.wav")
-    monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(InputError, match=f"{tmp_path} may not be written to"):
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(InputError, match=rf"{tmp_path} takes no files \(Permission denied\)"):
         sound.write(tmp_path / "new" / "x.wav")
     monkeypatch.undo()
     (tmp_path / "d.wav").mkdir()
