@@ -8,7 +8,17 @@ import torch
 from focuslab.attention.grid import Grid
 from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
-from focuslab.methods import Bound, Dense, Eager, LiteFocus, TokenMerging, as_methods, parse_method, parse_methods
+from focuslab.methods import (
+    Bound,
+    Dense,
+    Eager,
+    LiteFocus,
+    SampledFocus,
+    TokenMerging,
+    as_methods,
+    parse_method,
+    parse_methods,
+)
 from focuslab.methods.catalogue import catalogue
 from focuslab.models.conditioning import encode_prompt
 from focuslab.models.sites import Site, find_sites
@@ -259,3 +269,23 @@ def test_lists_of_methods_keep_their_order_and_refuse_repeats():
     with pytest.raises(InputError, match="no method was named"):
         parse_methods([])
     assert set(catalogue()) >= {"dense", "naive", "litefocus", "same-frequency", "cross-frequency", "tome", "bound"}
+
+
+def test_sampled_keys_are_a_number_and_not_a_share():
+    method = SampledFocus()
+    assert method.density(Grid(1000, 8)) == (250 + 7 * 32) / 8000
+    assert method.density(Grid(2000, 8)) == method.density(Grid(1000, 8)) / 2
+    assert method.density(Grid(30, 8)) == 1 and method.sample_keys(call(time=30)) is None
+    assert method.sample_keys(call(time=300)).shape == (250 + 7 * 32, 8)
+    assert SampledFocus(5, 2).density(Grid(20, 1)) == 0.25
+
+
+def test_sampled_keys_that_take_all_are_dense():
+    q, k, v = qkv(31, 8)
+    assert (SampledFocus(31, 31).core(q, k, v, call()) - dense_attention(q, k, v)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("counts", [(0, 1), (1, 0), (1.5, 2), ("4", 2), (True, 1)])
+def test_numbers_of_sampled_keys_are_whole(counts):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
+        SampledFocus(*counts)
