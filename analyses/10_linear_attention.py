@@ -82,7 +82,7 @@ def main(out: Path, models: tuple[str, ...], longest: float, draw: bool) -> None
         if (directory := directory_of(out, model, seconds)).exists()
     }
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
-    infos = [run.info for run in runs.values()]
+    infos = sorted((run.info for run in runs.values()), key=lambda info: info.started)
     made = provenance("python analyses/10_linear_attention.py", infos[0], infos[-1])
     text = f"{made}\n\n{cost_table(runs)}\n\n{error_table(errors)}\n"
     write_atomically(out / "table.md", text.encode())
