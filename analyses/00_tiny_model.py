@@ -23,8 +23,6 @@ import torch
 import focuslab
 from focuslab.cli.options import report_errors
 from focuslab.metrics import clap_score, clipping_share, silence_share, spectral_centroid
-from focuslab.metrics.clap import clap_of
-from focuslab.metrics.embedders import cut
 from focuslab.metrics.mel import SAMPLE_RATE, log_mel
 from focuslab.models.specs import BUNDLED
 from focuslab.report.figures.style import save
@@ -33,35 +31,12 @@ from focuslab.stats.intervals import bootstrap_interval
 
 TINY = Path(__file__).parent / "tiny_model"
 sys.path.insert(0, str(TINY))
-import components  # noqa: E402
 import data  # noqa: E402
 import render  # noqa: E402
+from judge import Judge, kl, mels_given, steps_by_frames  # noqa: E402
 from sounds import CLASSES  # noqa: E402
 
 STEPS = 25
-
-
-class Judge:
-    """The classifier, and the CLAP of the model itself: neither has ever heard a generated sound."""
-
-    def __init__(self, pipe):
-        self._clap = clap_of(pipe)
-        self._classifier = components.trained_classifier()
-        self._names = sorted(CLASSES)
-
-    @torch.no_grad()
-    def label(self, samples: np.ndarray) -> str:
-        """The class, by the mean of the logits over the windows that CLAP is given."""
-        windows = cut(samples, self._clap.window_samples)
-        logits = [self._classifier(log_mel(torch.from_numpy(window)[None])) for window in windows]
-        return self._names[int(torch.cat(logits).mean(dim=0).argmax())]
-
-    def audio(self, samples: np.ndarray) -> np.ndarray:
-        """The CLAP embedding `[D]`, the mean over windows."""
-        return self._clap.embed(samples[None], SAMPLE_RATE)[0].mean(axis=0)
-
-    def text(self, caption: str) -> np.ndarray:
-        return self._clap.embed_text([caption])[0]
 
 
 def facts(samples: np.ndarray) -> dict[str, float]:
@@ -75,26 +50,33 @@ def facts(samples: np.ndarray) -> dict[str, float]:
     }
 
 
-def generated(pipe, judge: Judge, clips: data.Clips, counts: dict[float, int], out: Path) -> list[dict]:
+def generated(pipe, judge: Judge, clips: data.Clips, counts: dict[float, int], out: Path, weights: str) -> list[dict]:
     """One record a generated clip; those in clips.jsonl are not made again."""
     file = out / "clips.jsonl"
     records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     made = {(record["seconds"], record["clip"]) for record in records}
-    weights = describe_weights()
-    if any(record["weights"] != weights for record in records):
-        raise click.ClickException(f"{file} was made with other weights: remove it, or give another --out")
+    if any(record["weights"] != weights or "kl" not in record for record in records):
+        raise click.ClickException(
+            f"{file} was made with other weights or by an earlier version: remove it, or give another --out"
+        )
     for seconds, count in counts.items():
         for index in range(count):
             if (seconds, index) in made:
                 continue
             caption = clips.captions[index]
-            sound = focuslab.generate(pipe, caption, seconds, steps=STEPS, seed=1000 + index)
+            with mels_given(pipe.vocoder) as mels:
+                sound = focuslab.generate(pipe, caption, seconds, steps=STEPS, seed=1000 + index)
+            in_sound, in_mel = judge.logits(sound.samples), judge.logits_of_mel(mels[0])
+            reference = judge.logits(clips.waveform(index).numpy())
             record = {
                 "seconds": seconds,
                 "clip": index,
                 "caption": caption,
                 "label": clips.labels[index],
-                "named": judge.label(sound.samples),
+                "named": judge.name(in_sound),
+                "named_in_mels": judge.name(in_mel),
+                "kl": kl(reference, in_sound),
+                "kl_in_mels": kl(reference, in_mel),
                 "clap": float(clap_score(judge.audio(sound.samples)[None], judge.text(caption)[None])),
                 "wall_seconds": sound.settings["wall_seconds"],
                 "weights": weights,
@@ -107,9 +89,9 @@ def generated(pipe, judge: Judge, clips: data.Clips, counts: dict[float, int], o
     return records
 
 
-def describe_weights() -> str:
+def describe_weights(model: Path) -> str:
     """Which weights were measured: the steps that each component was trained for."""
-    steps = json.loads((BUNDLED / "training.json").read_text())["steps"]
+    steps = json.loads((model / "training.json").read_text())["steps"]
     return ", ".join(f"{name} {count}" for name, count in sorted(steps.items()))
 
 
@@ -173,10 +155,10 @@ def attention(pipe, prompts: list[str], out: Path, name: str) -> dict:
     return run.summary
 
 
-def reinitialised(pipe):
+def reinitialised(pipe, model: Path):
     """The pipeline with a UNet whose weights were never trained, for a control."""
     torch.manual_seed(0)
-    control = focuslab.load("tiny")
+    control = focuslab.load(str(model))
     control.set_progress_bar_config(disable=True)
     control.unet = type(pipe.unet).from_config(pipe.unet.config).eval()
     return control
@@ -228,18 +210,35 @@ def targets_of(records, real, vocoder, trained, control, load_seconds, size) -> 
     yield "size in the package, MB", "at most 25", f"{size / 1e6:.1f}", size <= 25e6
 
 
+def behind_the_vocoder(records: list[dict]) -> list[str]:
+    """What the classifier finds in the generated mels of 10 s clips, and what of it is left in their sound."""
+    ten = [record for record in records if record["seconds"] == 10.0]
+    sound, mels = ([float(r[key] == r["label"]) for r in ten] for key in ("named", "named_in_mels"))
+    more = [a - b for a, b in zip(sound, mels, strict=True)]
+    return [
+        f"Class of generated 10 s clips recognised in their mels alone: {with_interval(mels)}.",
+        f"Behind the vocoder minus in mels alone, paired: {with_interval(more)}.",
+        f"KL of class posteriors, held-out recording || generated clip, nats: {with_interval([r['kl'] for r in ten])}.",
+        f"The same of the mels alone: {with_interval([r['kl_in_mels'] for r in ten])}.",
+    ]
+
+
 def by_length(records: list[dict], real: dict[str, list[float]]) -> str:
     """The same captions at each length, beside the real clips."""
-    lines = ["| seconds | class recognised | CLAP score | RMS | centroid, Hz | silent |", "|" + " --- |" * 6]
+    head = "| seconds | class recognised | in mels alone | KL | CLAP score | RMS | centroid, Hz | silent |"
+    lines = [head, "|" + " --- |" * 8]
     lengths = sorted({record["seconds"] for record in records})
     shared = set.intersection(*({r["clip"] for r in records if r["seconds"] == s} for s in lengths))
     for seconds in lengths:
         rows = [r for r in records if r["seconds"] == seconds and r["clip"] in shared]
-        right = with_interval([float(r["named"] == r["label"]) for r in rows])
+        right, mels = (with_interval([float(r[key] == r["label"]) for r in rows]) for key in ("named", "named_in_mels"))
+        divergence = with_interval([r["kl"] for r in rows])
         rms, centroid, silent = (statistics.median(r[key] for r in rows) for key in ("rms", "centroid_hertz", "silent"))
         clap = with_interval([r["clap"] for r in rows])
-        lines.append(f"| {seconds:g} | {right} | {clap} | {rms:.3f} | {centroid:.0f} | {silent:.3f} |")
-    lines.append(f"| real, 10.24 | {with_interval(real['right'])} | {with_interval(real['clap'])} | | | |")
+        lines.append(
+            f"| {seconds:g} | {right} | {mels} | {divergence} | {clap} | {rms:.3f} | {centroid:.0f} | {silent:.3f} |"
+        )
+    lines.append(f"| real, 10.24 | {with_interval(real['right'])} | | | {with_interval(real['clap'])} | | | |")
     return "\n".join(lines) + "\n"
 
 
@@ -285,6 +284,7 @@ def curves(out: Path) -> None:
 @click.option(
     "--data", "directory", type=click.Path(path_type=Path), help="Held-out clips by render.py; else rendered."
 )
+@click.option("--model", type=click.Path(path_type=Path), default=BUNDLED, help="A pipeline by train.py export.")
 @click.option("--clips", default=90, show_default=True, help="Generated clips of 10 s.")
 @click.option("--long-clips", default=12, show_default=True, help="Generated clips of each longer length.")
 @click.option("--long-seconds", default="20,40,80", show_default=True, help="The longer lengths.")
@@ -294,6 +294,7 @@ def curves(out: Path) -> None:
 def main(
     out: Path,
     directory: Path | None,
+    model: Path,
     clips: int,
     long_clips: int,
     long_seconds: str,
@@ -302,10 +303,10 @@ def main(
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    pipe = focuslab.load("tiny")
+    pipe = focuslab.load(str(model))
     load_seconds = time.perf_counter() - started
     pipe.set_progress_bar_config(disable=True)
-    size = sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
     judge = Judge(pipe)
     with tempfile.TemporaryDirectory() as scratch:
         if directory is None:
@@ -317,9 +318,9 @@ def main(
         vocoder, whole_chain, vocoded_right = through_vocoder(pipe, judge, held_out)
         captions = held_out.captions[:prompts]
         trained = attention(pipe, captions, out, "attention")
-        control = attention(reinitialised(pipe), captions, out, "attention_untrained")
-        counts = {10.0: clips} | {float(seconds): long_clips for seconds in long_seconds.split(",")}
-        records = generated(pipe, judge, held_out, counts, out)
+        control = attention(reinitialised(pipe, model), captions, out, "attention_untrained")
+        counts = {10.0: clips} | {float(seconds): long_clips for seconds in long_seconds.split(",") if seconds}
+        records = generated(pipe, judge, held_out, counts, out, describe_weights(model))
         spectrograms(pipe, held_out, out)
     curves(out)
     lines = ["| what | target | measured | |", "| --- | --- | --- | --- |"]
@@ -331,7 +332,8 @@ def main(
         f"Log-mel L1 through VAE and vocoder: {with_interval(whole_chain)}.",
         f"CLAP: own caption above one of the same class with other attributes: "
         f"{with_interval(real['above_other_attributes'])}.",
-        f"Weights: {describe_weights()} steps.",
+        *behind_the_vocoder(records),
+        f"Weights: {describe_weights(model)} steps; the UNet {steps_by_frames(out / 'training' / 'unet.jsonl')}.",
     ]
     write_atomically(out / "targets.md", ("\n".join(lines) + "\n").encode())
     write_atomically(out / "by_length.md", by_length(records, real).encode())

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from focuslab.models.specs import BUNDLED
 from tests.tiny_scripts import importable
 
 
@@ -78,6 +80,67 @@ def test_the_average_is_what_is_exported(toy, tmp_path):
     for name, tensor in fresh.state_dict().items():
         torch.testing.assert_close(tensor, job.model.state_dict()[name], rtol=0, atol=0, msg=name)
     assert not fresh.training and not any(p.requires_grad for p in fresh.parameters())
+
+
+def test_training_goes_on_from_weights_without_their_optimizer(toy, tmp_path):
+    import training
+
+    shipped = toy(1).model
+    training.write_start(shipped, tmp_path / "toy.safetensors", 100)
+    assert training.load_averaged(toy(1).model, tmp_path / "toy.safetensors") == 100
+    whole = toy(140)
+    whole.run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "toy.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(105, 141, 5))
+    # The rate rises again over five steps, and so it does when the training is killed among them.
+    assert whole.since == 100 and whole._rate(100) == pytest.approx(whole._rate(104) / 5, rel=0.02)
+    training.write_start(shipped, tmp_path / "killed" / "toy.safetensors", 100)
+    with pytest.raises(KeyboardInterrupt):
+        toy(140, stop_at=103).run(tmp_path / "killed")
+    resumed = toy(140)
+    resumed.run(tmp_path / "killed")
+    expected = weights(whole)
+    for name, tensor in weights(resumed).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0, msg=name)
+
+
+def test_shipped_weights_become_the_checkpoints_that_are_missing(tmp_path):
+    import components
+    import shipped
+    import training
+
+    (tmp_path / "vae.safetensors").write_bytes(b"kept")
+    shipped.write_checkpoints(BUNDLED, tmp_path)
+    assert (tmp_path / "vae.safetensors").read_bytes() == b"kept"
+    names = {file.stem for file in tmp_path.glob("*.safetensors")}
+    assert names == {"vae", "clap", "text", "vocoder", "unet"}
+    steps = json.loads((BUNDLED / "training.json").read_text())["steps"]
+    vocoder = components.vocoder()
+    assert training.load_averaged(vocoder, tmp_path / "vocoder.safetensors") == steps["vocoder"]
+    for name, tensor in load_file(BUNDLED / "vocoder" / "model.safetensors").items():
+        torch.testing.assert_close(vocoder.state_dict()[name], tensor.float(), rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_latents_are_encoded_when_they_are_asked_for(tmp_path, monkeypatch):
+    import components
+    import latents
+    import training
+
+    class Clips:
+        mels = np.random.default_rng(0).normal(size=(3, 16, 64)).astype(np.float16)
+
+        def __len__(self):
+            return 3
+
+    monkeypatch.setattr(components, "LATENT_FRAMES", 4)
+    training.write_start(components.vae(), tmp_path / "vae.safetensors", 1)
+    kept = latents.Latents(Clips(), tmp_path)
+    first = kept.of(1).copy()
+    assert first.shape == (8, 4, 16) and np.isfinite(first).all()
+    stored = np.load(tmp_path / "latents.npy")
+    assert np.isnan(stored[[0, 2]]).all() and np.array_equal(stored[1], first)
+    monkeypatch.setattr(latents, "encode_clip", lambda *_: pytest.fail("encoded twice"))
+    assert np.array_equal(latents.Latents(Clips(), tmp_path).of(1), first)
 
 
 def test_a_missing_checkpoint_is_named(toy, tmp_path):

@@ -39,7 +39,8 @@ RECIPE = replace(
     unet_heads=(1, 2, 3, 3),  # each 32 wide
     unet_contexts=(None, GPT2_WIDTH, T5_WIDTH),
 )
-LATENT_FRAMES = 256  # of a clip of 10.24 s
+CLIP_SECONDS = 10.24
+LATENT_FRAMES = 256  # of a clip
 LATENT_ROWS = 16
 
 

@@ -10,7 +10,7 @@ import components
 import unet
 from assembly import pipeline
 from data import Clips
-from latents import encode
+from latents import Latents
 from training import load_averaged
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ def export(train: Clips, work: Path, out: Path) -> None:
     classifier = components.Classifier(len(set(train.labels)))
     load_averaged(classifier, work / "classifier.safetensors")
     save_file(classifier.half().state_dict(), HERE / "classifier.safetensors")
-    pipe.vae.register_to_config(scaling_factor=encode(train, work)[1])
+    pipe.vae.register_to_config(scaling_factor=Latents(train, work).scaling_factor())
     pipe.to(dtype=torch.float16).save_pretrained(out)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     (out / "training.json").write_text(json.dumps({"steps": steps}, indent=1) + "\n")

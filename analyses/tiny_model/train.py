@@ -15,8 +15,16 @@ ORDER = tuple(STEPS)
 @click.option("--work", type=click.Path(path_type=Path), default=HERE / "work", help="Checkpoints and logs.")
 @click.option("--out", type=click.Path(path_type=Path), default=HERE.parents[1] / "focuslab" / "models" / "tiny")
 @click.option("--steps", type=int, help="Steps in all of the component; a finished training goes on if there are more.")
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    help="A pipeline whose weights stand in for missing checkpoints.",
+)
 @click.option("--threads", type=int, help="Threads of torch.")
-def main(what: str, data: Path, work: Path, out: Path, steps: int | None, threads: int | None) -> None:
+def main(
+    what: str, data: Path, work: Path, out: Path, steps: int | None, start: Path | None, threads: int | None
+) -> None:
     """Train WHAT, from its last checkpoint in --work on; "all" trains everything in order and exports it to --out."""
     import importlib
 
@@ -26,6 +34,8 @@ def main(what: str, data: Path, work: Path, out: Path, steps: int | None, thread
 
     if threads:
         torch.set_num_threads(threads)
+    if start:
+        importlib.import_module("shipped").write_checkpoints(start, work)
     train, held_out = clips.Clips(data, "train"), clips.Clips(data, "test")
     for name in ORDER if what == "all" else (what,):
         if name == "export":

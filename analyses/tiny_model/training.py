@@ -40,6 +40,8 @@ class Training:
     log_every: int = 20
     save_every_seconds: float = 120.0
     averaged: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    since: int = 0
+    """The step that the optimizer's moments begin at, and the rate rises from: 0 but for weights from elsewhere."""
 
     def run(self, directory: Path) -> None:
         """Train up to `steps`, from the checkpoint in `directory` if there is one; leaves the average in `model`."""
@@ -87,7 +89,7 @@ class Training:
     def _rate(self, step: int) -> float:
         falling = (step - (1 - self.decay) * self.steps) / max(self.decay * self.steps, 1)
         fall = 1.0 if falling <= 0 else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(falling, 1.0)))
-        return self.rate * min((step + 1) / self.warmup, 1.0) * fall
+        return self.rate * min((step - self.since + 1) / self.warmup, 1.0) * fall
 
     def _fold(self, trained: dict[str, nn.Parameter], step: int) -> None:
         keep = min(self.average, (1 + step) / (10 + step))
@@ -124,24 +126,19 @@ class Training:
                 tensors[f"{moment}/{name}"] = optimizer.state[p].get(moment, torch.zeros_like(p))
         for name, buffer in self.model.named_buffers():
             tensors[f"buffer/{name}"] = buffer.detach()
-        partial = file.with_suffix(".partial")
-        save_file(
-            {k: v.clone().contiguous() for k, v in tensors.items()},
-            partial,
-            {"step": str(step), "seconds": str(seconds)},
-        )
-        partial.replace(file)
+        _write(file, tensors, {"step": str(step), "seconds": str(seconds), "since": str(self.since)})
 
     def _restore(self, file: Path, trained, optimizer) -> tuple[int, float]:
         if not file.exists():
             return 0, 0.0
         with safe_open(file, "pt") as saved, torch.no_grad():
-            step, seconds = int(saved.metadata()["step"]), float(saved.metadata()["seconds"])
+            about = saved.metadata()
+            step, seconds, self.since = int(about["step"]), float(about["seconds"]), int(about["since"])
             for name, p in trained.items():
                 p.copy_(saved.get_tensor(f"weight/{name}"))
                 self.averaged[name] = saved.get_tensor(f"average/{name}")
                 optimizer.state[p] = {
-                    "step": torch.tensor(float(step)),
+                    "step": torch.tensor(float(step - self.since)),
                     "exp_avg": saved.get_tensor(f"exp_avg/{name}"),
                     "exp_avg_sq": saved.get_tensor(f"exp_avg_sq/{name}"),
                 }
@@ -149,6 +146,16 @@ class Training:
                 buffer.copy_(saved.get_tensor(f"buffer/{name}"))
         print(f"{self.name}: going on from step {step} of {self.steps}", flush=True)
         return step, seconds
+
+
+def write_start(model: nn.Module, file: Path, step: int) -> None:
+    """Write the weights of `model` as the checkpoint of a training that has come to `step`, with moments of zero."""
+    tensors = {f"buffer/{name}": buffer for name, buffer in model.named_buffers()}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            tensors |= {f"{kind}/{name}": p.detach() for kind in ("weight", "average")}
+            tensors |= {f"{moment}/{name}": torch.zeros_like(p) for moment in ("exp_avg", "exp_avg_sq")}
+    _write(file, tensors, {"step": str(step), "seconds": "0.0", "since": str(step)})
 
 
 def load_averaged(model: nn.Module, file: Path) -> int:
@@ -163,6 +170,13 @@ def load_averaged(model: nn.Module, file: Path) -> int:
             buffer.copy_(saved.get_tensor(f"buffer/{name}"))
         model.eval().requires_grad_(False)
         return int(saved.metadata()["step"])
+
+
+def _write(file: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, partial, about)
+    partial.replace(file)
 
 
 def read_log(file: Path) -> Iterator[dict]:

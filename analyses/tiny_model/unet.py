@@ -3,6 +3,7 @@
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AudioLDM2Pipeline
@@ -12,11 +13,11 @@ import components
 import text
 from assembly import pipeline
 from data import Clips
-from latents import encode, encode_clip
+from latents import Latents, encode_clip
 from training import Training, load_averaged
 
 # (share of the steps, clips a step, latent frames): short crops show more sounds in the same time, long ones come last.
-STAGES = ((0.75, 8, 64), (0.15, 4, 128), (0.10, 2, 256))
+STAGES = ((1 / 2, 8, 64), (1 / 6, 4, 128), (1 / 3, 2, 256))
 CAPTION_DROPOUT = 0.1
 # Weights of the noise levels, as factors on the error of the clean latents: the signal-to-noise ratio, at most 5 (Hang
 # et al., "Efficient Diffusion Training via Min-SNR", 2023) and, where sounds are still being chosen, not much below 1
@@ -33,7 +34,8 @@ def trained_side(pipe: AudioLDM2Pipeline) -> nn.ModuleDict:
 def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:
     pipe = pipeline(work)
     pipe.text_encoder.requires_grad_(False)
-    latents, scaling_factor = encode(train, work)
+    latents = Latents(train, work)
+    scaling_factor = latents.scaling_factor()
     kept_out = torch.stack([encode_clip(pipe.vae, held_out, i) for i in range(120)]) * scaling_factor
     snr = pipe.scheduler.alphas_cumprod / (1 - pipe.scheduler.alphas_cumprod)
     weights = (snr.clamp(1, SNR_LIMIT) / snr).clamp(max=NOISY_LIMIT)
@@ -63,10 +65,11 @@ def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:
         batch, frames = _stage(step / steps)
         chosen = torch.randint(len(train), (batch,), generator=generator).tolist()
         first = int(torch.randint(components.LATENT_FRAMES - frames + 1, (), generator=generator))
-        clean = torch.from_numpy(latents[chosen, :, first : first + frames].astype("float32")) * scaling_factor
+        crops = np.stack([latents.of(clip)[:, first : first + frames] for clip in chosen])
+        clean = torch.from_numpy(crops.astype("float32")) * scaling_factor
         dropped = (torch.rand(batch, generator=generator) < CAPTION_DROPOUT).tolist()
         captions = ["" if drop else train.captions[c] for c, drop in zip(chosen, dropped, strict=True)]
-        return {"loss": denoise(clean, captions, generator).mean()}
+        return {"loss": denoise(clean, captions, generator).mean(), "frames": torch.tensor(float(frames))}
 
     def look() -> dict[str, float]:
         figures = {}
@@ -79,7 +82,7 @@ def job(train: Clips, held_out: Clips, steps: int, work: Path) -> Training:
             figures[name] = sum(terms) / len(terms)
         return figures
 
-    return Training("unet", model, losses, steps, rate=1e-3, warmup=200, average=0.998, held_out=look)
+    return Training("unet", model, losses, steps, rate=1e-3, decay=0.5, warmup=200, average=0.998, held_out=look)
 
 
 def _stage(done: float) -> tuple[int, int]:
