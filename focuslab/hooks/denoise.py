@@ -10,6 +10,7 @@ from torch import Tensor
 
 from focuslab.hooks.timers import Clock, clock_for
 from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import Schedule, current_schedule, schedule_of, schedule_to_begin
 
@@ -79,7 +80,7 @@ class _CallTimer:
     def run(self, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, output_type: str) -> Any:
         hook = self._pipe.unet.register_forward_pre_hook(self._on_unet, prepend=True)
         try:
-            with _no_progress_bar(self._pipe):
+            with _no_progress_bar(self._pipe), decoding_in_windows(self._pipe, seconds):
                 return self._pipe(
                     **conditioning,
                     audio_length_in_s=seconds,

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from focuslab.attention.grid import Grid
 from focuslab.hooks.attach import Handle
+from focuslab.models.decoding import decoding_in_windows
+from focuslab.models.lengths import latent_frames, latent_mel_rows
+from focuslab.models.placement import device_of
 from focuslab.models.sites import KINDS, module_kinds, unet_of
 
 cpu_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -66,6 +70,24 @@ def meta_cost(
         unet(**inputs)
     module_flops = _flops_by_module(unet, counter)
     return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
+
+
+@torch.no_grad()
+def meta_decoding_peak(pipe, seconds: float) -> int:
+    """Bytes of the tensors at the peak of VAE and vocoder, in the windows in which a clip of this length is decoded."""
+    vae, vocoder = (getattr(part, "_orig_mod", part) for part in (pipe.vae, pipe.vocoder))
+    with torch.device("meta"):
+        twins = type(vae).from_config(vae.config), type(vocoder)(vocoder.config)
+    twin = SimpleNamespace(vae=twins[0].eval(), vocoder=twins[1].eval(), vae_scale_factor=pipe.vae_scale_factor)
+    for part, dtype in ((twin.vae, vae.dtype), (twin.vocoder, vocoder.dtype)):
+        nn.Module.to(part, dtype)
+    shape = (1, vae.config.latent_channels, latent_frames(pipe, seconds), latent_mel_rows(pipe))
+    latents = torch.empty(shape, dtype=vae.dtype, device="meta")
+    memory = _LiveBytes(convolution_copies=device_of(pipe).type == "cpu")
+    with decoding_in_windows(twin, seconds), memory, _FusedAttention():
+        mel = twin.vae.decode(latents).sample
+        twin.vocoder(mel.squeeze(1))
+    return latents.nbytes + memory.peak
 
 
 def _cpu_flash_flops(q_shape, k_shape, v_shape, *_args, out_shape=None, **_kwargs) -> int:

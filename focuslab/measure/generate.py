@@ -1,6 +1,5 @@
 """One clip from one prompt, by any method, reproducibly."""
 
-import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.memory import naming_what_did_not_fit
 from focuslab.io.audio import encode_wav
 from focuslab.io.files import already_there, check_place, write_new
+from focuslab.measure.loop import peak_of_clip
 from focuslab.methods import AnyMethod, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
-from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
+from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
@@ -26,6 +27,9 @@ from focuslab.models.schedule import schedule_of
 from focuslab.runs import GENERATION_SCHEMA, Progress
 from focuslab.runs.directory import now, to_json_bytes
 from focuslab.runs.info import versions
+
+SHORTER = "ask for a shorter one, or a sparse method"
+_STAGE_NAMES = {"vae_decoder": "VAE", "vocoder": "vocoder"}
 
 
 @dataclass(frozen=True)
@@ -116,30 +120,26 @@ def generate(
     steps, seed = check_count("steps", steps), check_seed(seed)
     schedule_of(pipe, steps)
 
-    # The pipeline calls back once a step, but some schedulers let it count from another number than 0.
-    done = itertools.count(1)
-
-    def on_step_end(_step, _timestep, _latents) -> None:
-        if progress:
-            step = next(done)
-            progress(step, steps, f"step {step} of {steps}")
-
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
-    did_not_fit = naming_what_did_not_fit(
-        pipe, f"a clip of {seconds:g} s", "ask for a shorter one, or a sparse method", lambda: "nothing was written"
-    )
-    with method(pipe) as handle, did_not_fit:
+    before = time.perf_counter()
+    conditioning = encode_prompt(pipe, prompt)
+    encoding_seconds = time.perf_counter() - before
+    peak_bytes = peak_of_clip(pipe, conditioning, seconds, method, SHORTER)
+    reports = _Reports(steps, progress)
+    reports.begin(f"peak memory beside the weights: about {peak_bytes / 1e9:.2g} GB")
+    did_not_fit = naming_what_did_not_fit(pipe, f"a clip of {seconds:g} s", SHORTER, lambda: "nothing was written")
+    with method(pipe) as handle, did_not_fit, decoding_in_windows(pipe, seconds, reports.on_window):
         before = time.perf_counter()
         samples = pipe(
-            prompt,
+            **conditioning,
             audio_length_in_s=seconds,
             num_inference_steps=steps,
             guidance_scale=GUIDANCE_SCALE,
             generator=torch.Generator().manual_seed(seed),
-            callback=on_step_end,
+            callback=reports.on_step_end,
         ).audios[0]
-    wall_seconds = time.perf_counter() - before
+    wall_seconds = encoding_seconds + time.perf_counter() - before
     samples = np.asarray(samples, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise FocuslabError(
@@ -147,8 +147,42 @@ def generate(
             f"{device_of(pipe)}: try another dtype"
         )
     rate, sites = pipe.vocoder.config.sampling_rate, list(handle.grids)
-    made = {"sampling_rate": rate, "samples": samples.size, "wall_seconds": wall_seconds, "made": now()}
+    made = {
+        "sampling_rate": rate,
+        "samples": samples.size,
+        "wall_seconds": wall_seconds,
+        "predicted_peak_bytes": peak_bytes,
+        "made": now(),
+    }
     return Sound(samples, rate, {**making, "sites": sites, **made})
+
+
+class _Reports:
+    """Tells how much of a generation is done: VAE and vocoder count as much as a step each."""
+
+    def __init__(self, steps: int, progress: Progress | None):
+        self._steps = steps
+        self._progress = progress
+        # The pipeline calls back once a step, but some schedulers let it count from another number than 0.
+        self._step = 0
+
+    def begin(self, text: str) -> None:
+        self._tell(0, text)
+
+    def on_step_end(self, _step, _timestep, _latents) -> None:
+        self._step += 1
+        self._tell(self._step, f"step {self._step} of {self._steps}")
+
+    def on_window(self, stage: str, done: int, windows: int) -> None:
+        before = self._steps + (stage == "vocoder")
+        self._tell(
+            before + done / windows,
+            f"{_STAGE_NAMES[stage]}, {done} of {windows}" if windows > 1 else _STAGE_NAMES[stage],
+        )
+
+    def _tell(self, done: float, text: str) -> None:
+        if self._progress:
+            self._progress(done, self._steps + 2, text)
 
 
 def what_makes(

@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from focuslab.hooks.attach import Handle
 from focuslab.hooks.memory import LeftOut, check_fits, naming_what_did_not_fit
-from focuslab.hooks.meta_cost import MetaCost, meta_cost, meta_unet
+from focuslab.hooks.meta_cost import MetaCost, meta_cost, meta_decoding_peak, meta_unet
+from focuslab.methods import AnyMethod
 from focuslab.models.conditioning import unet_inputs
 from focuslab.models.placement import device_of
 from focuslab.runs import Progress
@@ -110,6 +111,19 @@ def dry_runs(
     left_out.refuse_if(not expected)
     skipped = [{key: value for key, value in record.items() if key != "method"} for record in left_out.records]
     return {seconds: run for (seconds, _), run in expected.items()}, skipped
+
+
+def peak_of_clip(pipe, conditioning: dict[str, Any], seconds: float, method: AnyMethod, instead: str) -> int:
+    """Bytes that a whole clip needs beside the weights, by dry runs of a step and of the decoding.
+
+    Raises `InputError` where so much is not free; instead: what a user can do then.
+    """
+    what = f"a clip of {seconds:g} s"
+    expected, left_out = meta_costs(pipe, conditioning, {seconds: {what: method.at_every_step()}}, instead)
+    left_out.refuse_if(not expected)
+    peak = max(expected[seconds, what].peak_bytes, meta_decoding_peak(pipe, seconds))
+    check_fits(pipe, peak, what, instead)
+    return peak
 
 
 def grid_rows(run: Any) -> dict[str, list[int]]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.lengths import latent_frames, latent_mel_rows
 from focuslab.models.placement import device_of
 
@@ -67,8 +68,9 @@ def run_stage(pipe, stage: str, prompt: str, seconds: float, seed: int) -> None:
         drawn = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         return drawn.to(device_of(pipe), pipe.vae.dtype)
 
-    if stage == "vae_decoder":
-        channels = pipe.vae.config.latent_channels
-        pipe.vae.decode(noise(1, channels, frames, rows // pipe.vae_scale_factor) / pipe.vae.config.scaling_factor)
-    else:
-        pipe.mel_spectrogram_to_waveform(noise(1, 1, frames * pipe.vae_scale_factor, rows))
+    with decoding_in_windows(pipe, seconds):
+        if stage == "vae_decoder":
+            channels = pipe.vae.config.latent_channels
+            pipe.vae.decode(noise(1, channels, frames, rows // pipe.vae_scale_factor) / pipe.vae.config.scaling_factor)
+        else:
+            pipe.mel_spectrogram_to_waveform(noise(1, 1, frames * pipe.vae_scale_factor, rows))
