@@ -35,8 +35,9 @@ def test_the_method_makes_a_difference_and_is_recorded(pipe):
 
 def test_progress_counts_the_steps(pipe):
     seen = []
-    generate(pipe, "rain", 0.64, steps=3, progress=lambda done, total, text: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    generate(pipe, "rain", 0.64, steps=3, progress=lambda done, total, text: seen.append((done, total, text)))
+    assert [(done, total) for done, total, _ in seen] == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert [text for *_, text in seen[1:]] == ["step 1 of 3", "step 2 of 3", "step 3 of 3", "VAE", "vocoder"]
 
 
 @pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler"])
@@ -44,7 +45,7 @@ def test_progress_counts_steps_of_several_calls(name, pipe, monkeypatch):
     with_scheduler(pipe, name, monkeypatch)
     seen = []
     generate(pipe, "rain", 0.16, steps=4, progress=lambda done, total, text: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [(done, 6) for done in range(7)]
 
 
 def test_steps_that_a_scheduler_cannot_make_are_refused(pipe, monkeypatch):

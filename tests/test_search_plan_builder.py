@@ -173,6 +173,34 @@ def test_the_summary_has_what_was_chosen_beside_what_there_was(records):
     assert summary["crossover_seconds"] is not None and summary["crossover"].startswith("Sparse pays from")
 
 
+def test_the_frontier_stands_beside_the_papers_choice(records):
+    _, summary = summary_of(records, max_error=0.01)
+    for row in summary["lengths"]:
+        paper, found = row["points"]["paper"], row["against_paper"]
+        within = [seconds for seconds, error in row["frontier"] if error <= paper["error"]]
+        as_fast = [error for seconds, error in row["frontier"] if seconds <= paper["step_seconds"]]
+        assert found["step_seconds_at_its_error"] == pytest.approx(min(within) / paper["step_seconds"])
+        assert found["error_at_its_speed"] == pytest.approx(min(as_fast) / paper["error"])
+        assert found["step_seconds_at_its_error"] <= 1 and found["error_at_its_speed"] <= 1
+
+
+def test_density_is_asked_for_each_choice(records):
+    cost, attention, frontiers = records
+    points = choose_each(frontiers, max_error=0.01)
+    asked = []
+
+    def density(seconds, methods):
+        asked.append((seconds, set(methods)))
+        return 1 - len(methods) / 100
+
+    summary = choice_summary(points, frontiers, {}, cost, attention, density=density)
+    for row in summary["lengths"]:
+        sites = set(points[row["seconds"]].site_methods)
+        assert (row["seconds"], sites) in asked
+        assert row["points"]["plan"]["density"] == 1 - len(sites) / 100
+        assert row["points"]["dense"]["density"] == 1
+
+
 def test_every_site_has_its_lift_and_saving(records):
     points, summary = summary_of(records, max_error=0.01)
     last = summary["lengths"][-1]

@@ -17,7 +17,7 @@ from focuslab.search.error_model import fit_error_model
 from focuslab.search.experiments import Choice, timed_as
 from focuslab.search.frontier import Frontier, NothingMeetsBudget, OperatingPoint, choose, frontier
 from focuslab.search.plan_builder import check_comparable, made_from, plan_of
-from focuslab.search.summary import choice_evidence, choice_summary
+from focuslab.search.summary import Density, choice_evidence, choice_summary
 
 NEIGHBOURS = (1.0, 1.03, 0.97)
 """Of a choice and of those so much slower and faster on the frontier the joint error is measured."""
@@ -58,6 +58,7 @@ def select(
     budget: Budget | None = None,
     flops: Flops | None = None,
     timings: Timings | None = None,
+    density: Density | None = None,
 ) -> Selection:
     """Choose for each length of the sensitivity pass, and make the plan.
 
@@ -76,6 +77,8 @@ def select(
         For lengths or methods that were not profiled.
     timings : Timings, optional
         Of choices as a whole. With a `min_speedup`, what was timed and too slow is not chosen.
+    density : callable, optional
+        What gives the share of query-key pairs that a choice computes at a length.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def select(
             marks["paper"][s] = with_speed(marks["paper"][s], frontiers[s].dense_seconds, timing.paper)
             if budget.min_speedup is not None:
                 limits[s]["min_speedup"] = budget.needed(timing)
-    summary = choice_summary(points, frontiers, marks, cost, attention, limits=limits, budget=budget)
+    summary = choice_summary(points, frontiers, marks, cost, attention, limits=limits, budget=budget, density=density)
     evidence = {
         "asked_for": dict(vars(budget)),
         "choice": choice_evidence(summary),

@@ -1,7 +1,7 @@
 """What was chosen at each length, beside what else was there, as plain numbers and words for tables and figures."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from focuslab.search.cost_model import CostModel
 from focuslab.search.frontier import WORTH, Frontier, OperatingPoint
 from focuslab.search.plan_builder import crossover, crossover_in_words
 
+Density = Callable[[float, Mapping[str, MethodSpec]], float | None]
+"""(seconds, site -> method) -> share of the query-key pairs of all self-attention that is computed."""
 DRAWN = 400
 """At most so many points of a frontier are kept to be drawn; the choice is made from all of them."""
 
@@ -42,13 +44,16 @@ def choice_summary(
     *,
     limits: Mapping[float, Limits] | None = None,
     budget: Budget | None = None,
+    density: Density | None = None,
 ) -> dict[str, Any]:
     """All there is to say of a choice, in JSON's types.
 
     marks: other choices to show beside it, by name and length; "plan" and "dense" are added. limits: the budget at each
-    length, in numbers. Each of "lengths" holds
+    length, in numbers. density: what gives the share of pairs that a choice computes. Each of "lengths" holds
 
     * frontier: [step seconds, error] of its choices; points: what is predicted of the marked ones
+    * against_paper: the fastest choice with no more error than the paper's, as a share of its time, and the one of
+      least error that is no slower, as a share of its error
     * groups: a row a group with the candidate taken, or with the best one that was turned down, and the reason in words
     * sites: a row a site with its lift, and what one and the same method, `gain_method`, would save at each; as a share
       too, of a dense step
@@ -66,7 +71,11 @@ def choice_summary(
                 "dense_step_seconds": found.dense_seconds,
                 "budget": limit,
                 "frontier": _thinned(found),
-                "points": {name: _point(p, found) for name, p in shown.items()},
+                "points": {
+                    name: _point(p, found) | {"density": density(seconds, p.site_methods) if density else None}
+                    for name, p in shown.items()
+                },
+                "against_paper": _against(found, shown["paper"]) if "paper" in shown else None,
                 "groups": [_group(group, point, found, limit) for group in found.groups],
                 "gain_method": str(method),
                 "sites": _site_rows(seconds, point, found, method, cost, attention),
@@ -104,6 +113,16 @@ def _point(point: OperatingPoint, found: Frontier) -> dict[str, Any]:
         "methods": {group: str(method) for group, method in point.methods.items()},
         "timed": point.timed,
         "predicted_from_flops": point.predicted,
+    }
+
+
+def _against(found: Frontier, paper: OperatingPoint) -> dict[str, float | None]:
+    """Both shares, None where the paper's choice has no error or none at all is as fast."""
+    fastest = found[int(np.searchsorted(found.errors, paper.error, side="right")) - 1]
+    as_fast = np.flatnonzero(found.step_seconds <= paper.step_seconds * (1 + 1e-12))
+    return {
+        "step_seconds_at_its_error": fastest.step_seconds / paper.step_seconds,
+        "error_at_its_speed": float(found.errors[as_fast[0]]) / paper.error if len(as_fast) and paper.error else None,
     }
 
 

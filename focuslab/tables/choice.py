@@ -91,6 +91,8 @@ def _by_length(summary: Mapping, rows: list[Mapping]) -> Table:
         speedups("speed-up\nvs dense", of("speedup")),
         numbers("UNet error", of("error"), unit="%", factor=100, low=low, high=of("error_high")),
     ]
+    if any(point.get("density") is not None for point in points):
+        columns.append(numbers("pairs\ncomputed", [point.get("density") for point in points], ".1f", "%", factor=100))
     return Table("The plan and what it is compared with", columns, list(_notes(summary, shown)))
 
 
@@ -100,9 +102,22 @@ def _notes(summary: Mapping, shown: list[tuple]) -> Iterator[str]:
     yield f"Errors of groups combine as {error_rule(summary['combination'])}."
     if timed := timed_note(summary):
         yield timed
+    yield from _against_paper(length_rows(summary))
     filled = sorted({row["seconds"] for row, _, point in shown if point["predicted_from_flops"]})
     if filled:
         yield f"Time predicted from FLOPs, not measured, at {', '.join(f'{s:g}' for s in filled)} s."
+
+
+def _against_paper(rows: list[Mapping]) -> Iterator[str]:
+    """A sentence a length on what the choices promise beside the paper's."""
+    for row in rows:
+        found = row.get("against_paper")
+        if found and found["error_at_its_speed"] is not None:
+            faster, less = 1 / found["step_seconds_at_its_error"], found["error_at_its_speed"]
+            yield (
+                f"At {row['seconds']:g} s a choice is predicted to be {faster:.2f} times as fast as the paper's at no "
+                f"more error, and one to have {less:.2f} of its error at no less speed."
+            )
 
 
 def error_rule(model: Mapping) -> str:

@@ -1,22 +1,26 @@
 """From a model to a validated plan: measures whatever records are missing, chooses, and runs what was chosen."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from focuslab.attention.grid import Grid
 from focuslab.checks import make_config
 from focuslab.measure.profile import profile
 from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
+from focuslab.methods.base import site_method
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import training_seconds
+from focuslab.models.sites import find_sites
 from focuslab.results import ValidationRun
 from focuslab.runs import Progress, RunInfo
 from focuslab.runs.directory import RunDirectory
+from focuslab.runs.method_spec import MethodSpec
 from focuslab.search.budget import Timings
 from focuslab.search.cost_model import Flops
 from focuslab.search.experiments import Choice
@@ -168,8 +172,22 @@ class _Work:
             budget=self.config.budget,
             flops=self.flops,
             timings=self.timings,
+            density=self._density,
         )
         return replace(found, notes=(*found.notes, *self.notes))
+
+    def _density(self, seconds: float, methods: Mapping[str, MethodSpec]) -> float | None:
+        """Share of the pairs of all self-attention that a choice computes; sites without a method compute all."""
+        grids = self.profile.info.grids.get(f"{seconds:g}", {})
+        sites = [site for site in find_sites(self.pipe) if site.name in grids]
+        computed = whole = 0.0
+        for site in sites:
+            grid = Grid(*grids[site.name])
+            pairs = site.heads * site.head_width * grid.tokens**2
+            method = methods.get(site.name)
+            whole += pairs
+            computed += pairs * (site_method(site.name, method.to_site()).density(grid) if method else 1)
+        return computed / whole if whole else None
 
     def _time(self, out: Path) -> None:
         """Time the choice as a whole, and choose anew where it is too slow."""
