@@ -1,6 +1,6 @@
 """The table of methods: every test that concerns all of them runs through these rows. A new method is a new row."""
 
-from focuslab.methods import LengthScale, LiteFocus, PooledFocus, SampledFocus, TokenMerging
+from focuslab.methods import LengthScale, LiteFocus, PooledFocus, SampledFocus, TokenMerging, WindowFocus
 from focuslab.methods.references import Bound, Eager
 
 METHODS = {
@@ -16,10 +16,13 @@ METHODS = {
     "pooled, uneven": PooledFocus(stretch=7),
     "sampled": SampledFocus(own_keys=9, other_keys=2),
     "tome": TokenMerging(),
+    "window": WindowFocus(rest_keys=5),
+    "window, own rows": WindowFocus(rest_keys=5, rows="own"),
+    "decay": WindowFocus(rest_keys=5, decay=0.5),
     "length-scale": LengthScale(),
     "length-scaled": LiteFocus(length_scale=True),
     "naive": Eager(),
     "bound": Bound(),
 }
-EXACT = ("naive", "length-scale")
-"""Rows that give dense attention, but for rounding: length scaling up to the training length."""
+EXACT = ("naive", "length-scale", "window", "window, own rows", "decay")
+"""Rows that give dense attention, but for rounding: all but the first up to the training length."""

@@ -12,7 +12,7 @@ from focuslab.attention.grid import Grid
 from focuslab.attention.keys import all_to_device
 from focuslab.errors import FocuslabError
 from focuslab.hooks.processors import SiteCall, SiteMethod
-from focuslab.models.lengths import training_frames
+from focuslab.models.lengths import training_grid
 from focuslab.models.sites import Site, grid_of_input
 
 
@@ -103,7 +103,7 @@ class Running:
     def _prepare(self, grids: Iterable[tuple[Site, Grid]], device: torch.device) -> None:
         work, sampled = {}, {}
         for site, grid in grids:
-            call = SiteCall(site, grid, self._thread.step, self._training_grid(site, grid))
+            call = SiteCall(site, grid, self._thread.step, training_grid(self._unet, site, grid))
             method = self._choose(call, self._thread.frames or grid.time * 2**site.level)
             work[site.name] = method, call
             if method is not None:
@@ -115,10 +115,6 @@ class Running:
             method, call = work[name]
             work[name] = method, replace(call, sampled=keys)
         self._thread.work.update(work)
-
-    def _training_grid(self, site: Site, grid: Grid) -> Grid | None:
-        frames = training_frames(self._unet)
-        return None if frames is None else Grid(site.time_steps(frames), grid.mel_rows)
 
 
 @dataclass(frozen=True)

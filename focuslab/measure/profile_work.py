@@ -13,7 +13,8 @@ from focuslab.measure.loop import meta_costs
 from focuslab.methods import Attachable, Bound, Method, as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import STAGES
-from focuslab.models.sites import find_sites
+from focuslab.models.lengths import training_grid
+from focuslab.models.sites import find_sites, unet_of
 
 PROMPT = "gentle rain on a tin roof, distant thunder"
 
@@ -216,16 +217,18 @@ def cut_rounds(items: Sequence[Item], done: set) -> set:
 def density(methods: Mapping[str, Method], pipe, run: MetaCost) -> float | None:
     """Share of the query-key pairs that the methods compute at their sites, weighted by the work at each; None where
     there is no site."""
-    widths = {site.name: site.heads * site.head_width for site in find_sites(pipe)}
-    work = {name: widths[name] * grid.tokens**2 for name, grid in run.grids.items()}
+    sites = {site.name: site for site in find_sites(pipe)}
+    work = {name: sites[name].heads * sites[name].head_width * grid.tokens**2 for name, grid in run.grids.items()}
     if not work:
         return None
-    return sum(_density(methods[name], grid) * work[name] for name, grid in run.grids.items()) / sum(work.values())
+    trained = {name: training_grid(unet_of(pipe), sites[name], grid) for name, grid in run.grids.items()}
+    computed = (_density(methods[name], grid, trained[name]) * work[name] for name, grid in run.grids.items())
+    return sum(computed) / sum(work.values())
 
 
-def _density(method: Method, grid: Grid) -> float:
+def _density(method: Method, grid: Grid, training: Grid | None) -> float:
     # Above 1 where a key counts twice, as in the published code of LiteFocus.
-    share = method.density(grid)
+    share = method.density_at(grid, training)
     if not (is_number(share) and 0 <= share <= 2):
         raise InputError(
             f"{method!r} has a density of {shown(share)} on a grid of {grid.time} x {grid.mel_rows}: expected the "

@@ -109,6 +109,10 @@ class Method(Attachable):
         """Share of the N * N query-key pairs that are computed on this grid."""
         return 1.0
 
+    def density_at(self, grid: Grid, training: Grid | None) -> float:
+        """The same where the grid at the training length is `training`, for methods that depend on it."""
+        return self.density(grid)
+
 
 def check_choice(name: str, value, choices: Sequence[str]) -> None:
     if value not in choices:

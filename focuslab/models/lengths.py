@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable
 
+from focuslab.attention.grid import Grid
 from focuslab.checks import number, several
 from focuslab.errors import InputError
-from focuslab.models.sites import unet_of
+from focuslab.models.sites import Site, unet_of
 
 LONGEST = 1e9
 """Longest audio that can be asked for, in seconds."""
@@ -39,6 +40,12 @@ def latent_frame_seconds(pipe) -> float:
 def training_frames(unet) -> int | None:
     """Time steps of the latent that the UNet's configuration names as the size of its samples; None if it does not."""
     return unet.config.sample_size
+
+
+def training_grid(unet, site: Site, grid: Grid) -> Grid | None:
+    """The grid of a site at the length that the UNet was trained at, of as many mel rows as `grid`; None if unknown."""
+    frames = training_frames(unet)
+    return None if frames is None else Grid(site.time_steps(frames), grid.mel_rows)
 
 
 def training_seconds(pipe) -> float:

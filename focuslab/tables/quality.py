@@ -71,12 +71,52 @@ def quality_tables(summary: Mapping, info: RunInfo | None = None) -> list[Table]
     if beside_dense:
         columns = _values(rows, beside_dense, summary, None)
         tables.append(table("Beside the dense clip of the same seed", rows, columns, _about(summary, beside_dense)))
+    tables += _along_tables(rows, summary)
     every = ((row, metric_of(row, n, key)) for row in rows for n in row["metrics"] for key in (None, "minus_dense"))
     if any(_count(row, metric) for row, metric in every):
         tables[-1].notes.append("n: how many clips a number is of, where these are not all that were scored.")
     tables[-1].notes.extend(map(str, summary.get("footnotes") or ()))
     tables[-1].notes.extend(skipped_in_words(summary.get("skipped") or ()))
     return tables
+
+
+def _along_tables(rows: Sequence[Mapping], summary: Mapping) -> list[Table]:
+    """How clips change along their length; from which length on dense clips are worse than those of training length."""
+    shown = [row for row in rows if row.get("along")]
+    if not shown:
+        return []
+    notes = [
+        "First and last: the means of the first and the last window of a clip. Change: a minute, along a clip.",
+        "Repetition: the mean cosine of a clip's own windows in CLAP.",
+    ]
+    if breaks := summary.get("breaks"):
+        notes.append(_breaks_in_words(breaks))
+    along = [row["along"] for row in shown]
+    columns = [numbers("windows", [of["windows"] for of in along], "d")]
+    for name, head in (("clap", "CLAP score"), ("silence_share", "silent"), ("rms", "RMS")):
+        found = [of.get(name) for of in along]
+        if any(found):
+            form = ".3f" if name == "rms" else ".2f"
+            ends = [[each and each["by_window"][place] for each in found] for place in (0, -1)]
+            columns += [
+                numbers(f"{head}\n{which}", end, form) for which, end in zip(("first", "last"), ends, strict=True)
+            ]
+            drift = {key: [each and each[key] for each in found] for key in ("drift", "drift_low", "drift_high")}
+            columns.append(
+                numbers(f"{head}\nchange", drift["drift"], f"+{form}", low=drift["drift_low"], high=drift["drift_high"])
+            )
+    value, low, high = ([of[key] for of in along] for key in ("repetition", "repetition_low", "repetition_high"))
+    columns.append(numbers("repetition", value, ".2f", low=low, high=high))
+    return [Table("Along the clip, window by window", [*_keys(shown), *columns], notes, keys=3)]
+
+
+def _breaks_in_words(breaks: Mapping) -> str:
+    base = f"those of {breaks['base_seconds']:g} s"
+    if breaks["seconds"] is None:
+        return (
+            f"At no length up to {breaks['rows'][-1]['seconds']:g} s are dense clips significantly worse than {base}."
+        )
+    return f"From {breaks['seconds']:g} s on dense clips are significantly worse in CLAP score than {base}."
 
 
 def _keys(rows: Sequence[Mapping]) -> list[Column]:

@@ -15,7 +15,7 @@ from focuslab.measure.validation import OTHERS, validate
 from focuslab.methods import Plan
 from focuslab.methods.base import site_method
 from focuslab.models.identity import run_info
-from focuslab.models.lengths import training_seconds
+from focuslab.models.lengths import training_grid, training_seconds
 from focuslab.models.sites import find_sites
 from focuslab.results import ValidationRun
 from focuslab.runs import Progress, RunInfo
@@ -184,9 +184,11 @@ class _Work:
         for site in sites:
             grid = Grid(*grids[site.name])
             pairs = site.heads * site.head_width * grid.tokens**2
-            method = methods.get(site.name)
             whole += pairs
-            computed += pairs * (site_method(site.name, method.to_site()).density(grid) if method else 1)
+            if method := methods.get(site.name):
+                trained = training_grid(self.pipe.unet, site, grid)
+                pairs *= site_method(site.name, method.to_site()).density_at(grid, trained)
+            computed += pairs
         return computed / whole if whole else None
 
     def _time(self, out: Path) -> None:

@@ -9,6 +9,7 @@ from focuslab.measure.evaluation.job import Job
 from focuslab.measure.evaluation.shards import ShardReader
 from focuslab.measure.evaluation.shared import SharedDirectory, record_key
 from focuslab.measure.evaluation.summary import evaluation_summary
+from focuslab.runs import RunInfo
 from focuslab.runs.directory import now
 
 
@@ -28,12 +29,15 @@ def finish(
     every = sorted(found.values(), key=lambda record: _order(record, whole))
     asked = [record for record in every if record["kind"] == "reference" or job.work.holds(record, noise)]
     asked.sort(key=lambda record: _order(record, job.work))
-    skipped = {"skipped": list(job.skipped)}
-    summary = evaluation_summary(run.asked, asked, job.work, reader) | skipped
+
+    def summarise(info: RunInfo, records: list[dict[str, Any]], work: Work) -> dict[str, Any]:
+        return evaluation_summary(info, records, work, reader, job.training_seconds) | {"skipped": list(job.skipped)}
+
+    summary = summarise(run.asked, asked, job.work)
     is_whole = len(asked) == len(every)
     if is_whole or not run.merged:
         run.merge(every)
-        run.write_summary(summary if is_whole else evaluation_summary(run.info, every, whole, reader) | skipped)
+        run.write_summary(summary if is_whole else summarise(run.info, every, whole))
         run.note(ended=run.info.ended or now())
     return summary, asked
 

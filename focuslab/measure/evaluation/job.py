@@ -26,7 +26,7 @@ from focuslab.models.components import settings_digest
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import model_name, run_info
-from focuslab.models.lengths import check_lengths
+from focuslab.models.lengths import check_lengths, training_frames, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.runs import RunInfo, skipped_rows
@@ -64,6 +64,7 @@ class Job:
     flops: dict[tuple[float, str], int]
     info: RunInfo
     skipped: tuple[dict[str, Any], ...] = ()
+    training_seconds: float | None = None
 
 
 def prepare(
@@ -119,7 +120,12 @@ def prepare(
     info = run_info(pipe, "evaluate", config.to_json() | about, seed=config.seeds[0], prompts=texts, device=kind)
     work = Work(captions, tuple(lengths), tuple(config.methods), tuple(config.seeds))
     flops = {place: run.total_flops for place, run in expected.items()}
-    return Job(work, config, scorer, recordings, flops, info, skipped)
+    return Job(work, config, scorer, recordings, flops, info, skipped, _training_seconds(pipe))
+
+
+def _training_seconds(pipe) -> float | None:
+    """None where the UNet's configuration does not name it."""
+    return None if training_frames(pipe.unet) is None else training_seconds(pipe)
 
 
 def _is_home_made(pipe) -> bool:

@@ -1,7 +1,7 @@
 """Clips out of a pipeline, and what is kept of each: a few numbers, and the embeddings of its windows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -11,6 +11,7 @@ from focuslab.hooks.compiled import is_compiled
 from focuslab.hooks.denoise import timed_call
 from focuslab.hooks.memory import naming_what_did_not_fit
 from focuslab.hooks.timers import clock_for
+from focuslab.measure.evaluation.along import scores_along
 from focuslab.measure.evaluation.config import METRICS
 from focuslab.methods import Attachable
 from focuslab.metrics import clap_by_pair, clipping_share, log_mel_l1, rms_ratio, silence_share, spectral_centroid
@@ -24,11 +25,13 @@ SCORED, NAN, SILENT = "scored", "nan", "silent"
 
 @dataclass(frozen=True)
 class Scored:
-    """values: by name of the metric. arrays: by name of the embedder, `[windows, dimension]` float32."""
+    """values: by name of the metric. arrays: by name of the embedder, `[windows, dimension]` float32. along: what is
+    known of each window of a long clip, see `scores_along`."""
 
     status: str
     values: dict[str, float]
     arrays: dict[str, np.ndarray]
+    along: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Scorer:
             values["clap"] = clap_by_pair(arrays["clap"].mean(axis=0, keepdims=True), caption)
         if dense is not None:
             values |= _beside(clip, dense[None], sampling_rate)
-        return Scored(SCORED, {name: float(values[name][0]) for name in self.metrics if name in values}, arrays)
+        along = scores_along(samples, sampling_rate, self.clap, arrays["clap"], caption) if self.clap else {}
+        return Scored(SCORED, {name: float(values[name][0]) for name in self.metrics if name in values}, arrays, along)
 
 
 def status_of(samples: np.ndarray, sampling_rate: int) -> str:

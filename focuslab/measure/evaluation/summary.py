@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from focuslab.measure.evaluation.along import along_clip, breaks_from
 from focuslab.measure.evaluation.config import FEWEST as FEWEST_CLIPS
 from focuslab.measure.evaluation.config import METRICS
 from focuslab.measure.evaluation.estimates import KERNEL_GAMMA, RATIOS, Estimate, Estimator, Recordings
@@ -24,8 +25,17 @@ _BACK: dict[str, Callable[[float], float]] = {
 }
 
 
-def evaluation_summary(info: RunInfo, records: Iterable[dict[str, Any]], work: Work, stored: ShardReader) -> dict:
-    """The content of summary.json (see the design); rows of fewer captions than others have a smaller `n`."""
+def evaluation_summary(
+    info: RunInfo,
+    records: Iterable[dict[str, Any]],
+    work: Work,
+    stored: ShardReader,
+    training_seconds: float | None = None,
+) -> dict:
+    """The content of summary.json (see the design); rows of fewer captions than others have a smaller `n`.
+
+    training_seconds: the length that the model was trained at, where it is known.
+    """
     records = list(records)
     references = {record["index"]: record for record in records if record["kind"] == "reference"}
     clips = clips_frame((r for r in records if r["kind"] != "reference"), work, sitting_of(info.parameters["methods"]))
@@ -36,6 +46,7 @@ def evaluation_summary(info: RunInfo, records: Iterable[dict[str, Any]], work: W
         "rows": [row for s in work.seconds for method in work.methods if (row := table.row(s, method))],
         "metrics": {name: table.description(name) for name in table.metrics},
         "reference": table.reference_facts(),
+        "breaks": breaks_from(table.dense_clips(), work.seconds, training_seconds),
         "items": {"total": len(clips), **{status: int(statuses.get(status, 0)) for status in (SCORED, NAN, SILENT)}},
         "scorer_is_own": bool(info.parameters["embedders"].get("clap", {}).get("own")),
         "scoring_over_generating": float(clips["scoring_seconds"].sum() / clips["generation_seconds"].sum()),
@@ -105,7 +116,12 @@ class _Table:
             **_speed(clips),
             **{name: float(clips[name].sum()) for name in TIMES[1:]},
             "metrics": {name: self._metric(name, scored, method) for name in self.metrics},
+            "along": along_clip(scored, seconds),
         }
+
+    def dense_clips(self) -> pd.DataFrame:
+        """Those that could be scored."""
+        return self.clips[(self.clips["method"] == DENSE) & (self.clips["status"] == SCORED)]
 
     def reference_facts(self) -> dict[str, Any] | None:
         given = self.parameters["reference"]
@@ -202,13 +218,13 @@ def clips_frame(records: Iterable[dict[str, Any]], work: Work, sitting: str) -> 
     -------
     DataFrame
         With "seconds", "method", "group" (the place of its noise in the work), "prompt", "status", "shard", "place",
-        the times, "speedup" over the dense clip of the same group that was timed in the same sitting, and a column a
-        metric.
+        "along", the times, "speedup" over the dense clip of the same group that was timed in the same sitting, and a
+        column a metric.
     """
     rows = [
         {
             **{name: record.get(name) for name in ("kind", "seconds", "method", "prompt", "sitting", "status")},
-            **{name: record.get(name) for name in ("shard", "place")},
+            **{name: record.get(name) for name in ("shard", "place", "along")},
             **{name: record.get(name, np.nan) for name in TIMES},
             **dict.fromkeys(METRICS, np.nan),
             **record.get("values", {}),

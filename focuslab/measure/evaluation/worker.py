@@ -176,7 +176,7 @@ class Worker:
         scoring_seconds = perf_counter() - start
         audio = self._keep(group, label, clip.samples) if self.job.info.parameters["keep_audio"] else None
         taken = {**_times(clip), "scoring_seconds": scoring_seconds}
-        kept = {"shard": shard, "place": place, "audio": audio, "values": found.values}
+        kept = {"shard": shard, "place": place, "audio": audio, "values": found.values, "along": found.along}
         self.run.append({"kind": "item", **self._about(group, label), "status": found.status, **taken, **kept})
         self.done[number], self.scored[number] = True, found.status == SCORED
         self.dense_timed[group.number] |= label == DENSE

@@ -34,6 +34,42 @@ class MetricTitle(MetricOf):
     better: t.Name | None = None
 
 
+class OfWindows(t.WithIntervals):
+    by_window: Annotated[list[t.Value], t.at_most(10_000)]
+    drift: t.Value | None = None
+    drift_low: t.Value | None = None
+    drift_high: t.Value | None = None
+
+
+class Along(t.WithIntervals):
+    """How clips change along their length."""
+
+    windows: t.Count
+    n: t.Count | None = None
+    clap: OfWindows | None = None
+    silence_share: OfWindows | None = None
+    rms: OfWindows | None = None
+    repetition: t.Value | None = None
+    repetition_low: t.Value | None = None
+    repetition_high: t.Value | None = None
+
+
+class Longer(t.WithIntervals):
+    seconds: t.Length
+    n: t.Count | None = None
+    difference: t.Value | None = None
+    difference_low: t.Value | None = None
+    difference_high: t.Value | None = None
+
+
+class Breaks(t.Record):
+    """From which length on dense clips are worse than at the training length."""
+
+    base_seconds: t.Length
+    rows: Annotated[list[Longer], t.at_most(MOST_ROWS)]
+    seconds: t.Length | None = None
+
+
 class EvaluationRow(StepTimes, t.WithIntervals):
     metrics: Annotated[dict[t.Label, Metric], t.at_most(100)]
     n: t.Count | None = None
@@ -42,12 +78,14 @@ class EvaluationRow(StepTimes, t.WithIntervals):
     speedup_high: t.Ratio | None = None
     generation_seconds: t.Amount | None = None
     scoring_seconds: t.Amount | None = None
+    along: Along | None = None
 
 
 class Evaluation(t.Record):
     rows: Annotated[list[EvaluationRow], t.each_once("seconds", "method"), t.at_most(MOST_ROWS)]
     metrics: Annotated[dict[t.Label, MetricTitle], t.at_most(100)] = {}
     reference: Any = None
+    breaks: Breaks | None = None
     items: t.Named[t.Count] = {}
     scorer_is_own: bool | None = None
     scoring_over_generating: t.Amount | None = None
