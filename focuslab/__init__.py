@@ -15,6 +15,7 @@ _NAMES = {
     "measure.sensitivity": ("measure_sensitivity",),
     "measure.validation": ("validate",),
     "methods": (
+        "JointDiffusion",
         "LengthScale",
         "LiteFocus",
         "Method",

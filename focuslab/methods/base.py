@@ -25,6 +25,9 @@ OneAttachable = TypeVar("OneAttachable", bound="Attachable")
 class Attachable:
     """What can be attached to a pipeline for a while: a method, or a plan of several."""
 
+    for_sites: ClassVar[bool] = False
+    """Whether a plan can name it for a site."""
+
     def attach(self, pipe) -> Handle:
         """Take over the sites of a pipeline (or UNet) until `remove()` of the returned handle.
 
@@ -65,7 +68,6 @@ class Method(Attachable):
     sparse: ClassVar[bool] = True
     """Whether the method computes fewer query-key pairs than dense attention, so that it has an ideal speed."""
     for_sites: ClassVar[bool] = True
-    """Whether a plan can name it for a site."""
 
     def __post_init__(self):
         if self.sites is not None:
