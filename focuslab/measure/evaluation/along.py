@@ -29,7 +29,8 @@ def scores_along(
     if len(rows) < 2:
         return {}
     windows = cut(samples, round(clap.window_samples * sampling_rate / clap.sampling_rate))
-    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    # An embedder may have nothing to say of silence.
+    units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     found: dict[str, list[float]] = {
         "silence_share": [float(silence_share(window[None], sampling_rate)[0]) for window in windows],
         "rms": [float(np.sqrt(np.mean(window.astype(np.float64) ** 2))) for window in windows],
