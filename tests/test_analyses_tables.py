@@ -22,7 +22,7 @@ from tests.test_analyses import analysis
 with analysis("06_table3"):
     from findings import against_dense, against_paper, findings, merge_evaluations
 
-SCRIPTS = ("04_table1", "05_table2", "06_table3", "07_weight_and_length")
+SCRIPTS = ("04_table1", "05_table2", "06_table3", "07_weight_and_length", "12_longer_than_training")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What 04 to 07 have in common: the evaluation that all of them draw from, a table, figures, and words about them."""
+"""What 04 to 07 and 12 have in common: the evaluation that all draw from, a table, figures, and words about them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import held_out
+import pandas as pd
 from findings import findings, merge_evaluations, write_quality_figures
 from words import provenance
 
@@ -14,8 +15,10 @@ import focuslab
 from focuslab.cli.options import Numbers, report_errors
 from focuslab.cli.progress import Reporter
 from focuslab.io.captions import read_captions
+from focuslab.measure.evaluation.along import breaks_from
 from focuslab.measure.evaluation.items import sitting_of
 from focuslab.methods import parse_methods
+from focuslab.models.lengths import training_seconds
 from focuslab.results import EvaluationRun
 from focuslab.runs.directory import write_atomically
 from focuslab.tables.quality import quality_csv, quality_tables
@@ -44,7 +47,7 @@ class SoundTable:
 
 
 def options(table: SoundTable) -> Callable[[Callable], Callable]:
-    """The options that all four scripts have, with the table's defaults."""
+    """The options that all of them have, with the table's defaults."""
     every = (
         click.option("--model", default=BUNDLED, show_default=True),
         click.option(
@@ -52,7 +55,7 @@ def options(table: SoundTable) -> Callable[[Callable], Callable]:
             type=click.Path(path_type=Path),
             default=Path("reports"),
             show_default=True,
-            help=f"Where {table.script}/ is written, and {EVALUATION}/, the evaluation that 04 to 07 share.",
+            help=f"Where {table.script}/ is written, and {EVALUATION}/, the evaluation that 04 to 07 and 12 share.",
         ),
         click.option(
             "--prompts",
@@ -175,7 +178,7 @@ def run(
             continue
         runs.append(found)
         # After each length, so that what takes longest is not waited for.
-        whole = merged(runs)
+        whole = merged(runs, training_seconds(pipe))
         write(table, whole, out / table.script, given)
         # From its own summary: what is noted of other lengths is not of this figure.
         caption = how_it_was_made(table, merged([found]), given)
@@ -184,16 +187,27 @@ def run(
     return whole if runs else None
 
 
-def merged(runs: Sequence[EvaluationRun]) -> EvaluationRun:
+def merged(runs: Sequence[EvaluationRun], training: float | None = None) -> EvaluationRun:
     """One evaluation over all lengths. As it has as many captions as the length with the fewest, so does its `info`;
-    it was begun with the first of its records and ended with the last, whatever else is in the directory."""
+    it was begun with the first of its records and ended with the last, whatever else is in the directory. training: the
+    length in seconds that the model was trained at."""
     fewest = min(runs, key=lambda run: len(run.info.prompts)).info
     lengths = [length for run in runs for length in run.info.parameters["seconds"]]
     records = tuple(record for run in runs for record in run.records)
     sitting = sitting_of(fewest.parameters["methods"])
     times = [r["at"] for r in records if r.get("sitting") == sitting] or [r["at"] for r in records]
     info = replace(fewest, parameters={**fewest.parameters, "seconds": lengths}, started=min(times), ended=max(times))
-    return EvaluationRun(info, merge_evaluations([run.summary for run in runs]), records)
+    summary = {**merge_evaluations([run.summary for run in runs]), "breaks": _breaks(records, lengths, training)}
+    return EvaluationRun(info, summary, records)
+
+
+def _breaks(
+    records: Sequence[Mapping[str, Any]], lengths: Sequence[float], training: float | None
+) -> dict[str, Any] | None:
+    """From which length on dense clips are worse than at the training length, over the runs of all lengths."""
+    dense = [r for r in records if r["kind"] == "item" and r["method"] == "dense" and r["status"] == "scored"]
+    rows = [{"seconds": r["seconds"], "prompt": r["prompt"], "clap": r["values"].get("clap")} for r in dense]
+    return breaks_from(pd.DataFrame(rows, columns=["seconds", "prompt", "clap"]), lengths, training)
 
 
 def write(table: SoundTable, whole: EvaluationRun, out: Path, given: Mapping[str, Any]) -> None:
