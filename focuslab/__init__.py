@@ -14,7 +14,10 @@ _NAMES = {
     "measure.profile": ("profile",),
     "measure.sensitivity": ("measure_sensitivity",),
     "measure.validation": ("validate",),
-    "methods": ("LengthScale", "LiteFocus", "Method", "Plan", "PooledFocus", "SampledFocus", "TokenMerging"),
+    "methods": (
+        *("Broadcast", "Composition", "DeepCache", "LengthScale", "LiteFocus", "Method", "Plan", "PooledFocus"),
+        *("SampledFocus", "TokenMerging"),
+    ),
     "models.sites": ("find_sites",),
     "models.specs": ("load",),
     "results": ("AttentionRun", "EvaluationRun", "ProfileRun", "SensitivityRun", "ValidationRun"),
