@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from focuslab.checks import text
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.memory import naming_what_did_not_fit
+from focuslab.hooks.stages import StageTimes
 from focuslab.io.audio import encode_wav
 from focuslab.io.files import already_there, check_place, write_new
-from focuslab.methods import AnyMethod, Dense, Plan, as_method
+from focuslab.methods import AnyMethod, Composition, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
 from focuslab.models.conditioning import GUIDANCE_SCALE
@@ -23,6 +24,7 @@ from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.schedulers import using_scheduler
 from focuslab.runs import GENERATION_SCHEMA, Progress
 from focuslab.runs.directory import now, to_json_bytes
 from focuslab.runs.info import versions
@@ -77,6 +79,7 @@ def generate(
     steps: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
+    scheduler: str | None = None,
 ) -> Sound:
     """Generate one clip.
 
@@ -98,6 +101,8 @@ def generate(
     seed : int
         Of the first noise.
     progress : Progress, optional
+    scheduler : str, optional
+        A name of `focuslab.models.schedulers`. By default the pipeline's own.
 
     Returns
     -------
@@ -110,6 +115,10 @@ def generate(
     FocuslabError
         The samples are not finite.
     """
+    if scheduler is not None:
+        with using_scheduler(pipe, scheduler):
+            made = generate(pipe, prompt, seconds, method=method, steps=steps, seed=seed, progress=progress)
+        return replace(made, settings={**made.settings, "scheduler": scheduler})
     method = Dense() if method is None else as_method(method)
     prompt = text("a prompt", prompt)
     seconds = check_seconds(pipe, seconds)
@@ -129,7 +138,7 @@ def generate(
     did_not_fit = naming_what_did_not_fit(
         pipe, f"a clip of {seconds:g} s", "ask for a shorter one, or a sparse method", lambda: "nothing was written"
     )
-    with method(pipe) as handle, did_not_fit:
+    with method(pipe) as handle, did_not_fit, StageTimes(pipe) as stages:
         before = time.perf_counter()
         samples = pipe(
             prompt,
@@ -147,8 +156,9 @@ def generate(
             f"{device_of(pipe)}: try another dtype"
         )
     rate, sites = pipe.vocoder.config.sampling_rate, list(handle.grids)
-    made = {"sampling_rate": rate, "samples": samples.size, "wall_seconds": wall_seconds, "made": now()}
-    return Sound(samples, rate, {**making, "sites": sites, **made})
+    outcome = {"sampling_rate": rate, "samples": samples.size, "wall_seconds": wall_seconds, "made": now()}
+    outcome["stage_seconds"] = stages.seconds()
+    return Sound(samples, rate, {**making, "sites": sites, **outcome})
 
 
 def what_makes(
@@ -156,6 +166,7 @@ def what_makes(
 ) -> dict[str, Any]:
     """All that the samples of `generate` depend on, as it stands in the settings of the clip."""
     method = Dense() if method is None else as_method(method)
+    frames, parts = latent_frames(pipe, seconds), method.parts if isinstance(method, Composition) else (method,)
     return {
         "schema": GENERATION_SCHEMA,
         "model": describe(pipe),
@@ -165,7 +176,7 @@ def what_makes(
         "guidance_scale": GUIDANCE_SCALE,
         "seed": seed,
         "method": as_recorded(method),
-        "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Plan) else None,
+        "plan": next((plan.entry_of(frames).to_json() for plan in parts if isinstance(plan, Plan)), None),
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "machine": machine_of(pipe),
