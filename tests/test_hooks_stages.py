@@ -37,7 +37,7 @@ def timed(pipe):
 
         return hook
 
-    hooks = [pipe.text_encoder.register_forward_hook(passes(1))]
+    hooks = [pipe.text_encoder_2.register_forward_hook(passes(1))]
     hooks += [
         network.register_forward_hook(passes(seconds))
         for seconds, network in ((2, pipe.unet), (3, pipe.vae.decoder), (4, pipe.vocoder))

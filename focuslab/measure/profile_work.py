@@ -86,7 +86,9 @@ def subjects_of(pipe, seconds: float, config: ProfileConfig) -> dict[str, Subjec
     }
     if config.only_steps:
         return subjects
-    bounds = {(None, frozenset(s.sites)): label for label, s in subjects.items() if isinstance(s.method, Bound)}
+    bounds: dict[tuple[CachedMethod | None, frozenset[str]], str] = {
+        (None, frozenset(s.sites)): label for label, s in subjects.items() if isinstance(s.method, Bound)
+    }
     for label, subject in list(subjects.items()):
         if not subject.sparse:
             continue
