@@ -1,6 +1,16 @@
 """The table of methods: every test that concerns all of them runs through these rows. A new method is a new row."""
 
-from focuslab.methods import LengthScale, LiteFocus, PooledFocus, SampledFocus, TokenMerging, WindowFocus
+from focuslab.methods import (
+    Broadcast,
+    Composition,
+    DeepCache,
+    LengthScale,
+    LiteFocus,
+    PooledFocus,
+    SampledFocus,
+    TokenMerging,
+    WindowFocus,
+)
 from focuslab.methods.references import Bound, Eager
 
 METHODS = {
@@ -26,3 +36,13 @@ METHODS = {
 }
 EXACT = ("naive", "length-scale", "window", "window, own rows", "decay")
 """Rows that give dense attention, but for rounding: all but the first up to the training length."""
+
+CACHES = {
+    "deepcache": DeepCache(interval=2),
+    "broadcast": Broadcast(),
+    "broadcast, some sites": Broadcast(interval=3, sites="mid_block"),
+    "deepcache + sampled": Composition((SampledFocus(own_keys=9, other_keys=2), DeepCache(interval=2))),
+    "broadcast + litefocus": Composition((Broadcast(sites="*"), LiteFocus())),
+}
+"""What reuses outputs of earlier UNet calls; the second call of a generation is a cached one. They go through the tests
+that concern generations."""

@@ -88,6 +88,12 @@ WRONG = {
     "unknown option": ["profile", "--second", "10"],
     "unknown method": [*PROFILE, "--methods", "dense,litefocs"],
     "unknown parameter": [*PROFILE, "--methods", "litefocus:fraction=1"],
+    "interval": [*PROFILE, "--methods", "dense,deepcache:interval=1"],
+    "two caches": [*PROFILE, "--methods", "dense,deepcache+broadcast"],
+    "level": [*PROFILE, "--methods", "dense,deepcache:skips=down_blocks.9"],
+    "unknown method of a composition": [*PROFILE, "--methods", "dense,deepcache+sampeld"],
+    "method after sites": [*PROFILE, "--methods", "dense,litefocus:sites=up_blocks.2+deepcache"],
+    "scheduler": [*PROFILE, "--scheduler", "dpm"],
     "length zero": [*PROFILE, "--seconds", "0"],
     "length negative": [*PROFILE, "--seconds", "10,-5"],
     "length text": [*PROFILE, "--seconds", "10,abc"],
@@ -112,6 +118,8 @@ WRONG = {
     "hub id while offline": ["profile", "-m", "someone/something", "--offline"],
     "generate without a prompt": ["generate", "-m", "random:tiny"],
     "generate nothing": ["generate", "-m", "random:tiny", "--prompt", "x", "--seconds", "0"],
+    "generate by an unknown scheduler": ["generate", "-m", "random:tiny", "--prompt", "x", "--scheduler", "eulr"],
+    "generate by an interval": ["generate", "-m", "random:tiny", "--prompt", "x", "--method", "broadcast:interval=0"],
     "generate to another format": ["generate", "-m", "random:tiny", "--prompt", "x", "--out", "x.mp3"],
 }
 

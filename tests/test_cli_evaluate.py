@@ -54,6 +54,7 @@ WRONG = {
     "no column": ["--prompts", "titles.csv"],
     "metric": ["--prompts", "captions.csv", "--metrics", "fda"],
     "method": ["--prompts", "captions.csv", "--methods", "tom"],
+    "scheduler": ["--prompts", "captions.csv", "--scheduler", "karras"],
     "few": ["--prompts", "captions.csv", "--limit", "1"],
     "length": ["--prompts", "captions.csv", "--seconds", "0.01"],
     "seeds": ["--prompts", "captions.csv", "--seeds", "0,x"],

@@ -12,7 +12,7 @@ from focuslab.errors import FocuslabError, InputError
 from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.evaluation.config import EvaluationConfig
 from focuslab.measure.loop import Loop
-from focuslab.measure.profile_work import ProfileConfig
+from focuslab.measure.profile_config import ProfileConfig
 from focuslab.runs.directory import SUMMARY, RunDirectory
 from focuslab.workflows.config import RecommendConfig
 from tests.test_runs_directory import INFO

@@ -1,6 +1,6 @@
 import logging
 import math
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -10,6 +10,9 @@ from focuslab.errors import InputError
 from focuslab.hooks.processors import SiteCall
 from focuslab.methods import (
     Bound,
+    Broadcast,
+    Composition,
+    DeepCache,
     Dense,
     Eager,
     LiteFocus,
@@ -21,9 +24,11 @@ from focuslab.methods import (
 )
 from focuslab.methods.catalogue import catalogue
 from focuslab.models.conditioning import encode_prompt
+from focuslab.models.identity import unet_layout
 from focuslab.models.sites import Site, find_sites
 from tests.brute_force import dense_attention, focus_attention, qkv
-from tests.configurations import EXACT, METHODS
+from tests.configurations import CACHES, EXACT, METHODS
+from tests.plans import everywhere, plan_of
 from tests.small_unet import inputs_of, small_unet
 
 SITE = Site("down_blocks.1.attentions.0.transformer_blocks.0.attn1", "holder", "down_blocks.1", 1, 2, 8)
@@ -289,3 +294,81 @@ def test_sampled_keys_that_take_all_are_dense():
 def test_numbers_of_sampled_keys_are_whole(counts):
     with pytest.raises(InputError, match="must be a whole number of at least 1"):
         SampledFocus(*counts)
+
+
+COMPOSED = {
+    "deepcache:interval=3+sampled": Composition((DeepCache(), SampledFocus())),
+    " sampled + deepcache:interval=3 ": Composition((DeepCache(), SampledFocus())),
+    "broadcast:sites=mid_block+up_blocks.0:interval=4+litefocus": Composition(
+        (Broadcast(interval=4, sites=("mid_block", "up_blocks.0")), LiteFocus())
+    ),
+    "deepcache:skips=down_blocks.2+tome:ratio=0.3:sites=mid_block+up_blocks.2": Composition(
+        (DeepCache(skips="down_blocks.2"), TokenMerging(ratio=0.3, sites=("mid_block", "up_blocks.2")))
+    ),
+}
+
+
+@pytest.mark.parametrize("label", COMPOSED)
+def test_a_plus_joins_methods_and_within_sites_it_joins_sites(label):
+    assert parse_method(label) == COMPOSED[label]
+
+
+def test_a_plan_stands_last_in_a_composition(tmp_path, pipe):
+    site = find_sites(pipe)[0].name
+    plan = plan_of({0: everywhere([site])}, unet_layout(pipe))
+    plan.write(tmp_path / "a+b.json")
+    found = parse_method(f"deepcache+plan:{tmp_path}/a+b.json")
+    assert found.parts[0] == DeepCache() and found.sites_at(pipe, 0.64) == plan.sites_at(pipe, 0.64)
+    assert repr(found).startswith("DeepCache(interval=3, skips='down_blocks.1') + ")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("deepcache:interval=1", "interval must be a whole number of at least 2, not 1"),
+        ("broadcast:interval=2.5", "interval must be a whole number of at least 2, not 2.5"),
+        ("deepcache:interval=true", "interval must be"),
+        ("deepcache:sites=mid_block", "deepcache has no parameter 'sites=mid_block'.* interval, skips"),
+        ("deepcache+sampeld", "no method 'sampeld'.* did you mean sampled"),
+        ("deepcache+", r"no method 'deepcache\+'"),
+        ("deepcache+broadcast", "a composition has one cache"),
+        ("litefocus:sites=mid_block+deepcache", "after sites= a \\+ joins sites, and 'deepcache' is a method"),
+    ],
+)
+def test_wrong_caches_and_compositions_are_one_line(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_method(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [(), (LiteFocus(),), (LiteFocus(), "sampled"), (COMPOSED, LiteFocus())])
+def test_a_composition_is_of_two_methods_or_more(parts):
+    with pytest.raises(InputError, match="a composition is made of"):
+        Composition(parts)
+
+
+@pytest.mark.parametrize("skips", ["down_blocks.0", "up_blocks.1", "down_blocks.9", "mid"])
+def test_deepcache_skips_from_a_down_block_on(skips, pipe):
+    with pytest.raises(InputError, match=rf"a down block below the first, one of down_blocks\.1.*, not '{skips}'"):
+        DeepCache(skips=skips)(pipe)
+    with pytest.raises(InputError, match="no self-attention site matches"):
+        Broadcast(sites="nowhere").sites_at(pipe, 1)
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_a_cache_keeps_the_seed_the_dtype_and_its_hash(name, pipe, sound):
+    dense = sound()
+    with CACHES[name](pipe):
+        torch.manual_seed(1)
+        first = sound()
+        torch.manual_seed(2)
+        second = sound()
+    assert (first == second).all() and torch.isfinite(torch.from_numpy(first)).all()
+    # Reused in the second of two steps.
+    assert (first != dense).any()
+    assert hash(CACHES[name]) == hash(replace(CACHES[name]))
+    half = small_unet().to(torch.bfloat16)
+    given = {k: v.bfloat16() if isinstance(v, torch.Tensor) else v for k, v in inputs_of(None).items()}
+    with CACHES[name](half), torch.no_grad():
+        for timestep in torch.tensor([900, 600]):
+            assert half(**{**given, "timestep": timestep})[0].dtype == torch.bfloat16

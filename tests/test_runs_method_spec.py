@@ -5,7 +5,7 @@ import pytest
 from focuslab.methods import LiteFocus, parse_method
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
-from focuslab.runs.method_spec import PAPER, PAPER_FRACTION, MethodSpec, brief
+from focuslab.runs.method_spec import PAPER, PAPER_FRACTION, MethodSpec, brief, split_label
 from focuslab.runs.plan import sites_of_layout
 
 LABEL = "litefocus:cross_fraction=0.02:cross_weight=unbiased"
@@ -16,6 +16,17 @@ def test_a_label_is_taken_apart():
     assert spec == MethodSpec("litefocus", {"cross_fraction": 0.2, "cross_weight": "unbiased"}, ("a", "b"))
     assert MethodSpec.parse("litefocus:same_frequency=False").parameters == {"same_frequency": False}
     assert MethodSpec.parse("plan:a:b=c.json") == MethodSpec("plan:a:b=c.json")
+
+
+def test_a_composition_is_one_label():
+    label = "deepcache:interval=3+litefocus:cross_fraction=0.02:sites=a+b"
+    spec = MethodSpec.parse(f" {label} ")
+    assert str(spec) == spec.name == label and not spec.is_plan and spec != MethodSpec.parse("deepcache:interval=3")
+    assert split_label(label) == ["deepcache:interval=3", "litefocus:cross_fraction=0.02:sites=a+b"]
+    assert split_label("sampled+plan:a+b.json") == ["sampled", "plan:a+b.json"]
+    assert split_label("x:sites=a+b:y=1+z") == ["x:sites=a+b:y=1", "z"]
+    # Labels of somebody's own.
+    assert [brief(label) for label in ("20 dpm++ tome", "A+", "a++b")] == ["20 dpm++ tome", "A+", "a++b"]
 
 
 def test_the_canonical_label_sorts_parameters_and_ends_in_sites():
@@ -42,6 +53,10 @@ def test_a_site_of_a_plan_is_the_same_method():
         ("dense", "dense"),
         ("plan:plans/mine.json", "plan mine"),
         ("plan:plan.json", "plan"),
+        ("bound:sites=a+b", "bound sites=a+b"),
+        ("bound:plan:plans/mine.json", "bound of plan mine"),
+        ("bound:deepcache:interval=3+sampled", "bound of deepcache interval=3 + sampled"),
+        ("deepcache:interval=3+litefocus:cross_fraction=0.02", "deepcache interval=3 + litefocus r=0.02"),
     ],
 )
 def test_short_names(label, short):

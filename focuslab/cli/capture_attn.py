@@ -61,7 +61,7 @@ def command(model, device, dtype, offline, quiet, given, file, seconds, array_by
     A run that was stopped is resumed when the same command is given again.
     """
     from focuslab.measure.capture import capture_attention
-    from focuslab.measure.profile_work import PROMPT
+    from focuslab.measure.profile_config import PROMPT
     from focuslab.models.specs import load
     from focuslab.report.figures.attention import write_attention_figures
 

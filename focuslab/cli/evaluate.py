@@ -2,7 +2,16 @@
 
 import click
 
-from focuslab.cli.options import COUNT, PATH, Names, Numbers, WholeNumbers, default_directory, shared_options
+from focuslab.cli.options import (
+    COUNT,
+    PATH,
+    Names,
+    Numbers,
+    WholeNumbers,
+    default_directory,
+    scheduler_option,
+    shared_options,
+)
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.io.captions import read_captions
 
@@ -22,6 +31,7 @@ from focuslab.io.captions import read_captions
 )
 @click.option("--seeds", type=WholeNumbers("seed", "0,1,2"), help="Clips of each caption.  [default: that of --seed]")
 @click.option("--steps", type=COUNT, default=200, show_default=True, help="Denoising steps.")
+@scheduler_option
 @click.option(
     "--metrics",
     type=Names(),
@@ -54,6 +64,7 @@ def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, me
     from focuslab.measure.evaluation.evaluate import evaluate
     from focuslab.measure.evaluation.job import prepare
     from focuslab.methods import parse_methods
+    from focuslab.models.schedulers import check_scheduler_name, using_scheduler
     from focuslab.models.specs import load
 
     share = Share.of_launcher()
@@ -62,7 +73,10 @@ def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, me
     if scoring["metrics"] is not None:
         parse_metrics(scoring["metrics"])
     # In this order: the name of the directory depends on it.
+    scheduler = check_scheduler_name(scoring.pop("scheduler"))
     scoring |= {"seeds": scoring.pop("seeds") or (seed,), "steps": scoring.pop("steps"), "offline": offline}
+    # Where none is named, the directory is that of earlier versions.
+    scoring |= {"scheduler": scheduler} if scheduler else {}
     if out is None:
         texts = [(caption.text, caption.names) for caption in captions]
         reference = scoring["reference"] and str(scoring["reference"])
@@ -72,7 +86,7 @@ def command(model, device, dtype, seed, offline, quiet, file, limit, seconds, me
     pipe = load(model, share.device(device), dtype, offline=offline)
     silent = quiet or share.rank > 0
     if dry_run:
-        with Reporter(silent) as reporter:
+        with Reporter(silent) as reporter, using_scheduler(pipe, scheduler):
             job = prepare(pipe, captions, seconds, parsed, **scoring)
             if share.rank == 0:
                 click.echo(estimate(pipe, job, share.world, reporter))

@@ -13,6 +13,7 @@ import click
 
 from focuslab.checks import printable
 from focuslab.errors import FocuslabError, one_line
+from focuslab.models.schedulers import SCHEDULERS
 
 COUNT, PATH = click.IntRange(min=1), click.Path(path_type=Path)
 
@@ -77,6 +78,11 @@ class Names(click.ParamType):
 
     def convert(self, value, param, ctx):
         return value if isinstance(value, tuple) else tuple(text.strip() for text in value.split(","))
+
+
+scheduler_option = click.option(
+    "--scheduler", metavar="NAME", help=f"{', '.join(SCHEDULERS)}, configured as the model's.  [default: the model's]"
+)
 
 
 def default_directory(command: str, model: str, settings: list) -> Path:

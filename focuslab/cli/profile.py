@@ -4,7 +4,7 @@ import os
 
 import click
 
-from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, shared_options
+from focuslab.cli.options import COUNT, PATH, Names, Numbers, default_directory, scheduler_option, shared_options
 from focuslab.cli.progress import Reporter, going_on_from
 from focuslab.methods.catalogue import catalogue
 
@@ -17,16 +17,17 @@ from focuslab.methods.catalogue import catalogue
     default="dense,litefocus",
     show_default=True,
     help=f"{', '.join(catalogue())}; with parameters as in litefocus:cross_fraction=0.2:cross_weight=unbiased, several "
-    "sites joined by +; or plan:FILE.",
+    "sites joined by +; or plan:FILE. Methods joined by +, as in deepcache+sampled, run together.",
 )
 @click.option("--steps", type=COUNT, default=1, show_default=True, help="Denoising steps a timing.")
 @click.option("--repeats", type=COUNT, default=3, show_default=True, help="Timings of each method.")
+@scheduler_option
 @click.option("--prompt", default=None, help="What is generated; time hardly depends on it.")
 @click.option("--trace", is_flag=True, help="Also trace one step of each, for Perfetto and TensorBoard.")
 @click.option("--out", type=PATH, help="Run directory.  [default: runs/profile-MODEL-HASH]")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
 @shared_options
-def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps, repeats, prompt, trace, out, force):
+def command(model, device, dtype, seed, offline, quiet, seconds, methods, scheduler, out, force, **timed):
     """Time, memory and FLOPs of a denoising step at several lengths, dense against sparse, and Figure 1 of them.
 
     The methods follow each other in every round. Beside each sparse method stands its bound (the time if attention at
@@ -36,14 +37,18 @@ def command(model, device, dtype, seed, offline, quiet, seconds, methods, steps,
     # One line of the profiler's own for each trace would break the progress bar.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     from focuslab.measure.profile import profile
-    from focuslab.measure.profile_work import PROMPT
+    from focuslab.measure.profile_config import PROMPT
     from focuslab.methods import parse_methods
+    from focuslab.models.schedulers import check_scheduler_name
     from focuslab.models.specs import load
     from focuslab.report.figures.figure1 import write_figure1
 
     parsed = parse_methods(methods)
-    prompt = PROMPT if prompt is None else prompt
-    timed = {"steps": steps, "repeats": repeats, "prompt": prompt, "trace": trace, "seed": seed}
+    # In this order: the name of the directory depends on it.
+    timed = {name: timed[name] for name in ("steps", "repeats", "prompt", "trace")} | {"seed": seed}
+    timed["prompt"] = PROMPT if timed["prompt"] is None else timed["prompt"]
+    # Where none is named, the directory is that of earlier versions.
+    timed |= {"scheduler": scheduler} if check_scheduler_name(scheduler) else {}
     if out is None:
         out = default_directory("profile", model, [seconds, methods, *timed.values(), device, dtype])
     pipe = load(model, device, dtype, offline=offline)

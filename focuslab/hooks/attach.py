@@ -23,6 +23,11 @@ class Handle:
     Without arguments it is the handle of nothing.
     """
 
+    cycle = 1
+    """After so many UNet calls of a generation the same is computed again: more than 1 with a cache."""
+    sees_all = False
+    """Whether it has to see all calls of its sites, so that none may be skipped."""
+
     def __init__(self, unet: nn.Module | None = None, sites: tuple[Site, ...] = (), running: Running | None = None):
         self.sites = sites
         self._unet: Any = unet
@@ -41,6 +46,14 @@ class Handle:
         class name."""
         found = {name: self._unet.get_submodule(name).processor for name in self._originals}
         return {name: type(p).__name__ for name, p in found.items() if getattr(p, "running", None) is not self._running}
+
+    @property
+    def attached(self) -> bool:
+        return bool(self._originals)
+
+    def skipped(self) -> frozenset[str]:
+        """Sites that the UNet call of this thread does not compute."""
+        return frozenset()
 
     def remove(self) -> None:
         """Restore the processors and remove the hooks. A second call does nothing."""
@@ -71,7 +84,8 @@ class Handle:
         self._say_replaced()
         sample = args[0] if args else kwargs["sample"]
         if self._running is not None:
-            self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"])
+            skipped = frozenset[str]().union(*(handle.skipped() for handle in handles(self._unet)))
+            self._running.begin(sample, args[1] if len(args) > 1 else kwargs["timestep"], skipped)
 
     def _say_replaced(self) -> None:
         if not self._said_replaced and self.replaced:
@@ -86,7 +100,7 @@ class Handle:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # `copy.deepcopy` and pickle come here.
         self.__dict__.update(state)
-        if self._originals:
+        if self.attached:
             logger.warning("a UNet was copied with a focuslab method attached: focuslab.detach(copy) takes it off")
 
     def __enter__(self) -> "Handle":
@@ -96,7 +110,7 @@ class Handle:
         self.remove()
 
     def __repr__(self) -> str:
-        state = [f"{len(self.sites)} sites", "attached" if self._originals else "removed", self._replaced_in_words()]
+        state = [f"{len(self.sites)} sites", "attached" if self.attached else "removed", self._replaced_in_words()]
         return f"<Handle: {', '.join(filter(None, state))}>"
 
 
@@ -120,7 +134,7 @@ def attach(pipe, patterns: Sequence[str] | str | None, choose: Choose) -> Handle
     """
     unet = unet_of(pipe)
     sites = select_sites(find_sites(unet), patterns)
-    taken = {site.name for handle in _handles(unet) for site in handle.sites}
+    taken = {site.name for handle in handles(unet) for site in handle.sites}
     for site in sites:
         if site.name in taken:
             raise InputError(
@@ -148,11 +162,11 @@ def detach(pipe) -> None:
     pipe
         A pipeline or its UNet.
     """
-    for handle in _handles(unet_of(pipe)):
+    for handle in handles(unet_of(pipe)):
         handle.remove()
 
 
-def _handles(unet: nn.Module) -> list[Handle]:
+def handles(unet: nn.Module) -> list[Handle]:
     """Of a UNet, all that is attached."""
     owners = [getattr(hook, "__self__", None) for hook in unet._forward_pre_hooks.values()]
     return [owner for owner in owners if isinstance(owner, Handle)]

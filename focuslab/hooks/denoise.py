@@ -1,5 +1,6 @@
 """The pipeline's own denoising loop with a clock around every UNet call, and the latents that the UNet is given."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,27 +13,32 @@ from focuslab.hooks.timers import Clock, clock_for
 from focuslab.models.conditioning import GUIDANCE_SCALE
 from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.placement import device_of
-from focuslab.models.schedule import Schedule, current_schedule, schedule_of, schedule_to_begin
+from focuslab.models.schedule import PROJECTED_STEPS, Schedule, current_schedule, schedule_of, schedule_to_begin
 
 
 def first_steps(
-    pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, clock: Clock
+    pipe, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, clock: Clock, cycle: int = 1
 ) -> list[float]:
     """Seconds of `steps` denoising steps at the beginning of a long generation, which ends after them.
 
     Each is as many UNet calls in a row as a step in the middle of the generation makes. So a timing needs no schedule
     of few steps, which differs from the beginning of a long one or does not exist, and neither a long first step nor a
     short last one is among the steps.
+
+    cycle: that of what is attached. Where it is more than 1, each of the `steps` is the mean of as many steps as make
+    the calls of a cycle, or as the projected generation has.
     """
-    schedule = schedule_to_begin(pipe, steps)
-    timer = _CallTimer(pipe, clock, stop_after=steps * schedule.order)
+    order = schedule_to_begin(pipe, steps).order
+    in_mean = min(cycle // math.gcd(cycle, order), PROJECTED_STEPS)
+    schedule = schedule_to_begin(pipe, steps * in_mean)
+    timer = _CallTimer(pipe, clock, stop_after=steps * in_mean * order)
     try:
         timer.run(conditioning, seconds, schedule.steps, seed, "latent")
     except _Enough:
         # The pipeline itself does this at its end.
         pipe.maybe_free_model_hooks()
     call_seconds = iter(timer.call_seconds())
-    return [sum(islice(call_seconds, schedule.order)) for _ in range(steps)]
+    return [sum(islice(call_seconds, in_mean * order)) / in_mean for _ in range(steps)]
 
 
 def timed_call(

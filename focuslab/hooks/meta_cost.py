@@ -58,18 +58,31 @@ def meta_cost(
 ) -> MetaCost:
     """Run a `meta_unet` once on `inputs`, its forward's keyword arguments, with what `attach` (a method) attaches.
 
-    device: where the step would run; convolutions on a CPU hold copies of their input and weights.
+    With a cache it is run for a call that is computed and for one that reuses, and FLOPs are the mean over a cycle of
+    calls. device: where the step would run; convolutions on a CPU hold copies of their input and weights.
     """
     inputs = {name: x.to("meta") if isinstance(x, torch.Tensor) else x for name, x in inputs.items()}
     # The guided batch is made of the latents in the step.
     of_latents = inputs["sample"].nbytes * 3 // 2
+    memory = _LiveBytes(convolution_copies=torch.device(device).type == "cpu")
+    with attach(unet) as handle, memory, _FusedAttention():
+        # The first two entries of a schedule, since a cache reuses within one.
+        timesteps = torch.empty(2, dtype=torch.long, device="meta") if handle.cycle > 1 else [inputs["timestep"]]
+        calls = [_counted(unet, {**inputs, "timestep": timestep}) for timestep in timesteps]
+    computed, reusing = calls[0], calls[-1]
+    module_flops = {
+        name: (flops + (handle.cycle - 1) * reusing.get(name, 0)) // handle.cycle for name, flops in computed.items()
+    }
+    return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
+
+
+def _counted(unet: nn.Module, inputs: dict[str, Any]) -> dict[str, int]:
+    """FLOPs of one call by module."""
     # `FlopCounterMode` counts nothing for attention on the CPU unless it is told how.
     counter = FlopCounterMode(display=False, custom_mapping={cpu_flash: _cpu_flash_flops})
-    memory = _LiveBytes(convolution_copies=torch.device(device).type == "cpu")
-    with attach(unet) as handle, counter, memory, _FusedAttention():
+    with counter:
         unet(**inputs)
-    module_flops = _flops_by_module(unet, counter)
-    return MetaCost(_flops_by_kind(unet, module_flops), module_flops, of_latents + memory.peak, dict(handle.grids))
+    return _flops_by_module(unet, counter)
 
 
 @torch.no_grad()

@@ -31,6 +31,7 @@ from focuslab.attention.statistics import (
 )
 from focuslab.errors import FocuslabError
 from focuslab.hooks.attach import Handle, attach
+from focuslab.hooks.caches import refuse_cache
 from focuslab.hooks.map_crops import MapCrop
 from focuslab.hooks.processors import SiteCall, project_in, project_out
 
@@ -112,8 +113,14 @@ class Recorder:
         self._calls: list[tuple[SiteCall, torch.dtype, dict[str, Tensor], list[tuple[MapCrop, Tensor]]]] = []
 
     def attach(self, pipe, patterns: Sequence[str] | str) -> Handle:
-        """Take over the sites of a pipeline (or UNet) that `patterns` name, as `attach` does."""
-        return attach(pipe, patterns, choose=self._at_call)
+        """Take over the sites of a pipeline (or UNet) that `patterns` name, as `attach` does.
+
+        Raises `InputError` where a cache is attached, which skips sites.
+        """
+        refuse_cache(pipe, "recording attention")
+        handle = attach(pipe, patterns, choose=self._at_call)
+        handle.sees_all = True
+        return handle
 
     def take(self) -> list[SiteRecord]:
         """What the calls since the last `take` left, in one copy to the CPU. Empty if none was recorded.

@@ -1,7 +1,7 @@
 """What each site does in the UNet call that a thread is in, and the keys that were sampled for it."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -54,6 +54,7 @@ class _OfThread(threading.local):
     def __init__(self):
         self.work: dict[str, tuple[SiteMethod | None, SiteCall]] = {}
         self.step = 0
+        self.skipped: Collection[str] = ()
         self.frames: int | None = None
 
     def __reduce__(self):
@@ -78,19 +79,22 @@ class Running:
     def __repr__(self) -> str:
         return repr(getattr(self._choose, "__self__", self._choose))
 
-    def begin(self, sample: Tensor, timestep: Tensor | float) -> None:
-        """Choose and sample for all sites at once, which takes one copy to the device."""
+    def begin(self, sample: Tensor, timestep: Tensor | float, skipped: Collection[str] = ()) -> None:
+        """Choose and sample for all sites at once but those that a cache skips, which takes one copy to the device."""
         frames, mel_rows = sample.shape[-2:]
         if frames != self._frames:
             self._frames = frames
             self.grids.clear()
         self._thread.step, self._thread.frames, self._thread.work = call_index(timestep), frames, {}
-        self._prepare(((site, site.grid(frames, mel_rows)) for site in self._sites), sample.device)
+        self._thread.skipped = skipped
+        sites = (site for site in self._sites if site.name not in skipped)
+        self._prepare(((site, site.grid(frames, mel_rows)) for site in sites), sample.device)
 
     def check_grid(self, sites: Iterable[Site], hidden_states: Tensor) -> None:
         """Prepare sites anew whose `Transformer2DModel` works on another grid than follows from the latents."""
         grid = grid_of_input(hidden_states)
-        work = self._thread.work
+        work, skipped = self._thread.work, self._thread.skipped
+        sites = [site for site in sites if site.name not in skipped]
         other = [site for site in sites if site.name not in work or work[site.name][1].grid != grid]
         self._prepare(((site, grid) for site in other), hidden_states.device)
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 from focuslab.checks import text
 from focuslab.errors import FocuslabError, InputError
 from focuslab.hooks.memory import naming_what_did_not_fit
+from focuslab.hooks.stages import StageTimes
 from focuslab.io.audio import encode_wav
 from focuslab.io.files import already_there, check_place, write_new
 from focuslab.measure.loop import peak_of_clip
-from focuslab.methods import AnyMethod, Dense, Plan, as_method
+from focuslab.methods import AnyMethod, Composition, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
 from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
@@ -24,6 +25,7 @@ from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
+from focuslab.models.schedulers import using_scheduler
 from focuslab.runs import GENERATION_SCHEMA, Progress
 from focuslab.runs.directory import now, to_json_bytes
 from focuslab.runs.info import versions
@@ -81,6 +83,7 @@ def generate(
     steps: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
+    scheduler: str | None = None,
 ) -> Sound:
     """Generate one clip.
 
@@ -102,6 +105,8 @@ def generate(
     seed : int
         Of the first noise.
     progress : Progress, optional
+    scheduler : str, optional
+        A name of `focuslab.models.schedulers`. By default the pipeline's own.
 
     Returns
     -------
@@ -114,6 +119,10 @@ def generate(
     FocuslabError
         The samples are not finite.
     """
+    if scheduler is not None:
+        with using_scheduler(pipe, scheduler):
+            made = generate(pipe, prompt, seconds, method=method, steps=steps, seed=seed, progress=progress)
+        return replace(made, settings={**made.settings, "scheduler": scheduler})
     method = Dense() if method is None else as_method(method)
     prompt = text("a prompt", prompt)
     seconds = check_seconds(pipe, seconds)
@@ -122,24 +131,22 @@ def generate(
 
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
-    before = time.perf_counter()
-    conditioning = encode_prompt(pipe, prompt)
-    encoding_seconds = time.perf_counter() - before
-    peak_bytes = peak_of_clip(pipe, conditioning, seconds, method, SHORTER)
+    peak_bytes = peak_of_clip(pipe, encode_prompt(pipe, prompt), seconds, method, SHORTER)
     reports = _Reports(steps, progress)
     reports.begin(f"peak memory beside the weights: about {peak_bytes / 1e9:.2g} GB")
     did_not_fit = naming_what_did_not_fit(pipe, f"a clip of {seconds:g} s", SHORTER, lambda: "nothing was written")
-    with method(pipe) as handle, did_not_fit, decoding_in_windows(pipe, seconds, reports.on_window):
+    windows = decoding_in_windows(pipe, seconds, reports.on_window)
+    with method(pipe) as handle, did_not_fit, windows, StageTimes(pipe) as stages:
         before = time.perf_counter()
         samples = pipe(
-            **conditioning,
+            prompt,
             audio_length_in_s=seconds,
             num_inference_steps=steps,
             guidance_scale=GUIDANCE_SCALE,
             generator=torch.Generator().manual_seed(seed),
             callback=reports.on_step_end,
         ).audios[0]
-    wall_seconds = encoding_seconds + time.perf_counter() - before
+    wall_seconds = time.perf_counter() - before
     samples = np.asarray(samples, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise FocuslabError(
@@ -147,14 +154,15 @@ def generate(
             f"{device_of(pipe)}: try another dtype"
         )
     rate, sites = pipe.vocoder.config.sampling_rate, list(handle.grids)
-    made = {
+    outcome = {
         "sampling_rate": rate,
         "samples": samples.size,
         "wall_seconds": wall_seconds,
+        "stage_seconds": stages.seconds(),
         "predicted_peak_bytes": peak_bytes,
         "made": now(),
     }
-    return Sound(samples, rate, {**making, "sites": sites, **made})
+    return Sound(samples, rate, {**making, "sites": sites, **outcome})
 
 
 class _Reports:
@@ -190,6 +198,7 @@ def what_makes(
 ) -> dict[str, Any]:
     """All that the samples of `generate` depend on, as it stands in the settings of the clip."""
     method = Dense() if method is None else as_method(method)
+    frames, parts = latent_frames(pipe, seconds), method.parts if isinstance(method, Composition) else (method,)
     return {
         "schema": GENERATION_SCHEMA,
         "model": describe(pipe),
@@ -199,7 +208,7 @@ def what_makes(
         "guidance_scale": GUIDANCE_SCALE,
         "seed": seed,
         "method": as_recorded(method),
-        "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Plan) else None,
+        "plan": next((plan.entry_of(frames).to_json() for plan in parts if isinstance(plan, Plan)), None),
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "machine": machine_of(pipe),

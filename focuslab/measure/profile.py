@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from focuslab.analysis.cost import profile_summary, record_key
-from focuslab.checks import make_config
+from focuslab.checks import make_config, several
 from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant, is_compiled
 from focuslab.hooks.timers import clock_for
 from focuslab.measure.loop import Loop
-from focuslab.measure.profile_work import ProfileConfig, cut_rounds, expect, items_of, subjects_of
+from focuslab.measure.profile_config import ProfileConfig
+from focuslab.measure.profile_work import cut_rounds, expect, items_of, subjects_of
 from focuslab.measure.profiler import Profiler
 from focuslab.methods import AnyMethod
 from focuslab.models.callables import as_recorded
@@ -21,6 +22,7 @@ from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_to_begin
+from focuslab.models.schedulers import using_scheduler
 from focuslab.results import ProfileRun
 from focuslab.runs import SKIPPED, Progress
 from focuslab.runs.directory import RunDirectory, place_of
@@ -40,7 +42,8 @@ def profile(
     """Measure denoising steps of a pipeline at each length with each method, interleaved, and where their time goes.
 
     Beside every sparse method its bound is measured too, as a method "bound", and its ideal speed derived from it. A
-    plan is measured in the steps that are not dense; those that are count in the projected generation.
+    plan is measured in the steps that are not dense; those that are count in the projected generation. With a cache a
+    step is the mean of a cycle of steps; its composition with a sparse method has a bound of its own and no ideal.
 
     For each length there is one untimed step of each method, which warms up and shows the peak memory. Then come
     `repeats` rounds in which the methods follow each other, `module_repeats` rounds with a clock on every module, and
@@ -64,8 +67,8 @@ def profile(
         Replace another run in `out`.
     progress : Progress, optional
     **options
-        Fields of `focuslab.measure.profile_work.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
-        `seed`, `trace`, `only_steps`.
+        Fields of `focuslab.measure.profile_config.ProfileConfig`: `prompt`, `steps`, `repeats`, `module_repeats`,
+        `seed`, `trace`, `only_steps`, `scheduler`.
 
     Returns
     -------
@@ -77,8 +80,16 @@ def profile(
         Before anything is run or written: a wrong argument, a length that is too short, or nothing that fits into the
         memory that is free.
     """
-    lengths = check_lengths(pipe, seconds)
-    config = make_config(ProfileConfig, {"seconds": lengths, "methods": methods, **options})
+    with using_scheduler(pipe, options.get("scheduler")):
+        lengths = check_lengths(pipe, seconds)
+        config = make_config(ProfileConfig, {"seconds": lengths, "methods": methods, **options})
+        return _profile(pipe, config, out, force, progress)
+
+
+def _profile(
+    pipe, config: ProfileConfig, out: str | os.PathLike | None, force: bool, progress: Progress | None
+) -> ProfileRun:
+    lengths = list(several(config.seconds))
     if config.trace and out is None:
         raise InputError("a trace is a file: give out, the directory to write it to")
     asked = {s: subjects_of(pipe, s, config) for s in lengths}

@@ -1,74 +1,22 @@
-"""What a profile is asked for, and its work: which methods and bounds are measured at which length, in order."""
+"""The work of a profile: which methods and bounds are measured at which length, in order."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from focuslab.attention.grid import Grid
-from focuslab.checks import is_number, settle, several, shown, switch, text
+from focuslab.checks import is_number, several, shown
 from focuslab.errors import InputError
 from focuslab.hooks.meta_cost import MetaCost
 from focuslab.measure.loop import meta_costs
-from focuslab.methods import Attachable, Bound, Method, as_methods
-from focuslab.methods.base import check_count, check_seed
+from focuslab.measure.profile_config import ProfileConfig
+from focuslab.methods import Attachable, Bound, Method
+from focuslab.methods.cache import CachedMethod
+from focuslab.methods.composition import Composition, cache_of
 from focuslab.models.conditioning import STAGES
 from focuslab.models.lengths import training_grid
 from focuslab.models.sites import find_sites, unet_of
-
-PROMPT = "gentle rain on a tin roof, distant thunder"
-
-
-@dataclass(frozen=True)
-class ProfileConfig:
-    """What `focuslab.profile` measures.
-
-    `methods` takes several forms, which stand below, and holds methods by label once it is checked.
-
-    Attributes
-    ----------
-    seconds : float or iterable of float
-        Lengths.
-    methods : str, iterable of str, or mapping of str to method
-        Names with parameters ("litefocus:cross_fraction=0.2", "plan:plan.json"), or label -> method (or plan) for your
-        own.
-    prompt : str
-        What the latents are denoised towards.
-    steps : int
-        Denoising steps in one timing: the first ones of a long generation. A scheduler of second order calls the UNet
-        twice in each.
-    repeats : int
-        Timings of each method at each length. Medians are of all steps.
-    module_repeats : int
-        Timings of each method with a clock on every module.
-    seed : int
-        Of the first noise, and of sampled keys.
-    trace : bool
-        Write one more step of each method under the torch profiler, as `trace/` in `out`.
-    only_steps : bool
-        Take the timings and the peak memory alone, without bounds, modules and other stages.
-    """
-
-    seconds: Iterable[float] | float = (10, 20, 40, 80)
-    methods: Any = ("dense", "litefocus")
-    prompt: str = PROMPT
-    steps: int = 1
-    repeats: int = 3
-    module_repeats: int = 1
-    seed: int = 0
-    trace: bool = False
-    only_steps: bool = False
-
-    def __post_init__(self):
-        counts = {name: check_count(name, getattr(self, name)) for name in ("steps", "repeats", "module_repeats")}
-        flags = {name: switch(name, getattr(self, name)) for name in ("trace", "only_steps")}
-        settle(self, methods=as_methods(self.methods), prompt=text("a prompt", self.prompt))
-        settle(self, **counts, **flags, seed=check_seed(self.seed))
-
-    def to_json(self) -> dict[str, Any]:
-        """The parameters that run.json holds; lengths and methods are those of the pipeline."""
-        recorded = {name: getattr(self, name) for name in ("steps", "repeats", "module_repeats", "trace")}
-        return {**recorded, "only_steps": True} if self.only_steps else recorded
 
 
 @dataclass(frozen=True)
@@ -95,6 +43,15 @@ class Subject:
     @property
     def sparse(self) -> bool:
         return any(method.sparse for method in self.sites.values())
+
+    @property
+    def cache(self) -> CachedMethod | None:
+        return cache_of(self.method)
+
+    @property
+    def has_ideal(self) -> bool:
+        """Whether an ideal follows from dense and the bound, which are of a step that computes all of its sites."""
+        return self.sparse and self.cache is None
 
 
 Subjects = dict[float, dict[str, Subject]]
@@ -130,21 +87,25 @@ def subjects_of(pipe, seconds: float, config: ProfileConfig) -> dict[str, Subjec
     }
     if config.only_steps:
         return subjects
-    bounds = {frozenset(s.sites): label for label, s in subjects.items() if isinstance(s.method, Bound)}
+    bounds: dict[tuple[CachedMethod | None, frozenset[str]], str] = {
+        (None, frozenset(s.sites)): label for label, s in subjects.items() if isinstance(s.method, Bound)
+    }
     for label, subject in list(subjects.items()):
         if not subject.sparse:
             continue
-        names = frozenset(subject.sites)
-        if names not in bounds:
-            bounds[names], bound = _bound(label, subject)
-            subjects[bounds[names]] = Subject(bound, bound.sites_at(pipe, seconds))
-        subjects[label] = replace(subject, bound=bounds[names])
+        place = subject.cache, frozenset(subject.sites)
+        if place not in bounds:
+            bounds[place], bound = _bound(label, subject)
+            subjects[bounds[place]] = Subject(bound, bound.sites_at(pipe, seconds))
+        subjects[label] = replace(subject, bound=bounds[place])
     return subjects
 
 
-def _bound(label: str, subject: Subject) -> tuple[str, Bound]:
-    """The label and the method of the bound of a subject's sites."""
+def _bound(label: str, subject: Subject) -> tuple[str, Attachable]:
+    """The label and the method of the bound of a subject's sites; with a cache, of the calls that are computed."""
     method = subject.method
+    if subject.cache is not None:
+        return f"bound:{label}", Composition((subject.cache, Bound(sites=tuple(subject.sites))))
     if not isinstance(method, Method):
         return f"bound:{label}", Bound(sites=tuple(subject.sites))
     name = "bound" if method.sites is None else f"bound:sites={'+'.join(several(method.sites))}"

@@ -60,11 +60,11 @@ class Profiler:
         with self.subjects[item.seconds][item.label].method(self.pipe) as handle:
             if self.compiled:
                 # What was just attached may have to be compiled, and what runs eagerly now may not have run before.
-                self._denoise(item, 1)
+                self._denoise(item, 1, handle.cycle)
             yield handle
 
-    def _denoise(self, item: Item, steps: int) -> list[float]:
-        return first_steps(self.pipe, self.conditioning, item.seconds, steps, self.run.info.seed, self.clock)
+    def _denoise(self, item: Item, steps: int, cycle: int) -> list[float]:
+        return first_steps(self.pipe, self.conditioning, item.seconds, steps, self.run.info.seed, self.clock, cycle)
 
     def _ensure_warm(self, item: Item) -> None:
         # A resumed run is a new process, in which every method has to be warmed up again.
@@ -74,7 +74,7 @@ class Profiler:
     def _warm_up(self, item: Item) -> dict[str, list[int]]:
         self.warm.add((item.seconds, item.label))
         with self._attached(item) as handle:
-            self._denoise(item, 1)
+            self._denoise(item, 1, handle.cycle)
         return grid_rows(handle)
 
     def _record(self, item: Item, **measured: Any) -> None:
@@ -98,15 +98,17 @@ class Profiler:
     def _record_expected(self, item: Item) -> None:
         subject, run = self.subjects[item.seconds][item.label], self.expected[item.seconds, item.label]
         what = {"kind": "expected", "seconds": item.seconds, "method": item.label, "repeat": 0}
-        attached = {"sites": len(run.grids), "sparse": subject.sparse, "bound": subject.bound}
+        attached = {"sites": len(run.grids), "sparse": subject.has_ideal, "bound": subject.bound}
+        mixed = subject.cache is not None and any(subject.dense_steps)
         calls = {
             "dense_steps": sum(subject.dense_steps),
             "dense_calls": self.projected.calls_at_ends(*subject.dense_steps) if self.projected else None,
-            "projected_calls": self.projected.total_calls if self.projected else None,
+            # Dense steps of a plan are cached too, so they take neither the time of dense ones nor that of others.
+            "projected_calls": self.projected.total_calls if self.projected and not mixed else None,
             "calls_per_step": self.calls_per_step,
         }
         counted = {"flops": run.flops, "predicted_peak_bytes": run.peak_bytes, "compiled": self.compiled}
-        kept_pairs = density(subject.sites, self.pipe, run)
+        kept_pairs = None if subject.cache else density(subject.sites, self.pipe, run)
         self.run.append({**what, **attached, **calls, **counted, "kept_pairs": kept_pairs})
 
     def _measure_flops(self, item: Item) -> None:
@@ -115,17 +117,22 @@ class Profiler:
 
     def _measure_steps(self, item: Item) -> None:
         self._ensure_warm(item)
-        with self._attached(item):
-            step_seconds = self._denoise(item, self.steps)
+        with self._attached(item) as handle:
+            step_seconds = self._denoise(item, self.steps, handle.cycle)
         self._record(item, step_seconds=step_seconds)
 
     def _measure_modules(self, item: Item) -> None:
         self._ensure_warm(item)
         timer = ModuleTimer(self.unet, self.clock, self.units)
         # The modules of a compiled UNet are no longer called one by one.
-        with eagerly(self.pipe.unet), self._attached(item), timer:
-            step_seconds = self._denoise(item, self.steps)
-        self._record(item, step_seconds=step_seconds, modules=columns(map(astuple, timer.times()), self.units))
+        with eagerly(self.pipe.unet), self._attached(item) as handle, timer:
+            step_seconds = self._denoise(item, self.steps, handle.cycle)
+        rows = list(map(astuple, timer.times()))
+        if handle.cycle > 1:
+            # A step is the mean of several.
+            each = self.steps * self.calls_per_step / rows[0][1]
+            rows = [(name, *(value * each for value in values)) for name, *values in rows]
+        self._record(item, step_seconds=step_seconds, modules=columns(rows, self.units))
 
     def _measure_stage(self, item: Item) -> None:
         seconds, peak, note = [], None, None
@@ -148,9 +155,9 @@ class Profiler:
     def _measure_trace(self, item: Item) -> None:
         self._ensure_warm(item)
         worker = f"{item.label}_{item.seconds:g}s"
-        with eagerly(self.pipe.unet), self._attached(item):
+        with eagerly(self.pipe.unet), self._attached(item) as handle:
             path = write_trace(
-                lambda: self._denoise(item, 1), self.unet, self.run.path / "trace", worker, prefix="unet"
+                lambda: self._denoise(item, 1, handle.cycle), self.unet, self.run.path / "trace", worker, prefix="unet"
             )
         self._record(item, file=f"trace/{path.name}")
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from focuslab.methods.catalogue import catalogue
 
 _HOME = {entry.method: entry.module for entry in catalogue().values()}
-_HOME |= {"Attachable": "base", "Method": "base", "Plan": "plan"}
+_HOME |= {"Attachable": "base", "Composition": "composition", "Method": "base", "Plan": "plan"}
 _HOME |= dict.fromkeys(("AnyMethod", "as_method", "as_methods", "parse_method", "parse_methods"), "parsing")
 
 __all__ = list(_HOME)

@@ -23,7 +23,7 @@ OneAttachable = TypeVar("OneAttachable", bound="Attachable")
 
 
 class Attachable:
-    """What can be attached to a pipeline for a while: a method, or a plan of several."""
+    """What can be attached to a pipeline for a while: a method, a cache, a composition, or a plan."""
 
     for_sites: ClassVar[bool] = False
     """Whether a plan can name it for a site."""
@@ -70,10 +70,7 @@ class Method(Attachable):
     for_sites: ClassVar[bool] = True
 
     def __post_init__(self):
-        if self.sites is not None:
-            patterns = [text("a site", pattern) for pattern in several(self.sites)]
-            # A list would make the frozen dataclass unhashable.
-            self._set(sites=patterns[0] if isinstance(self.sites, str) else tuple(patterns))
+        self._set(sites=check_sites(self.sites))
 
     def _set(self, **parameters) -> None:
         """Put checked values in the place of those that were given, while the method is made."""
@@ -116,6 +113,15 @@ class Method(Attachable):
         return self.density(grid)
 
 
+def check_sites(sites: Sequence[str] | str | None) -> tuple[str, ...] | str | None:
+    """Patterns of sites as a frozen method holds them. Raises `InputError` for what is no text."""
+    if sites is None:
+        return None
+    patterns = [text("a site", pattern) for pattern in several(sites)]
+    # A list would make the frozen dataclass unhashable.
+    return patterns[0] if isinstance(sites, str) else tuple(patterns)
+
+
 def check_choice(name: str, value, choices: Sequence[str]) -> None:
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -131,7 +137,7 @@ def check_seed(seed) -> int:
     return whole("seed", seed, "a whole number from -2**63 to 2**64 - 1", -(2**63), 2**64 - 1)
 
 
-def method_class(name: str) -> type[Method]:
+def method_class(name: str) -> type[Any]:
     """The class behind a name of the catalogue."""
     entry = catalogue()[name]
     return getattr(import_module(f"focuslab.methods.{entry.module}"), entry.method)
@@ -142,7 +148,7 @@ def parameters_of(name: str) -> list[str]:
     return [field.name for field in fields(method_class(name)) if field.name not in catalogue()[name].parameters]
 
 
-def make(name: str, parameters: Mapping[str, Any]) -> Method:
+def make(name: str, parameters: Mapping[str, Any]) -> Any:
     """The method of a name with these parameters. Raises `InputError` for a value that the method refuses."""
     return method_class(name)(**catalogue()[name].parameters, **parameters)
 

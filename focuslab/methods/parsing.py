@@ -8,7 +8,9 @@ from focuslab.checks import check_text, several, shown, text
 from focuslab.errors import InputError, did_you_mean
 from focuslab.methods.base import Attachable, make, method_class, parameters_of
 from focuslab.methods.catalogue import catalogue
+from focuslab.methods.composition import Composition
 from focuslab.methods.plan import Plan
+from focuslab.runs.method_spec import split_label
 from focuslab.runs.plan import PlanSpec
 
 AnyMethod = Attachable | PlanSpec | str | os.PathLike[str]
@@ -83,7 +85,8 @@ def parse_method(label: str) -> Attachable:
     Parameters
     ----------
     label : str
-        `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or `plan:FILE`.
+        `name` or `name:parameter=value:parameter=value`, several sites joined by "+", or `plan:FILE`; several of these
+        joined by "+" are a `Composition`. A "+" within `sites=` joins sites, and a plan stands last.
 
     Returns
     -------
@@ -95,7 +98,11 @@ def parse_method(label: str) -> Attachable:
         For an unknown name or parameter, or a value that the method refuses.
     """
     check_text("the name of a method", label)
-    label = label.strip()
+    parts = split_label(label)
+    return _parse_one(label.strip()) if len(parts) == 1 else Composition(tuple(map(_parse_one, parts)))
+
+
+def _parse_one(label: str) -> Attachable:
     name, *parameters = label.split(":")
     if name == "plan":
         file = label.removeprefix("plan").removeprefix(":")
@@ -117,6 +124,12 @@ def parse_method(label: str) -> Attachable:
         if key in given:
             raise InputError(f"{name} was given {key} twice")
         given[key] = tuple(value.split("+")) if key == "sites" else _literal(value)
+        for piece in given[key] if key == "sites" else ():
+            if piece in catalogue():
+                raise InputError(
+                    f"after sites= a + joins sites, and {piece!r} is a method: name the sites of {name} before another "
+                    f"parameter of it, or put {piece} first"
+                )
     return make(name, given)
 
 

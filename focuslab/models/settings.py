@@ -26,24 +26,25 @@ def check_settings(pipe: Any) -> None:
     _check(pipe.vae, "vae", "scaling_factor", "a number other than 0", lambda value: is_number(value) and value != 0)
     expected = "a whole number from 1 to 10000"
     _check(pipe.language_model, "language_model", "max_new_tokens", expected, _whole(1, 10_000))
-    _check_scheduler(pipe.scheduler)
-    _check_tokenizer(pipe.tokenizer, "tokenizer", pipe.text_encoder.text_model)
-    _check_tokenizer(pipe.tokenizer_2, "tokenizer_2", pipe.text_encoder_2)
-
-
-def _check_scheduler(scheduler: Any) -> None:
-    scheduler = copy.deepcopy(scheduler)
-    latents = torch.zeros(1, 8, 2, 2, device="cpu")
     try:
-        scheduler.set_timesteps(_STEPS)
-        step = scheduler.timesteps[0]
-        scheduler.step(scheduler.scale_model_input(latents, step), step, latents)
+        check_scheduler(pipe.scheduler)
     except Exception as error:
-        name = type(scheduler).__name__
+        name = type(pipe.scheduler).__name__
         raise InputError(
             f"the {name} of this model cannot make {_STEPS} steps ({type(error).__name__}: {first_line(error)}): "
             "mend its scheduler_config.json, or use another scheduler"
         ) from None
+    _check_tokenizer(pipe.tokenizer, "tokenizer", pipe.text_encoder.text_model)
+    _check_tokenizer(pipe.tokenizer_2, "tokenizer_2", pipe.text_encoder_2)
+
+
+def check_scheduler(scheduler: Any) -> None:
+    """Raises whatever it raises where it cannot make its first step of several."""
+    scheduler = copy.deepcopy(scheduler)
+    latents = torch.zeros(1, 8, 2, 2, device="cpu")
+    scheduler.set_timesteps(_STEPS)
+    step = scheduler.timesteps[0]
+    scheduler.step(scheduler.scale_model_input(latents, step), step, latents)
 
 
 def _check_tokenizer(tokenizer: Any, name: str, encoder: Any) -> None:

@@ -1,6 +1,7 @@
 """What names a method in text, `litefocus:cross_fraction=0.2:sites=up_blocks.2`, as a value. Needs no torch."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,12 +10,16 @@ from typing import Any
 
 PLAN = "plan:"
 """What stands before the path of a plan where methods are named."""
+BOUND = "bound:"
+"""What stands before the label of a plan or composition in the label of its bound."""
 PAPER_FRACTION = 0.1
 """The paper's r: what LiteFocus samples where nothing else is asked for."""
 UNBIASED = "unbiased"
 """The weight with which sampled keys stand for all the others: 1/r."""
 _FRACTIONS = {"litefocus": PAPER_FRACTION, "same-frequency": 0.0, "cross-frequency": PAPER_FRACTION}
 """Names of LiteFocus -> the share of keys that they sample unless a parameter says otherwise."""
+_NAMED = re.compile(r"[a-z][\w-]*(:.*)?", re.DOTALL)
+"""A name with parameters."""
 _SYMBOLS = {"cross_fraction": "r", "cross_weight": "w"}
 
 
@@ -26,15 +31,17 @@ class MethodSpec:
     is, in whatever order their parameters were given.
     """
 
-    name: str  # as on the command line; of a plan the whole `plan:FILE`
+    name: str  # as on the command line; of a plan the whole `plan:FILE`, of a composition its whole label
     parameters: Mapping[str, Any] = field(default_factory=dict)  # without the sites
     sites: tuple[str, ...] | None = None  # names, blocks or shell patterns; None where the method says where it is
 
     @classmethod
     def parse(cls, label: str) -> "MethodSpec":
         """The method that a label names. Text that is no JSON stays text."""
-        label = label.strip()
-        if label.startswith(PLAN):
+        parts = split_label(label)
+        label = "+".join(parts)
+        bound_of_label = label.startswith(BOUND) and not label.startswith(f"{BOUND}sites=")
+        if label.startswith(PLAN) or bound_of_label or len(parts) > 1:
             return cls(label)
         name, *rest = label.split(":")
         given = {key: value for key, _, value in (parameter.partition("=") for parameter in rest)}
@@ -75,6 +82,11 @@ class MethodSpec:
     @property
     def brief(self) -> str:
         """As short as tables and figures have room for: "litefocus r=0.02 w=1/r"; of a plan file, "plan mine"."""
+        if self.name.startswith(BOUND):
+            return f"bound of {brief(self.name.removeprefix(BOUND))}"
+        parts = split_label(self.name)
+        if len(parts) > 1:
+            return " + ".join(map(brief, parts))
         if self.is_plan:
             stem = PurePath(self.name.removeprefix(PLAN)).stem
             return stem if stem == "plan" else f"plan {stem}"
@@ -104,6 +116,21 @@ class MethodSpec:
 DENSE = MethodSpec("dense")
 PAPER = MethodSpec("litefocus")
 """The paper's fixed choice: r = 0.1, every key with the weight of one, at its own blocks."""
+
+
+def split_label(label: str) -> list[str]:
+    """The labels of the methods that "+" joins in a label.
+
+    Within `sites=` it joins sites, a plan's file may hold any, and what is no list of names is one label as it is.
+    """
+    parts: list[str] = []
+    for piece in label.strip().split("+"):
+        in_sites = parts and parts[-1].rpartition(":")[2].startswith("sites=")
+        if parts and (in_sites or parts[-1].startswith(PLAN)):
+            parts[-1] += f"+{piece}"
+        else:
+            parts.append(piece.strip())
+    return parts if all(map(_NAMED.fullmatch, parts)) else [label.strip()]
 
 
 def brief(label: str) -> str:

@@ -11,6 +11,7 @@ from focuslab.methods import as_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.metrics.embedders import Embedder
 from focuslab.models.callables import as_recorded
+from focuslab.models.schedulers import check_scheduler_name
 
 T = TypeVar("T")
 
@@ -138,6 +139,8 @@ class EvaluationConfig:
         text and not on its place.
     steps : int
         Denoising steps.
+    scheduler : str, optional
+        A name of `focuslab.models.schedulers`. By default the pipeline's own.
     metrics : str or iterable of str, optional
         Names or groups of `focuslab.measure.evaluation.config`. By default all of them, those of AST's classes only
         with a `tagger` or a model that is neither bundled nor random.
@@ -168,12 +171,14 @@ class EvaluationConfig:
     keep_audio: bool = False
     offline: bool = False
     share: Share | None = None
+    scheduler: str | None = None
 
     def __post_init__(self):
         seeds = [check_seed(seed) for seed in several(self.seeds)]
         if not seeds or len(set(seeds)) < len(seeds):
             raise InputError(f"expected one or more different seeds, not {seeds}")
         settle(self, methods=as_methods(self.methods), seeds=seeds, steps=check_count("steps", self.steps))
+        settle(self, scheduler=check_scheduler_name(self.scheduler))
         settle(self, keep_audio=switch("keep_audio", self.keep_audio), share=self.share or Share.of_launcher())
         if self.metrics is not None:
             settle(self, metrics=parse_metrics(self.metrics))
@@ -185,4 +190,6 @@ class EvaluationConfig:
             "seeds": self.seeds,
             "steps": self.steps,
             "keep_audio": self.keep_audio,
+            # Runs of earlier versions have none.
+            **({"scheduler": self.scheduler} if self.scheduler else {}),
         }

@@ -95,9 +95,9 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
         kept += clips * len(work.methods) * (_RECORD_BYTES + sum(array.nbytes for array in arrays.values()))
         for label in work.in_group:
             method = job.config.methods[label]
-            with method.at_every_step()(pipe):
+            with method.at_every_step()(pipe) as handle:
                 # The first one warms up.
-                step = [first_steps(pipe, conditioning, seconds, 1, 0, clock)[0] for _ in range(2)][1]
+                step = [first_steps(pipe, conditioning, seconds, 1, 0, clock, handle.cycle)[0] for _ in range(2)][1]
             dense_step = step if label == DENSE else dense_step
             dense_calls = schedule.calls_at_ends(*method.dense_steps_at(pipe, seconds))
             calls = (schedule.total_calls - dense_calls) * step + dense_calls * (dense_step or step)

@@ -10,11 +10,12 @@ from focuslab.errors import InputError
 from focuslab.hooks.compiled import compiling_every_variant
 from focuslab.io.captions import Caption
 from focuslab.measure.evaluation.config import Share
-from focuslab.measure.evaluation.job import prepare
+from focuslab.measure.evaluation.job import Job, prepare
 from focuslab.measure.evaluation.scorer import ClipMaker
 from focuslab.measure.evaluation.shared import SharedDirectory
 from focuslab.measure.evaluation.worker import Worker
 from focuslab.methods import AnyMethod
+from focuslab.models.schedulers import using_scheduler
 from focuslab.results import EvaluationRun
 from focuslab.runs import Progress
 from focuslab.runs.directory import place_of
@@ -54,7 +55,7 @@ def evaluate(
     progress : Progress, optional
     **options
         Fields of `focuslab.measure.evaluation.config.EvaluationConfig`: `seeds`, `steps`, `metrics`, `reference`,
-        `clap`, `tagger`, `keep_audio`, `offline`, `share`.
+        `clap`, `tagger`, `keep_audio`, `offline`, `share`, `scheduler`.
 
     Returns
     -------
@@ -74,7 +75,13 @@ def evaluate(
             if out is None
             else "force would let several processes remove each other's work: give another out"
         )
-    job = prepare(pipe, prompts, seconds, methods, **{**options, "share": share})
+    with using_scheduler(pipe, options.get("scheduler")):
+        job = prepare(pipe, prompts, seconds, methods, **{**options, "share": share})
+        return _run(pipe, job, out, force, progress)
+
+
+def _run(pipe, job: Job, out: str | os.PathLike | None, force: bool, progress: Progress | None) -> EvaluationRun | None:
+    share = job.config.share or Share()
     with (
         place_of(out) as place,
         SharedDirectory(place, job.info, share.rank, force=force) as run,
