@@ -18,7 +18,7 @@ from focuslab.io.files import already_there, check_place, write_new
 from focuslab.methods import AnyMethod, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
-from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.conditioning import encode_prompt, guidance_scale
 from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
 from focuslab.models.placement import device_of
@@ -132,10 +132,10 @@ def generate(
     with method(pipe) as handle, did_not_fit:
         before = time.perf_counter()
         samples = pipe(
-            prompt,
+            **encode_prompt(pipe, prompt),
             audio_length_in_s=seconds,
             num_inference_steps=steps,
-            guidance_scale=GUIDANCE_SCALE,
+            guidance_scale=guidance_scale(pipe),
             generator=torch.Generator().manual_seed(seed),
             callback=on_step_end,
         ).audios[0]
@@ -162,7 +162,7 @@ def what_makes(
         "prompt": prompt,
         "seconds": seconds,
         "steps": steps,
-        "guidance_scale": GUIDANCE_SCALE,
+        "guidance_scale": guidance_scale(pipe),
         "seed": seed,
         "method": as_recorded(method),
         "plan": method.entry_of(latent_frames(pipe, seconds)).to_json() if isinstance(method, Plan) else None,
