@@ -49,8 +49,9 @@ def timed_call(
     A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
     guided batch of two, the guidance and the scheduler. The device is waited for once, at the end.
 
-    output_type: "np" for float32 samples `[1, n]` and "latent" for a call that stops before the VAE. after_step: called with the number of each step when its time has been taken; what it does is not in the time
-    of any step. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    output_type: "np" for float32 samples `[1, n]` and "latent" for a call that stops before the VAE. after_step: called
+    with the number of each step when its time has been taken; what it does is not in the time of any step. The first
+    noise is drawn on the CPU from `seed`, so it is the same everywhere.
     """
     timer = _CallTimer(pipe, clock, after_step)
     output = timer.run(conditioning, seconds, steps, seed, output_type)

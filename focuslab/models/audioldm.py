@@ -9,6 +9,7 @@ s) there, though the authors trained on 10.24 s.
 
 import functools
 import logging
+from typing import ClassVar
 
 import diffusers
 from diffusers import UNet2DConditionModel
@@ -29,8 +30,8 @@ SMALL = Recipe(**TINY, unet_channels=(32, 32, 64, 64), unet_heads=(2, 2, 2, 2), 
 class AudioLDM(Family):
     name = "AudioLDM"
     pipeline = "AudioLDMPipeline"
-    recipes = {"random:tiny-audioldm": SMALL, "random:audioldm": BASE}
-    classes = {
+    recipes: ClassVar = {"random:tiny-audioldm": SMALL, "random:audioldm": BASE}
+    classes: ClassVar = {
         **MEL_CLASSES,
         "text_encoder": ("ClapTextModelWithProjection",),
         "unet": ("UNet2DConditionModel",),

@@ -5,6 +5,7 @@ UNets have 347 M and 718 M parameters (the AudioLDM 2 paper says 346 M and 712 M
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 from diffusers import AudioLDM2Pipeline, AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
 
@@ -29,7 +30,7 @@ _BASE = Recipe(
 class AudioLDM2(Family):
     name = "AudioLDM2"
     pipeline = "AudioLDM2Pipeline"
-    recipes = {
+    recipes: ClassVar = {
         "random:tiny": Recipe(
             **TINY,
             unet_channels=(32, 32, 64, 64),
@@ -42,7 +43,7 @@ class AudioLDM2(Family):
         "random:audioldm2": _BASE,
         "random:audioldm2-large": replace(_BASE, unet_contexts=(None, 768, 1024, None), unet_depth=2),
     }
-    classes = {
+    classes: ClassVar = {
         "vae": MEL_CLASSES["vae"],
         "text_encoder": ("ClapModel",),
         "text_encoder_2": ("T5EncoderModel",),

@@ -29,8 +29,8 @@ def family_named(pipeline: Any) -> Family | None:
 
 def family_of(pipe: Any) -> Family:
     """The family of a pipeline. Raises `InputError` saying what the pipeline is instead where it is of none."""
-    found = (family_named(kind.__name__) for kind in type(pipe).__mro__)
-    family = next((family for family in found if family is not None), None)
+    known = (kind for kind in type(pipe).__mro__ if kind.__module__.split(".")[0] in ("diffusers", "focuslab"))
+    family = next((family for kind in known if (family := family_named(kind.__name__))), None)
     if family is not None:
         return family
     unet = getattr(pipe, "unet", None)

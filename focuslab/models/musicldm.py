@@ -5,6 +5,7 @@ Its pipeline in diffusers takes what CLAP returned before transformers 5 and can
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 import diffusers
 import torch
@@ -51,11 +52,11 @@ def clap_embeds(pipe, prompts: str | list[str], longest: int) -> Tensor:
 class MusicLDM(AudioLDM):
     name = "MusicLDM"
     pipeline = "MusicLDMPipeline"
-    recipes = {
+    recipes: ClassVar = {
         "random:tiny-musicldm": replace(SMALL, training_frames=256),
         "random:musicldm": replace(BASE, training_frames=256),
     }
-    classes = {
+    classes: ClassVar = {
         **AudioLDM.classes,
         "text_encoder": ("ClapModel",),
         "feature_extractor": ("ClapFeatureExtractor",),

@@ -1,6 +1,7 @@
 """What the sizes of a random model are; each family's file has those of its own models."""
 
 from dataclasses import dataclass
+from typing import Any
 
 # Set in the config of a stand-in, not on the pipeline: there it survives saving, loading and rebuilding a pipeline.
 STAND_IN = "focuslab_stand_in"
@@ -26,7 +27,7 @@ class Recipe:
     thin_text_encoders: bool
 
 
-FULL = {
+FULL: dict[str, Any] = {
     "unet_layers": 2,
     "vae_channels": (128, 256, 512),
     "vae_layers": 2,
@@ -35,7 +36,7 @@ FULL = {
     "thin_text_encoders": True,
 }
 """What the published models share: the AudioLDM authors' VAE and vocoder are in all of them."""
-TINY = {
+TINY: dict[str, Any] = {
     "unet_layers": 1,
     "vae_channels": (8, 16, 16),
     "vae_layers": 1,

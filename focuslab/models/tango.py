@@ -8,6 +8,7 @@ Source of the sizes: declare-lab/tango `configs/diffusion_model_config.json`, an
 """
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from diffusers import AudioLDM2Pipeline, AudioPipelineOutput, DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
@@ -117,7 +118,7 @@ class TangoPipeline(DiffusionPipeline):
         return AudioPipelineOutput(audios=latents.numpy() if output_type == "np" else latents)
 
 
-UNET = {
+UNET: dict[str, Any] = {
     "in_channels": 8,
     "out_channels": 8,
     "block_out_channels": (320, 640, 1280, 1280),
@@ -132,7 +133,7 @@ UNET = {
 class Tango(Family):
     name = "Tango"
     pipeline = "TangoPipeline"
-    recipes = {
+    recipes: ClassVar = {
         "random:tiny-tango": Recipe(
             **{**TINY, "norm_groups": 32, "vae_channels": (32, 32, 32)},
             unet_channels=(32, 32, 64, 64),
@@ -146,7 +147,7 @@ class Tango(Family):
             t5_width=UNET["cross_attention_dim"],
         ),
     }
-    classes = {
+    classes: ClassVar = {
         **MEL_CLASSES,
         "text_encoder": ("T5EncoderModel",),
         "unet": ("UNet2DConditionModel",),
