@@ -37,6 +37,22 @@ def session_pipe():
 
 
 @pytest.fixture(scope="session")
+def family_pipes(session_pipe):
+    """family_pipes("tango") -> its small random pipeline; "tiny" is random:tiny."""
+    from focuslab import load
+
+    made = {"tiny": session_pipe}
+
+    def make(name):
+        if name not in made:
+            made[name] = load(f"random:tiny-{name}", "cpu", "float32")
+            made[name].set_progress_bar_config(disable=True)
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def saved(session_pipe, tmp_path_factory):
     """The directory of random:tiny as `save_pretrained` makes it; to change it, copy it."""
     path = tmp_path_factory.mktemp("models") / "saved"

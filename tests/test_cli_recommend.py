@@ -210,7 +210,7 @@ def test_records_may_be_named_by_their_directories(made, session_pipe, tmp_path)
     assert isinstance(config.profile, ProfileRun) and config.profile.info.command == "profile"
     with pytest.raises(InputError, match="profile must be a ProfileRun or its directory, not 3"):
         RecommendConfig(seconds=(0.64,), profile=3)
-    with pytest.raises(InputError, match="expected an AudioLDM2 pipeline"):
+    with pytest.raises(InputError, match="expected a pipeline of AudioLDM2"):
         recommend("random:tiny", (0.64,), out=tmp_path / "plan.json")
 
 

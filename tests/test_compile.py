@@ -102,7 +102,7 @@ def test_a_wrapped_unet_keeps_its_names(unet, compiled):
 @pytest.fixture
 def steps_of(pipe):
     """steps_of() -> the outputs of random:tiny's UNet at three steps."""
-    conditioning = guided_inputs(encode_prompt(pipe, "rain"))
+    conditioning = guided_inputs(pipe, encode_prompt(pipe, "rain"))
     sample = torch.randn(2, 8, 32, 16, generator=torch.Generator().manual_seed(0))
     pipe.scheduler.set_timesteps(3)
 

@@ -11,8 +11,7 @@ import torch
 
 from focuslab.attention import kernels
 from focuslab.methods import as_method
-from focuslab.models.random_models import build_unet
-from focuslab.models.recipes import RECIPES
+from focuslab.models.families import AUDIOLDM2, RECIPES
 from focuslab.models.sites import find_sites
 from tests.configurations import METHODS
 from tests.plans import everywhere
@@ -47,7 +46,7 @@ def unets():
             recipe = replace(RECIPES["random:tiny"], unet_channels=(64, 64, 128, 128), unet_heads=HEADS[width])
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)
-                made[width] = build_unet(recipe).double().eval().requires_grad_(False)
+                made[width] = AUDIOLDM2.unet(recipe).double().eval().requires_grad_(False)
         return made[width]
 
     return make

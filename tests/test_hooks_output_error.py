@@ -10,7 +10,7 @@ from focuslab.hooks.denoise import LatentRecorder, latents_at
 from focuslab.hooks.output_error import OutputError
 from focuslab.methods import LiteFocus, TokenMerging, parse_method
 from focuslab.methods.references import Dense
-from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
+from focuslab.models.conditioning import encode_prompt, guidance_scale
 from focuslab.models.schedule import schedule_of
 from tests.schedulers import with_scheduler
 
@@ -38,7 +38,7 @@ def generate(pipe, conditioning, method, record=()):
                 **conditioning,
                 audio_length_in_s=SECONDS,
                 num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE_SCALE,
+                guidance_scale=guidance_scale(pipe),
                 generator=torch.Generator().manual_seed(5),
                 output_type="latent",
             )
@@ -86,7 +86,7 @@ def test_it_draws_what_a_generation_draws_at_that_step(pipe, given):
     dense, _ = generate(pipe, conditioning, Dense())
 
     def guided(output):
-        return output[:1] + GUIDANCE_SCALE * (output[1:] - output[:1])
+        return output[:1] + guidance_scale(pipe) * (output[1:] - output[:1])
 
     expected = (guided(outputs[0]) - guided(dense[0])).norm() / guided(dense[0]).norm()
     assert OutputError(pipe, conditioning, latents[0], 0).error(LiteFocus()) == pytest.approx(expected.item(), rel=1e-5)

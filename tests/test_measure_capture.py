@@ -447,7 +447,7 @@ def test_a_pipeline_without_mel_latents_is_refused():
     for pipeline, message in (
         (StableAudioPipeline(), "StableAudioPipeline, which denoises with Linear.*no frequency axis"),
         (StableDiffusionPipeline(), "StableDiffusionPipeline, .* UNet2DConditionModel: .*no frequency axis"),
-        (AudioLDMPipeline(), "AudioLDMPipeline, .*expected an AudioLDM2 pipeline"),
+        (AudioLDMPipeline(), "AudioLDMPipeline, .*expected a pipeline of AudioLDM2"),
         ("tiny", "this is a str: .*no frequency axis"),
     ):
         with pytest.raises(InputError, match=message):

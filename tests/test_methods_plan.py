@@ -15,10 +15,9 @@ from focuslab.hooks.meta_cost import meta_cost
 from focuslab.measure.profile import profile
 from focuslab.methods import Bound, Dense, LiteFocus, Plan, TokenMerging, as_method, parse_method
 from focuslab.methods.base import Method
+from focuslab.models.families import AUDIOLDM2, RECIPES
 from focuslab.models.identity import unet_layout
 from focuslab.models.lengths import latent_frames
-from focuslab.models.random_models import build_unet
-from focuslab.models.recipes import RECIPES
 from focuslab.models.sites import find_sites, select_sites
 from focuslab.runs.plan import PlanEntry, PlanSpec
 from tests.plans import everywhere, plan_of
@@ -250,7 +249,7 @@ def test_another_unet_is_refused_with_the_first_difference(pipe, layout, names, 
             plan_of({0: {}}, changed).attach(pipe)
         assert "\n" not in str(caught.value)
     with torch.device("meta"):
-        large = build_unet(RECIPES["random:audioldm2-large"])
+        large = AUDIOLDM2.unet(RECIPES["random:audioldm2-large"])
     with pytest.raises(InputError, match="for another UNet"):
         plan_of({0: everywhere(names())}, layout).attach(large)
     with pytest.raises(InputError, match="expected a diffusers pipeline with a UNet"):

@@ -41,7 +41,7 @@ def test_a_component_of_another_class_is_refused(directory, component, named):
     assert named in refused(directory, "cpu")
 
 
-@pytest.mark.parametrize("named", ["Mine", ["pipeline", "Mine"], {"a": 1}, None, "AudioLDMPipeline"])
+@pytest.mark.parametrize("named", ["Mine", ["pipeline", "Mine"], {"a": 1}, None, "FluxPipeline"])
 def test_a_custom_pipeline_is_refused(directory, named):
     edit(directory / "model_index.json", _class_name=named)
     assert "AudioLDM2" in refused(directory, "cpu")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from focuslab.models.random_models import build_unet, random_pipeline
-from focuslab.models.recipes import RECIPES
+from focuslab.models.families import AUDIOLDM2, RECIPES
+from focuslab.models.random_models import random_pipeline
 from focuslab.models.specs import load, stand_ins
 from focuslab.models.tokenizers import byte_tokenizer, character_tokenizer
 
@@ -104,7 +104,7 @@ def test_tiny_has_double_self_attention():
 )
 def test_full_size_unets_are_the_published_ones(name, millions, sites):
     with torch.device("meta"):
-        unet = build_unet(RECIPES[name])
+        unet = AUDIOLDM2.unet(RECIPES[name])
     assert parameters(unet) / 1e6 == pytest.approx(millions, abs=0.1)
     assert sum(site.startswith(("down_blocks.1", "up_blocks.2")) for site in self_attention(unet)) == sites
     widths = {module.inner_dim // module.heads for _, module in unet.named_modules() if hasattr(module, "to_q")}

@@ -76,7 +76,7 @@ def test_slip_of_the_pen_gets_the_nearest_name(wrong, meant):
 @pytest.mark.parametrize("wrong", ["", "whatever", "random:", "a/b/c", "./nowhere", "/nowhere/at/all"])
 def test_unknown_model_lists_what_there_is(wrong):
     message = refused(wrong, "cpu")
-    assert all(repr(name) in message for name in specs.NAMES) and "org/name" in message
+    assert all(repr(name) in message for name in specs.names()) and "org/name" in message
     assert ("no such directory" in message) == ("/" in wrong)
 
 

@@ -20,7 +20,7 @@ from focuslab.hooks.denoise import first_steps, timed_call
 from focuslab.hooks.timers import Clock, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.methods import parse_methods
-from focuslab.models.conditioning import STAGES, encode_prompt, guided_inputs, run_stage, unet_inputs
+from focuslab.models.conditioning import STAGES, components_of, encode_prompt, guided_inputs, run_stage, unet_inputs
 from focuslab.models.placement import device_of
 from focuslab.models.specs import stand_ins
 
@@ -207,7 +207,7 @@ def real_inputs(work: Work, seconds: float) -> dict[str, Any]:
     noise = torch.randn(shapes["sample"].shape, generator=torch.Generator().manual_seed(0))
     device = device_of(work.pipe)
     return {
-        **guided_inputs(work.conditioning),
+        **guided_inputs(work.pipe, work.conditioning),
         "sample": noise.to(device, shapes["sample"].dtype),
         "timestep": torch.tensor(500, device=device),
     }
@@ -228,8 +228,8 @@ def generation(work: Work, part: Part) -> dict[str, Any]:
             )
         stages = {
             stage: work.time(lambda stage=stage: run_stage(pipe, stage, PROMPT, part.seconds, 0))
-            for stage, components in STAGES.items()
-            if not set(components) & set(stand_ins(pipe))
+            for stage in STAGES
+            if not set(components_of(pipe, stage)) & set(stand_ins(pipe))
         }
     return {"rows": rows, "stages": stages}
 

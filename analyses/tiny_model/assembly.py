@@ -6,7 +6,7 @@ import torch
 from diffusers import AudioLDM2Pipeline
 
 import components
-from focuslab.models.random_models import build_scheduler
+from focuslab.models.random_parts import ddim
 from training import load_averaged
 
 
@@ -28,5 +28,5 @@ def pipeline(work: Path) -> AudioLDM2Pipeline:
         tokenizer_2=tokenizer_2,
         feature_extractor=components.feature_extractor(),
         unet=components.unet(),
-        scheduler=build_scheduler(),
+        scheduler=ddim(),
     )

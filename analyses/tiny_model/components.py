@@ -24,8 +24,7 @@ from transformers import (
 )
 
 import oscillators
-from focuslab.models.random_models import build_unet
-from focuslab.models.recipes import RECIPES
+from focuslab.models.families import AUDIOLDM2, RECIPES
 from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
 from sounds import CLASSES
 from sounds.clips import draw_facts
@@ -183,7 +182,7 @@ def projection() -> AudioLDM2ProjectionModel:
 
 
 def unet() -> AudioLDM2UNet2DConditionModel:
-    return build_unet(RECIPE)
+    return AUDIOLDM2.unet(RECIPE)
 
 
 class Classifier(nn.Module):

@@ -100,7 +100,8 @@ def shared_options(function: Callable) -> Callable:
             "-m",
             default="tiny",
             show_default=True,
-            help="tiny, random:tiny, random:audioldm2, random:audioldm2-large, a directory, or a hub id.",
+            help="tiny, random:tiny, random:audioldm2, random:audioldm2-large, random:audioldm, random:musicldm, "
+            "random:tango, a directory, or a hub id.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
         click.option(

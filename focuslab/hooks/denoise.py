@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from focuslab.hooks.timers import Clock, clock_for
-from focuslab.models.conditioning import GUIDANCE_SCALE
+from focuslab.models.conditioning import guidance_scale
 from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import PROJECTED_STEPS, Schedule, current_schedule, schedule_of, schedule_to_begin
@@ -56,9 +56,9 @@ def timed_call(
     A step is all its UNet calls (`focuslab.models.schedule`), each with what the pipeline does until the next one: the
     guided batch of two, the guidance and the scheduler. The device is waited for once, at the end.
 
-    output_type: the pipeline's own, "np" for float32 samples `[1, n]` and "latent" for a call that stops before the
-    VAE. after_step: called with the number of each step when its time has been taken; what it does is not in the time
-    of any step. The first noise is drawn on the CPU from `seed`, so it is the same everywhere.
+    output_type: "np" for float32 samples `[1, n]` and "latent" for a call that stops before the VAE. after_step: called
+    with the number of each step when its time has been taken; what it does is not in the time of any step. The first
+    noise is drawn on the CPU from `seed`, so it is the same everywhere.
     """
     timer = _CallTimer(pipe, clock, after_step)
     output = timer.run(conditioning, seconds, steps, seed, output_type)
@@ -68,6 +68,10 @@ def timed_call(
 
 class _Enough(Exception):
     """Ends a generation whose beginning is all that is wanted."""
+
+
+class _Latents(Exception):
+    """Ends a generation before the VAE, with its latents: not every pipeline has an output type for them."""
 
 
 class _CallTimer:
@@ -82,8 +86,10 @@ class _CallTimer:
         self._stop_after = stop_after
         self._marks: list[tuple[Any, Any]] = []
         self._started: list[Any] = []
+        self._latents_only = False
 
     def run(self, conditioning: dict[str, Tensor], seconds: float, steps: int, seed: int, output_type: str) -> Any:
+        self._latents_only = output_type == "latent"
         hook = self._pipe.unet.register_forward_pre_hook(self._on_unet, prepend=True)
         try:
             with _no_progress_bar(self._pipe), decoding_in_windows(self._pipe, seconds):
@@ -91,11 +97,14 @@ class _CallTimer:
                     **conditioning,
                     audio_length_in_s=seconds,
                     num_inference_steps=steps,
-                    guidance_scale=GUIDANCE_SCALE,
+                    guidance_scale=guidance_scale(self._pipe),
                     generator=torch.Generator().manual_seed(seed),
-                    output_type=output_type,
                     callback=self._on_callback,
                 ).audios
+        except _Latents as ended:
+            # The pipeline itself does this at its end.
+            self._pipe.maybe_free_model_hooks()
+            return ended.args[0]
         finally:
             hook.remove()
 
@@ -114,10 +123,12 @@ class _CallTimer:
             raise _Enough
         self._started.append(self._clock.mark())
 
-    def _on_callback(self, _step, _timestep, _latents) -> None:
+    def _on_callback(self, _step, _timestep, latents: Tensor) -> None:
         # The one callback that every schedule has comes after its last UNet call, which no other call follows.
         if len(self._marks) + 1 == len(self._pipe.scheduler.timesteps):
             self._end_call()
+            if self._latents_only:
+                raise _Latents(latents)
 
     def _end_call(self) -> None:
         if not self._started:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from focuslab.errors import FocuslabError
 from focuslab.hooks.attach import Handle
-from focuslab.models.conditioning import GUIDANCE_SCALE, guided_inputs
+from focuslab.models.conditioning import guidance_scale, guided_inputs
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import current_schedule
 from focuslab.models.sites import unet_of
@@ -36,7 +36,7 @@ class OutputError:
         self._inputs = {
             "sample": torch.cat([sample, sample]),
             "timestep": pipe.scheduler.timesteps[self._call],
-            **guided_inputs(conditioning),
+            **guided_inputs(pipe, conditioning),
         }
         self._blocks = _blocks_in_order(self._unet)
         self._block_outputs: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class OutputError:
     def _output(self) -> Tensor:
         """Guided output `[1, C, T, F]` in float32 or better."""
         unconditional, conditional = self._unet(**self._inputs)[0].to(_at_least_float32(self._unet.dtype)).chunk(2)
-        return unconditional + GUIDANCE_SCALE * (conditional - unconditional)
+        return unconditional + guidance_scale(self._pipe) * (conditional - unconditional)
 
     @contextmanager
     def _recording(self) -> Iterator[None]:

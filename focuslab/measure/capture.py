@@ -23,11 +23,11 @@ from focuslab.measure.capture_config import CaptureConfig
 from focuslab.measure.capture_work import RECORDING, Capture, Item
 from focuslab.measure.loop import Loop, dry_runs, grid_rows
 from focuslab.models.conditioning import encode_prompt
+from focuslab.models.families import check_mel_latents
 from focuslab.models.identity import run_info
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
-from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import Site, find_sites, select_sites
 from focuslab.results import AttentionRun
 from focuslab.runs import Progress

@@ -19,7 +19,7 @@ from focuslab.measure.loop import peak_of_clip
 from focuslab.methods import AnyMethod, Composition, Dense, Plan, as_method
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.callables import as_recorded
-from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
+from focuslab.models.conditioning import encode_prompt, guidance_scale
 from focuslab.models.decoding import decoding_in_windows
 from focuslab.models.identity import describe, machine_of
 from focuslab.models.lengths import check_seconds, latent_frames
@@ -139,10 +139,10 @@ def generate(
     with method(pipe) as handle, did_not_fit, windows, StageTimes(pipe) as stages:
         before = time.perf_counter()
         samples = pipe(
-            prompt,
+            **encode_prompt(pipe, prompt),
             audio_length_in_s=seconds,
             num_inference_steps=steps,
-            guidance_scale=GUIDANCE_SCALE,
+            guidance_scale=guidance_scale(pipe),
             generator=torch.Generator().manual_seed(seed),
             callback=reports.on_step_end,
         ).audios[0]
@@ -205,7 +205,7 @@ def what_makes(
         "prompt": prompt,
         "seconds": seconds,
         "steps": steps,
-        "guidance_scale": GUIDANCE_SCALE,
+        "guidance_scale": guidance_scale(pipe),
         "seed": seed,
         "method": as_recorded(method),
         "plan": next((plan.entry_of(frames).to_json() for plan in parts if isinstance(plan, Plan)), None),

@@ -15,7 +15,7 @@ from focuslab.hooks.timers import ModuleTimer, clock_for
 from focuslab.hooks.trace import write_trace
 from focuslab.measure.loop import Report, grid_rows
 from focuslab.measure.profile_work import Expected, Item, Subjects, density
-from focuslab.models.conditioning import STAGES, run_stage
+from focuslab.models.conditioning import components_of, run_stage
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import projected_schedule, schedule_to_begin
 from focuslab.models.sites import module_kinds, unet_of, unit_names
@@ -136,7 +136,7 @@ class Profiler:
 
     def _measure_stage(self, item: Item) -> None:
         seconds, peak, note = [], None, None
-        left_out = [name for name in STAGES[item.label] if name in stand_ins(self.pipe)]
+        left_out = [name for name in components_of(self.pipe, item.label) if name in stand_ins(self.pipe)]
         if left_out:
             note = f"not measured: this model has stand-ins for {', '.join(left_out)}"
         else:

@@ -17,10 +17,10 @@ from focuslab.measure.sensitivity_pass import Latents, SensitivityPass, key_of
 from focuslab.methods import Bound, parse_methods
 from focuslab.methods.base import check_count, check_seed
 from focuslab.models.conditioning import encode_prompt
+from focuslab.models.families import check_mel_latents
 from focuslab.models.identity import run_info, unet_layout
 from focuslab.models.lengths import check_lengths, training_seconds
 from focuslab.models.schedule import schedule_of
-from focuslab.models.settings import check_mel_latents
 from focuslab.models.sites import find_sites
 from focuslab.results import SensitivityRun
 from focuslab.runs import SKIPPED, Progress

@@ -77,7 +77,8 @@ def load_audioset_tagger(
     import torch
 
     from focuslab.metrics.embedders import locate
-    from focuslab.models.directory import check_files, check_weights, load_part, quiet
+    from focuslab.models.directory import check_files, check_weights, load_part
+    from focuslab.models.libraries import quiet
     from focuslab.models.placement import resolve_device
 
     device = resolve_device(device)

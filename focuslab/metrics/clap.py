@@ -121,7 +121,10 @@ def load_clap(
     given = os.fspath(checkpoint)
     path = bundled() if given == "tiny" else Path(given).expanduser()
     if given and (path / "model_index.json").is_file():
-        read_index(path / "model_index.json", given)
+        index, _family = read_index(path / "model_index.json", given)
+        encoder = index.get("text_encoder")
+        if not (isinstance(encoder, list) and encoder[1:] == ["ClapModel"]):
+            raise InputError(f"{given} has no whole CLAP: expected a pipeline that one conditions, or a CLAP itself")
         model, extractor, tokenizer = (path / part for part in ("text_encoder", "feature_extractor", "tokenizer"))
         name = _of_pipeline(given)
     else:
@@ -137,8 +140,15 @@ def clap_of(pipe: Any) -> Clap:
     """
     from focuslab.models.identity import model_name
 
+    if not has_clap(pipe):
+        raise InputError(f"this {type(pipe).__name__} has no whole CLAP of its own: name one, such as {CHECKPOINT!r}")
     name = _of_pipeline(model_name(pipe))
     return Clap.of(pipe.text_encoder, pipe.feature_extractor, pipe.tokenizer, name)
+
+
+def has_clap(pipe: Any) -> bool:
+    """Whether a pipeline is conditioned by a CLAP that can hear too. AudioLDM has the text half, Tango a T5."""
+    return hasattr(pipe.text_encoder, "audio_model") and hasattr(pipe, "feature_extractor")
 
 
 def _of_pipeline(name: str) -> str:
@@ -148,7 +158,8 @@ def _of_pipeline(name: str) -> str:
 def _load(model: Path, feature_extractor: Path, tokenizer: Path, name: str, device: Any) -> Clap:
     import torch
 
-    from focuslab.models.directory import check_files, check_weights, load_part, quiet
+    from focuslab.models.directory import check_files, check_weights, load_part
+    from focuslab.models.libraries import quiet
     from focuslab.models.placement import resolve_device
 
     device = resolve_device(device)

@@ -99,9 +99,9 @@ def special_processors(module: nn.Module) -> dict[str, int]:
 
 
 def class_name(thing: Any) -> str:
-    """The name of a class of the libraries; of any other class, with its module."""
+    """The name of a class of the libraries or of focuslab; of any other class, with its module."""
     kind = type(thing)
-    known = kind.__module__.startswith(("diffusers.", "transformers."))
+    known = kind.__module__.startswith(("diffusers.", "transformers.", "focuslab."))
     return kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -1,44 +1,37 @@
 """From a prompt to the arguments of a pipeline and its UNet, and the stages around the denoising."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from focuslab.models.decoding import decoding_in_windows
+from focuslab.models.families import family_of
 from focuslab.models.lengths import latent_frames, latent_mel_rows
 from focuslab.models.placement import device_of
-
-GUIDANCE_SCALE = 3.5
-"""The pipeline's own default; above 1 the UNet runs on a batch of two, [unconditional, conditional]."""
 
 
 @torch.no_grad()
 def encode_prompt(pipe, prompt: str) -> dict[str, Tensor]:
     """Both halves of the conditioning of one prompt, as keyword arguments of the pipeline."""
-    both = pipe.encode_prompt(prompt, device_of(pipe), 1, do_classifier_free_guidance=True)
-    names = ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
-    conditioning = {}
-    for name, tensor in zip(names, both, strict=True):
-        conditioning[f"negative_{name}"], conditioning[name] = tensor.chunk(2)
-    return conditioning
+    return family_of(pipe).encode_prompt(pipe, prompt)
 
 
-def guided_inputs(conditioning: dict[str, Tensor]) -> dict[str, Tensor | bool]:
+def guidance_scale(pipe) -> float:
+    """The default of the pipeline's family."""
+    return family_of(pipe).guidance_scale
+
+
+def guided_inputs(pipe, conditioning: dict[str, Tensor]) -> dict[str, Any]:
     """What a prompt gives to the UNet's keyword arguments in one guided step: [unconditional, conditional]."""
-    both = {
-        name: torch.cat([conditioning[f"negative_{name}"], conditioning[name]])
-        for name in ("prompt_embeds", "attention_mask", "generated_prompt_embeds")
-    }
-    return {
-        "encoder_hidden_states": both["generated_prompt_embeds"],
-        "encoder_hidden_states_1": both["prompt_embeds"],
-        "encoder_attention_mask_1": both["attention_mask"],
-        "return_dict": False,
-    }
+    family = family_of(pipe)
+    both = {name: torch.cat([conditioning[f"negative_{name}"], conditioning[name]]) for name in family.embeds}
+    return {**family.guided(both), "return_dict": False}
 
 
 def unet_inputs(pipe, conditioning: dict[str, Tensor], seconds: float) -> dict:
     """The UNet's keyword arguments in one guided step at a length, on meta: shapes and dtypes without contents."""
-    of_prompt = {k: x.to("meta") if isinstance(x, Tensor) else x for k, x in guided_inputs(conditioning).items()}
+    of_prompt = {k: x.to("meta") if isinstance(x, Tensor) else x for k, x in guided_inputs(pipe, conditioning).items()}
     shape = (2, pipe.unet.config.in_channels, latent_frames(pipe, seconds), latent_mel_rows(pipe))
     return {
         "sample": torch.empty(shape, dtype=conditioning["prompt_embeds"].dtype, device="meta"),
@@ -47,12 +40,12 @@ def unet_inputs(pipe, conditioning: dict[str, Tensor], seconds: float) -> dict:
     }
 
 
-STAGES: dict[str, tuple[str, ...]] = {
-    "prompt_encoding": ("text_encoder", "text_encoder_2", "projection_model", "language_model"),
-    "vae_decoder": ("vae",),
-    "vocoder": ("vocoder",),
-}
-"""Stage -> the components that do its work."""
+STAGES = ("prompt_encoding", "vae_decoder", "vocoder")
+
+
+def components_of(pipe, stage: str) -> tuple[str, ...]:
+    """The components that do the work of a stage."""
+    return {"prompt_encoding": family_of(pipe).encoders, "vae_decoder": ("vae",), "vocoder": ("vocoder",)}[stage]
 
 
 @torch.no_grad()

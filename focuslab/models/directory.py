@@ -6,39 +6,28 @@ files are looked at before, and what was read into it is looked at after.
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focuslab.checks import shown
 from focuslab.errors import InputError
 from focuslab.models.checks import WEIGHTS, check_configuration, check_folder, first_line, read_json
+from focuslab.models.families import FAMILIES, family_named
+from focuslab.models.family import T5, Family
+from focuslab.models.libraries import quiet
+from focuslab.models.sites import ONE_DIMENSIONAL
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import AudioLDM2Pipeline
+    from diffusers import DiffusionPipeline
 
-# What a component may be; GPT2Model is the older layout (legacy.py). Tokenizers of other classes would load, and the
-# pipeline would silently leave the prompt out.
-_CLASSES = {
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("ClapModel",),
-    "text_encoder_2": ("T5EncoderModel",),
-    "projection_model": ("AudioLDM2ProjectionModel",),
-    "language_model": ("GPT2LMHeadModel", "GPT2Model"),
-    "unet": ("AudioLDM2UNet2DConditionModel",),
-    "vocoder": ("SpeechT5HifiGan",),
-    "tokenizer": ("RobertaTokenizer", "RobertaTokenizerFast"),
-    "tokenizer_2": ("T5Tokenizer", "T5TokenizerFast"),
-    "feature_extractor": ("ClapFeatureExtractor",),
-    "scheduler": (),  # any scheduler of diffusers
-}
-
+_EXPECTED = " or ".join(family.pipeline for family in FAMILIES)
 # Components without weights, and the sets of files of which one must be there.
+_T5_FILES = (("tokenizer.json",), ("spiece.model",))
 _FILES = {
     "tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
-    "tokenizer_2": (("tokenizer.json",), ("spiece.model",)),
+    "tokenizer_2": _T5_FILES,
     "feature_extractor": (("preprocessor_config.json",), ("processor_config.json",)),
     "scheduler": (("scheduler_config.json",),),
 }
@@ -53,57 +42,55 @@ _WEIGHTS = tuple(
 )
 
 
-def load_directory(path: Path, dtype: "torch.dtype") -> "AudioLDM2Pipeline":
-    """The pipeline saved in `path`, on the CPU in `dtype`, mended where it is of the older layout.
+def load_directory(path: Path, dtype: "torch.dtype") -> "DiffusionPipeline":
+    """The pipeline saved in `path`, on the CPU in `dtype`, mended where it is of an older layout.
 
     Raises `InputError` naming what is missing or damaged.
     """
-    index = read_index(path / "model_index.json", given=str(path))
-    named = {name: _class_named(path, index, name) for name in _CLASSES}
-    for name in _CLASSES:
+    index, family = read_index(path / "model_index.json", given=str(path))
+    named = {name: _class_named(path, index, name, family) for name in family.classes}
+    for name, cls in named.items():
         if name in _FILES:
-            check_files(path / name, name, path)
+            check_files(path / name, name, path, _T5_FILES if cls in T5 else _FILES[name])
         else:
             check_weights(path / name, name, path)
-
-    from diffusers import AudioLDM2Pipeline
-
-    from focuslab.models.legacy import mend
-
     with quiet():
         parts = {name: load_part(path / name, cls, None if name in _FILES else dtype) for name, cls in named.items()}
-    parts["language_model"] = mend(parts["language_model"])
-    return AudioLDM2Pipeline(**parts)
+    return family.make(parts)
 
 
-def read_index(file: Path, given: str) -> dict[str, Any]:
-    """model_index.json of an AudioLDM2 pipeline; `given` is what the user called it. Raises `InputError`."""
+def read_index(file: Path, given: str) -> tuple[dict[str, Any], Family]:
+    """model_index.json of a pipeline, and its family; `given` is what the user called it. Raises `InputError`."""
     if not file.is_file():
         raise InputError(
-            f"{given} is no AudioLDM2 pipeline: it has no model_index.json (expected a directory made by "
-            "AudioLDM2Pipeline.save_pretrained)"
+            f"{given} is no pipeline: it has no model_index.json (expected a directory made by save_pretrained of "
+            f"{_EXPECTED}, or Tango's files)"
         )
     index = read_json(file)
     check_configuration(file, index)
     found = index.get("_class_name")
-    if found != "AudioLDM2Pipeline":
-        raise InputError(
-            f"{given} is no AudioLDM2 pipeline: its model_index.json says {shown(found)}, not AudioLDM2Pipeline, whose "
-            "latents have the mel-frequency axis that focuslab needs"
+    family = family_named(found)
+    if family is None:
+        shape = (
+            "are one-dimensional" if str(found).startswith(ONE_DIMENSIONAL) else "need not have a mel-frequency axis"
         )
-    return index
+        raise InputError(
+            f"{given} cannot be loaded: its model_index.json says {shown(found)}, whose latents {shape}; expected "
+            f"{_EXPECTED}"
+        )
+    return index, family
 
 
-def _class_named(path: Path, index: dict[str, Any], name: str) -> str:
+def _class_named(path: Path, index: dict[str, Any], name: str, family: Family) -> str:
     """The class that model_index.json names for a component, written there as [library, class]."""
     entry = index.get(name)
     if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry)):
-        raise InputError(f"{path} lacks its {name}: model_index.json names none (an AudioLDM2 pipeline has one)")
-    expected = _CLASSES[name]
+        raise InputError(f"{path} lacks its {name}: model_index.json names none ({family.pipeline} has one)")
+    expected = family.classes[name]
     if expected and entry[1] not in expected:
         raise InputError(
-            f"{path} has a {name} of class {shown(entry[1])}, expected {expected[0]}: of AudioLDM2's checkpoints those "
-            "for text to audio or music can be loaded"
+            f"{path} has a {name} of class {shown(entry[1])}, expected {expected[0]}: of {family.name}'s checkpoints "
+            "those for text to audio or music can be loaded"
         )
     if not expected and not _is_scheduler(entry[1]):
         raise InputError(f"{path} has a {name} of class {shown(entry[1])}, expected one of the schedulers of diffusers")
@@ -117,11 +104,12 @@ def _is_scheduler(name: str) -> bool:
     return isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)
 
 
-def check_files(folder: Path, name: str, given: Path) -> None:
+def check_files(folder: Path, name: str, given: Path, sets: Sequence[Sequence[str]] | None = None) -> None:
     """Raises `InputError` if `folder` lacks the files of `name`, a component without weights of `given`, or holds
-    what none may have."""
-    if not any(all((folder / file).is_file() for file in files) for files in _FILES[name]):
-        wanted = " or ".join(" and ".join(files) for files in _FILES[name])
+    what none may have. sets: the sets of files of which one must be there, where they are not those of the name."""
+    sets = sets or _FILES[name]
+    if not any(all((folder / file).is_file() for file in files) for files in sets):
+        wanted = " or ".join(" and ".join(files) for files in sets)
         raise InputError(f"{given} lacks its {name}: expected {wanted} in {folder}")
     check_folder(folder)
 
@@ -220,23 +208,3 @@ def _check_extent(folder: Path, cls: Any) -> None:
     held = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS) + _COMPUTED
     if described > held:
         raise InputError(f"{folder} describes {described} numbers, and its weights are {held} bytes: copy it again")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' progress bars and reports on keys: what matters of them becomes an error here."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    levels = [(library, library.get_verbosity()) for library in (diffusers_logging, transformers_logging)]
-    bars = transformers_logging.is_progress_bar_enabled()
-    for library, _ in levels:
-        library.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in levels:
-            library.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

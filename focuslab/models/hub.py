@@ -8,6 +8,7 @@ from pathlib import Path
 from focuslab.errors import InputError
 from focuslab.models.checks import first_line
 from focuslab.models.directory import read_index
+from focuslab.models.sites import EXPECTED
 
 
 def is_hub_id(model: str) -> bool:
@@ -18,21 +19,39 @@ def is_hub_id(model: str) -> bool:
 def fetch(model: str, offline: bool = False) -> Path:
     """The directory of hub model `model`, downloaded unless `offline` or HF_HUB_OFFLINE says that the cache must do.
 
-    Raises `InputError` for a model that does not exist, may not be read, is no AudioLDM2 pipeline, or is out of reach.
+    Raises `InputError` for a model that does not exist, may not be read, is of no family, or is out of reach.
     """
     import huggingface_hub
 
     offline = offline or huggingface_hub.is_offline_mode()
     instead = "a directory, 'random:tiny' or 'random:audioldm2'"
-    with _in_one_line(model, "model_index.json", "an AudioLDM2 pipeline such as 'cvssp/audioldm2'", instead, offline):
+    expected = f"a pipeline of {EXPECTED}, such as 'cvssp/audioldm2'"
+    with _in_one_line(model, "model_index.json", expected, instead, offline):
         # First the one small file that says what the model is: the rest is gigabytes.
-        index = Path(huggingface_hub.hf_hub_download(model, "model_index.json", local_files_only=offline))
+        try:
+            index = Path(huggingface_hub.hf_hub_download(model, "model_index.json", local_files_only=offline))
+        except huggingface_hub.errors.EntryNotFoundError:
+            # Tango has no index; where this file is missing too, that is what the error says.
+            index = Path(huggingface_hub.hf_hub_download(model, "main_config.json", local_files_only=offline))
+            patterns = ["*.json", "pytorch_model_*"]
+            return index.parent if offline else Path(huggingface_hub.snapshot_download(model, allow_patterns=patterns))
         read_index(index, given=f"hub model {model!r}")
         if offline:
             return index.parent
-        from diffusers import AudioLDM2Pipeline
+        import diffusers
 
-        return Path(AudioLDM2Pipeline.download(model, trust_remote_code=False))
+        return Path(diffusers.DiffusionPipeline.download(model, trust_remote_code=False))
+
+
+def fetch_tokenizer(model: str, offline: bool = False) -> Path:
+    """The directory of tokenizer and configuration of a text encoder, without its weights. Raises as `fetch` does."""
+    import huggingface_hub
+
+    offline = offline or huggingface_hub.is_offline_mode()
+    with _in_one_line(model, "config.json", "a text encoder of transformers", "a directory", offline):
+        config = Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=offline))
+        patterns = ["*.json", "*.model"]
+        return config.parent if offline else Path(huggingface_hub.snapshot_download(model, allow_patterns=patterns))
 
 
 def fetch_checkpoint(model: str, check: Callable[[Path], None], expected: str, offline: bool = False) -> Path:

@@ -9,6 +9,7 @@ from torch import nn
 from focuslab.attention.kernels import lse_kernel_name
 from focuslab.errors import InputError
 from focuslab.models import components
+from focuslab.models.families import AUDIOLDM2, family_of
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.lengths import frame_seconds, latent_mel_rows
 from focuslab.models.placement import device_of
@@ -46,7 +47,7 @@ def describe(pipe) -> dict[str, Any]:
         "revision": revision[1] if revision else None,
         "unet_parameters": sum(p.numel() for p in unet.parameters()),
         "block_out_channels": list(config.block_out_channels),
-        "cross_attention_dim": [list(d) if isinstance(d, (list, tuple)) else d for d in config.cross_attention_dim],
+        "cross_attention_dim": _as_lists(config.cross_attention_dim),
         "weights": {name: fingerprint(part) for name, part in networks.items()},
         "dtypes": {name: components.dtypes_of(part) for name, part in networks.items()},
         "settings": {name: components.settings_digest(part) for name, part in others.items() if part is not None},
@@ -59,6 +60,10 @@ def describe(pipe) -> dict[str, Any]:
         "stand_ins": list(stand_ins(pipe)),
         **({"pipeline": kind} if (kind := components.class_name(pipe)) != "AudioLDM2Pipeline" else {}),
     }
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def machine_of(pipe) -> dict[str, Any]:
@@ -88,8 +93,9 @@ def run_info(
 
 def unet_layout(pipe) -> dict[str, Any]:
     """What a plan for this pipeline depends on: how seconds become latents, and the shape of every self-attention."""
-    rows = latent_mel_rows(pipe)
+    rows, family = latent_mel_rows(pipe), family_of(pipe)
     return {
+        **({} if family is AUDIOLDM2 else {"family": family.name}),
         "frame_seconds": frame_seconds(pipe),
         "frames_per_latent": pipe.vae_scale_factor,
         "latent_mel_rows": rows,
@@ -113,9 +119,10 @@ def _differences(pipe, layout: dict[str, Any]) -> Iterator[str]:
         if here[site] != shape:
             yield f"it expects {_in_words(shape)} at {site}, and this UNet has {_in_words(here[site])}"
     if hasattr(pipe, "unet"):
-        for name, value in unet_layout(pipe).items():
-            if name != "sites" and value != layout[name]:
-                yield f"it expects {name} {layout[name]}, and this pipeline has {value}"
+        found = {"family": AUDIOLDM2.name, **unet_layout(pipe)}
+        for name, value in {"family": AUDIOLDM2.name, **layout}.items():
+            if name != "sites" and value != found[name]:
+                yield f"it expects {name} {value}, and this pipeline has {found[name]}"
 
 
 def _site_shapes(pipe, latent_rows: int) -> dict[str, dict[str, int]]:

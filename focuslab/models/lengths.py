@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from focuslab.attention.grid import Grid
 from focuslab.checks import number, several
 from focuslab.errors import InputError
-from focuslab.models.sites import Site, unet_of
+from focuslab.models.sites import Site, no_mel_axis, unet_of
 
 LONGEST = 1e9
 """Longest audio that can be asked for, in seconds."""
@@ -39,7 +39,9 @@ def latent_frame_seconds(pipe) -> float:
 
 def training_frames(unet) -> int | None:
     """Time steps of the latent that the UNet's configuration names as the size of its samples; None if it does not."""
-    return unet.config.sample_size
+    size = unet.config.sample_size
+    # Tango's own names height and width, of something else than its latents.
+    return size if isinstance(size, int) else None
 
 
 def training_grid(unet, site: Site, grid: Grid) -> Grid | None:
@@ -71,7 +73,7 @@ def check_seconds(pipe, seconds: float) -> float:
 def check_lengths(pipe, seconds: Iterable[float] | float) -> list[float]:
     """Lengths as floats. Raises `InputError` as `check_seconds` does, for none, and for one that is there twice."""
     if not hasattr(unet_of(pipe), "config") or not hasattr(pipe, "vocoder"):
-        raise InputError(f"expected an AudioLDM2Pipeline, such as focuslab.load('tiny'), not {type(pipe).__name__}")
+        raise InputError(no_mel_axis(pipe))
     lengths = [check_seconds(pipe, s) for s in several(seconds)]
     if not lengths or len(set(lengths)) < len(lengths):
         raise InputError(f"expected one or more different lengths in seconds, not {lengths}")

@@ -1,195 +1,50 @@
-"""AudioLDM2 pipelines with random weights: whole and small for tests, full-size for measuring time.
+"""Pipelines with random weights: whole and small for tests, full-size for measuring time.
 
 Time does not depend on weights. The full-size pipelines have the published UNet, VAE, vocoder and projection, but only
 thin text encoders of the published output widths, marked as stand-ins: no time of theirs means anything.
 """
 
-import math
+from typing import Any
 
-import diffusers
 import torch
-import transformers
+from torch import nn
 
+from focuslab.models.families import RECIPES, family_of_recipe
 from focuslab.models.placement import own_defaults
-from focuslab.models.recipes import RECIPES, STAND_IN, Recipe
-from focuslab.models.tokenizers import MAX_LENGTH, byte_tokenizer, character_tokenizer
+from focuslab.models.random_parts import fill, vae, vocoder
+from focuslab.models.recipes import STAND_IN
 
 SEED = 0
-_POOL = 2**23  # more numbers than the largest weight of the full-size models has
+_POOL = 2**23  # more numbers than the largest weight of AudioLDM2 has
 
 
 @own_defaults()
-def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> diffusers.AudioLDM2Pipeline:
+def random_pipeline(name: str, dtype: torch.dtype = torch.float32) -> Any:
     """The pipeline of `RECIPES[name]` on the CPU, its floating-point weights in `dtype`.
 
     The same name gives the same weights (in a narrower `dtype`: the same, rounded), whatever torch's defaults are;
     torch's global random state is as it was before.
     """
-    recipe = RECIPES[name]
-    tokenizer, tokenizer_2 = byte_tokenizer(), character_tokenizer()
+    recipe, family = RECIPES[name], family_of_recipe(name)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it would also reseed the accelerators, which fork_rng leaves alone here.
         torch.default_generator.manual_seed(SEED)
-        text = {
-            "text_encoder": _clap(recipe, tokenizer),
-            "text_encoder_2": _t5(recipe, tokenizer_2),
-            "language_model": _gpt2(recipe),
-        }
+        text = family.random_text(recipe)
     for part in text.values():
-        part.to(dtype).eval()
-        if recipe.thin_text_encoders:
-            setattr(part.config, STAND_IN, True)
+        if isinstance(part, nn.Module):
+            part.to(dtype).eval()
+            if recipe.thin_text_encoders:
+                setattr(part.config, STAND_IN, True)
     with torch.device("meta"):
         rest = {
-            "projection_model": diffusers.AudioLDM2ProjectionModel(
-                recipe.clap_width, recipe.t5_width, recipe.gpt2_width
-            ),
-            "unet": build_unet(recipe),
-            "vae": _vae(recipe),
-            "vocoder": _vocoder(recipe),
+            **family.random_rest(recipe),
+            "unet": family.unet(recipe),
+            "vae": vae(recipe),
+            "vocoder": vocoder(recipe),
         }
     generator = torch.Generator().manual_seed(SEED)
-    pool = torch.empty(_POOL).normal_(generator=generator)
+    largest = max(tensor.numel() for part in rest.values() for tensor in part.state_dict().values())
+    pool = torch.empty(max(_POOL, 2 * largest)).normal_(generator=generator)
     for part in rest.values():
-        _fill(part, dtype, pool, generator)
-    return diffusers.AudioLDM2Pipeline(
-        **text,
-        **rest,
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer_2,
-        feature_extractor=transformers.ClapFeatureExtractor(feature_size=64, sampling_rate=48000),
-        scheduler=build_scheduler(),
-    )
-
-
-def _fill(module: torch.nn.Module, dtype: torch.dtype, pool: torch.Tensor, generator: torch.Generator) -> None:
-    """Give a module made on the meta device weights that keep activations near unit size.
-
-    Each weight is a stretch of `pool` (standard normal) from a random place on: copying is several times faster than
-    drawing hundreds of millions of numbers, and weights of different places do not look alike to the model.
-    """
-    state = {}
-    for name, empty in module.state_dict().items():
-        if empty.ndim < 2 and name.endswith(("weight", "scale")):  # gains of norms, the vocoder's scale
-            weight = torch.ones(empty.shape)
-        elif empty.ndim < 2 and name.endswith(("bias", "mean")):
-            weight = torch.zeros(empty.shape)
-        else:  # the one-dimensional ones left are embeddings of the projection
-            start = int(torch.randint(len(pool) - empty.numel() + 1, (), generator=generator))
-            fan_in = empty[0].numel()
-            weight = pool[start : start + empty.numel()].view(empty.shape) * (1 / math.sqrt(fan_in))
-        state[name] = weight.to(dtype)
-    module.load_state_dict(state, assign=True)
-    module.eval()
-
-
-def build_unet(recipe: Recipe) -> diffusers.AudioLDM2UNet2DConditionModel:
-    """The UNet of a recipe as diffusers initialises it; within `torch.device("meta")` it takes no memory."""
-    return diffusers.AudioLDM2UNet2DConditionModel(
-        sample_size=256,
-        in_channels=8,
-        out_channels=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=recipe.unet_channels,
-        layers_per_block=recipe.unet_layers,
-        norm_num_groups=recipe.norm_groups,
-        cross_attention_dim=(recipe.unet_contexts,) * 4,
-        transformer_layers_per_block=recipe.unet_depth,
-        attention_head_dim=recipe.unet_heads,  # diffusers' name for the number of heads
-    )
-
-
-def build_scheduler() -> diffusers.DDIMScheduler:
-    """That of the published checkpoints."""
-    return diffusers.DDIMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.0015,
-        beta_end=0.0195,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-
-
-def _vae(recipe: Recipe) -> diffusers.AutoencoderKL:
-    return diffusers.AutoencoderKL(
-        sample_size=1024,
-        in_channels=1,
-        out_channels=1,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=recipe.vae_channels,
-        layers_per_block=recipe.vae_layers,
-        norm_num_groups=recipe.norm_groups,
-        latent_channels=8,
-        scaling_factor=0.41,
-    )
-
-
-def _vocoder(recipe: Recipe) -> transformers.SpeechT5HifiGan:
-    return transformers.SpeechT5HifiGan(
-        transformers.SpeechT5HifiGanConfig(
-            model_in_dim=64,
-            sampling_rate=16000,
-            upsample_initial_channel=recipe.vocoder_channels,
-            upsample_rates=[5, 4, 2, 2, 2],
-            upsample_kernel_sizes=[16, 16, 8, 4, 4],
-            resblock_kernel_sizes=[3, 7, 11],
-            resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5], [1, 3, 5]],
-            normalize_before=False,
-        )
-    )
-
-
-def _clap(recipe: Recipe, tokenizer) -> transformers.ClapModel:
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 1}
-    text = {
-        **sizes,
-        "vocab_size": len(tokenizer),
-        # RoBERTa numbers positions from pad_token_id + 1 on.
-        "max_position_embeddings": MAX_LENGTH + tokenizer.pad_token_id + 1,
-        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "pad", "eos")},
-        "projection_dim": recipe.clap_width,
-    }
-    # The pipeline uses the audio half only to rank several waveforms of one prompt.
-    patches = {"patch_size": 4, "patch_stride": [4, 4], "patch_embeds_hidden_size": 16, "window_size": 4}
-    layers = {"depths": [1, 1], "num_attention_heads": [1, 1], "num_hidden_layers": 2, "hidden_size": 32}
-    audio = {"spec_size": 64, "num_mel_bins": 64, **patches, **layers, "projection_dim": recipe.clap_width}
-    return transformers.ClapModel(
-        transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=recipe.clap_width)
-    )
-
-
-def _t5(recipe: Recipe, tokenizer) -> transformers.T5EncoderModel:
-    return transformers.T5EncoderModel(
-        transformers.T5Config(
-            vocab_size=len(tokenizer),
-            d_model=recipe.t5_width,
-            d_kv=16,
-            d_ff=2 * recipe.t5_width,
-            num_heads=2,
-            num_layers=1,
-            feed_forward_proj="gated-gelu",
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
-
-
-def _gpt2(recipe: Recipe) -> transformers.GPT2LMHeadModel:
-    return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(
-            vocab_size=16,  # the pipeline feeds it embeddings and reads hidden states: it never sees a token
-            n_positions=4 * MAX_LENGTH,
-            n_embd=recipe.gpt2_width,
-            n_layer=1,
-            n_head=2,
-            bos_token_id=0,
-            eos_token_id=0,
-            # The default suits wide models: at these widths attention would add next to nothing of the prompt.
-            initializer_range=1 / math.sqrt(recipe.gpt2_width),
-            max_new_tokens=8,
-        )
-    )
+        fill(part, dtype, pool, generator)
+    return family.make({**text, **rest, "scheduler": family.scheduler()})

@@ -24,8 +24,9 @@ def check_settings(pipe: Any) -> None:
     if not isinstance(rates, (list, tuple)) or not all(map(_whole(1, 10**6), rates)) or math.prod(rates) > 10**6:
         raise _wrong("vocoder", "upsample_rates", rates, "whole numbers whose product is at most 1000000")
     _check(pipe.vae, "vae", "scaling_factor", "a number other than 0", lambda value: is_number(value) and value != 0)
-    expected = "a whole number from 1 to 10000"
-    _check(pipe.language_model, "language_model", "max_new_tokens", expected, _whole(1, 10_000))
+    if hasattr(pipe, "language_model"):
+        expected = "a whole number from 1 to 10000"
+        _check(pipe.language_model, "language_model", "max_new_tokens", expected, _whole(1, 10_000))
     try:
         check_scheduler(pipe.scheduler)
     except Exception as error:
@@ -34,8 +35,10 @@ def check_settings(pipe: Any) -> None:
             f"the {name} of this model cannot make {_STEPS} steps ({type(error).__name__}: {first_line(error)}): "
             "mend its scheduler_config.json, or use another scheduler"
         ) from None
-    _check_tokenizer(pipe.tokenizer, "tokenizer", pipe.text_encoder.text_model)
-    _check_tokenizer(pipe.tokenizer_2, "tokenizer_2", pipe.text_encoder_2)
+    for number in ("", "_2"):
+        if hasattr(pipe, f"tokenizer{number}"):
+            encoder = getattr(pipe, f"text_encoder{number}")
+            _check_tokenizer(getattr(pipe, f"tokenizer{number}"), f"tokenizer{number}", encoder)
 
 
 def check_scheduler(scheduler: Any) -> None:
@@ -44,15 +47,19 @@ def check_scheduler(scheduler: Any) -> None:
     latents = torch.zeros(1, 8, 2, 2, device="cpu")
     scheduler.set_timesteps(_STEPS)
     step = scheduler.timesteps[0]
-    scheduler.step(scheduler.scale_model_input(latents, step), step, latents)
+    # Some add noise of torch's global generator.
+    with torch.random.fork_rng(devices=[]):
+        scheduler.step(scheduler.scale_model_input(latents, step), step, latents)
 
 
 def _check_tokenizer(tokenizer: Any, name: str, encoder: Any) -> None:
     """As the pipeline uses it: it pads, tells prompts apart, and gives tokens that the text encoder knows."""
+    # Of a CLAP it is the text half.
+    encoder, is_clap = getattr(encoder, "text_model", encoder), hasattr(encoder, "text_model")
     try:
         # A call leaves its padding and truncation in the tokenizer, which would then be saved with it.
         tokenizer = copy.deepcopy(tokenizer)
-        padding = "max_length" if name == "tokenizer" else True
+        padding = "max_length" if is_clap else True
         made = tokenizer(_PROMPTS, padding=padding, truncation=True, max_length=tokenizer.model_max_length)
         first, second = made["input_ids"]
         if "attention_mask" not in made:
@@ -92,20 +99,3 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
-
-
-def check_mel_latents(pipe) -> None:
-    """Raise `InputError` saying what the pipeline is instead, unless it is AudioLDM2's: latents of time x mel rows."""
-    from diffusers import AudioLDM2UNet2DConditionModel
-
-    unet = getattr(pipe, "unet", None)
-    # What `torch.compile` returns is a wrapper of another class.
-    if isinstance(getattr(unet, "_orig_mod", unet), AudioLDM2UNet2DConditionModel):
-        return
-    network = next((part for name in ("unet", "transformer") if (part := getattr(pipe, name, None)) is not None), None)
-    what = type(pipe).__name__
-    if network is not None:
-        what += f", which denoises with {type(network).__name__}"
-    heard = hasattr(getattr(getattr(pipe, "vocoder", None), "config", None), "model_in_dim")
-    why = "it is driven otherwise" if heard else "its latents are no mel spectrogram, so there is no frequency axis"
-    raise InputError(f"this is a {what}: {why}; expected an AudioLDM2 pipeline")

@@ -16,6 +16,11 @@ PLAIN_PROCESSORS = ("AttnProcessor", "AttnProcessor2_0", "SlicedAttnProcessor", 
 """Those of diffusers that compute softmax(Q K^T) V of the module's own projections and nothing else."""
 
 
+EXPECTED = "AudioLDM2, AudioLDM, MusicLDM or Tango"
+ONE_DIMENSIONAL = ("StableAudio", "AceStep", "LongCatAudio", "DanceDiffusion")
+"""How the classes of pipelines of diffusers begin whose latents are channels x time."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One self-attention module of a UNet.
@@ -50,14 +55,32 @@ def unet_of(pipe) -> nn.Module:
     unet = getattr(pipe, "unet", pipe)
     unet = getattr(unet, "_orig_mod", unet)
     if not isinstance(unet, nn.Module) or not hasattr(unet, "down_blocks"):
+        if hasattr(pipe, "components"):
+            raise InputError(no_mel_axis(pipe))
         raise InputError(f"expected a diffusers pipeline with a UNet, or a UNet, not {type(pipe).__name__}")
     return unet
+
+
+def no_mel_axis(pipe) -> str:
+    """One line on a pipeline that cannot be worked with: what it is, and why."""
+    parts = (getattr(pipe, name, None) for name in ("unet", "transformer"))
+    network = next((part for part in parts if part is not None), None)
+    what = type(pipe).__name__
+    if network is not None:
+        what += f", which denoises with {type(network).__name__}"
+    if hasattr(getattr(getattr(pipe, "vocoder", None), "config", None), "model_in_dim"):
+        why = "it is driven otherwise"
+    elif what.startswith(ONE_DIMENSIONAL):
+        why = "its latents are one-dimensional, so there is no frequency axis"
+    else:
+        why = "its latents are no mel spectrogram, so there is no frequency axis"
+    return f"this is a {what}: {why}; expected a pipeline of {EXPECTED}"
 
 
 def find_sites(pipe) -> tuple[Site, ...]:
     """Every self-attention of the pipeline's UNet, in the order in which the UNet runs them.
 
-    Chosen by `is_cross_attention`, not by name: `attn2` is self-attention where `cross_attention_dim` is None.
+    Chosen by `is_self_attention`, not by name: `attn2` may be self-attention too.
 
     Parameters
     ----------
@@ -78,10 +101,21 @@ def find_sites(pipe) -> tuple[Site, ...]:
         for name, module in unet.get_submodule(block).named_modules(prefix=block):
             if isinstance(module, Transformer2DModel):
                 holder = name
-            elif isinstance(module, Attention) and not module.is_cross_attention and name.startswith(f"{holder}."):
+            elif isinstance(module, Attention) and name.startswith(f"{holder}.") and is_self_attention(unet, module):
                 width = module.inner_dim // module.heads
                 sites.append(Site(name, holder, block, level, module.heads, width))
     return tuple(sites)
+
+
+def is_self_attention(unet: nn.Module, attn: nn.Module) -> bool:
+    """Whether an attention module of a UNet attends to the tokens that it is given.
+
+    `attn2` does where `cross_attention_dim` is None. It also does in the UNets of AudioLDM and MusicLDM, which take the
+    prompt as a class embedding beside that of time and are called without encoder states: diffusers counts it as
+    cross-attention there, and it computes self-attention.
+    """
+    config = getattr(unet, "config", {})
+    return not attn.is_cross_attention or bool(config.get("class_embeddings_concat"))
 
 
 def _block_levels(unet: nn.Module) -> Iterable[tuple[str, int]]:
@@ -99,17 +133,18 @@ def _block_levels(unet: nn.Module) -> Iterable[tuple[str, int]]:
 def select_sites(sites: Sequence[Site], patterns: Iterable[str] | str | None) -> tuple[Site, ...]:
     """The sites that any of `patterns` names: a site, a block or a shell pattern such as "up_blocks.*.attn1".
 
-    None is the paper's choice, every self-attention of the second-highest resolution (level 1). Raises `InputError`
-    that lists the blocks when a pattern, or that choice, matches nothing.
+    None is the paper's choice: every self-attention of the highest resolution that has any. In AudioLDM2, AudioLDM and
+    MusicLDM that is the second-highest (level 1), in Tango the highest (level 0). Raises `InputError` that lists the
+    blocks when a pattern, or that choice, matches nothing.
     """
     blocks = ", ".join(dict.fromkeys(site.block for site in sites)) or "none at all"
     if patterns is None:
-        chosen = tuple(site for site in sites if site.level == PAPER_LEVEL)
-        if not chosen:
+        level = min((site.level for site in sites), default=PAPER_LEVEL + 1)
+        if level > PAPER_LEVEL:
             raise InputError(
-                f"this UNet has no self-attention at its second-highest resolution; name sites: it has some in {blocks}"
+                f"this UNet has no self-attention at its two highest resolutions; name sites: it has some in {blocks}"
             )
-        return chosen
+        return tuple(site for site in sites if site.level == level)
     matched = set()
     for pattern in [text("a site", given) for given in several(patterns)]:
         names = {s.name for s in sites if matches(s.name, pattern)}
@@ -149,7 +184,7 @@ def module_kinds(unet: nn.Module) -> dict[str, str]:
         if parent != "other":
             kinds[name] = parent
         elif isinstance(module, Attention):
-            kinds[name] = "cross_attention" if module.is_cross_attention else "self_attention"
+            kinds[name] = "self_attention" if is_self_attention(unet, module) else "cross_attention"
         elif isinstance(module, FeedForward):
             kinds[name] = "feed_forward"
         elif isinstance(module, ResnetBlock2D):

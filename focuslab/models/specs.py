@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from focuslab.checks import check_text
 from focuslab.errors import InputError
-from focuslab.models.recipes import RECIPES, STAND_IN
+from focuslab.models.recipes import STAND_IN
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import AudioLDM2Pipeline
+    from diffusers import DiffusionPipeline
 
 BUNDLED = Path(__file__).parent / "tiny"
-NAMES = ("tiny", *RECIPES)
 
 
 def load(
@@ -23,14 +22,15 @@ def load(
     dtype: "str | torch.dtype | None" = None,
     *,
     offline: bool = False,
-) -> "AudioLDM2Pipeline":
+) -> "DiffusionPipeline":
     """A pipeline that is ready to run.
 
     Parameters
     ----------
     model : str or path
-        "tiny" (the bundled trained model), "random:tiny", "random:audioldm2" or "random:audioldm2-large" (random
-        weights, made on the spot), a directory made by `save_pretrained`, or a hub id such as "cvssp/audioldm2".
+        "tiny" (the bundled trained model), a random model made on the spot, such as "random:audioldm2", "random:tango"
+        or the small "random:tiny", a directory made by `save_pretrained` or in the layout of Tango, or a hub id such as
+        "cvssp/audioldm2", "cvssp/audioldm-m-full", "ucsd-reach/musicldm" or "declare-lab/tango2".
     device : str or torch.device, optional
         None or "auto" is CUDA where there is one, else the CPU.
     dtype : str or torch.dtype, optional
@@ -40,7 +40,7 @@ def load(
 
     Returns
     -------
-    AudioLDM2Pipeline
+    DiffusionPipeline
 
     Raises
     ------
@@ -73,7 +73,7 @@ def bundled() -> Path:
     return BUNDLED
 
 
-def stand_ins(pipe: "AudioLDM2Pipeline") -> tuple[str, ...]:
+def stand_ins(pipe: "DiffusionPipeline") -> tuple[str, ...]:
     """Names of the components that only have the right output shapes; () for a real model.
 
     Their time and memory are not those of the model and have to be reported as not measured.
@@ -83,27 +83,38 @@ def stand_ins(pipe: "AudioLDM2Pipeline") -> tuple[str, ...]:
     )
 
 
-def _open(model: str, dtype: "torch.dtype", offline: bool) -> "AudioLDM2Pipeline":
-    if model in RECIPES:
-        from focuslab.models.random_models import random_pipeline
+def names() -> tuple[str, ...]:
+    """Models that need no directory and no hub."""
+    from focuslab.models.families import RECIPES
 
-        return random_pipeline(model, dtype)
+    return ("tiny", *RECIPES)
 
-    from focuslab.models.directory import load_directory
+
+def _open(model: str, dtype: "torch.dtype", offline: bool) -> "DiffusionPipeline":
     from focuslab.models.hub import fetch, is_hub_id
+    from focuslab.models.random_models import random_pipeline
 
     if model == "tiny":
-        return load_directory(bundled(), dtype)
+        return _from(bundled(), dtype, offline)
+    if model in names():
+        return random_pipeline(model, dtype)
     path = Path(model).expanduser()
     if model and path.is_dir():
-        return load_directory(path, dtype)
+        return _from(path, dtype, offline)
     if path.is_file():
         raise InputError(f"model {model!r} is a file: expected the directory that holds model_index.json")
     if is_hub_id(model):
-        return load_directory(fetch(model, offline), dtype)
-    near = difflib.get_close_matches(model, NAMES, n=1)
+        return _from(fetch(model, offline), dtype, offline)
+    near = difflib.get_close_matches(model, names(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else "there is no such directory; " if "/" in model else ""
     raise InputError(
-        f"unknown model {model!r}: {hint}expected {', '.join(map(repr, NAMES))}, "
+        f"unknown model {model!r}: {hint}expected {', '.join(map(repr, names()))}, "
         "an existing directory made by save_pretrained, or a hub id 'org/name'"
     )
+
+
+def _from(path: Path, dtype: "torch.dtype", offline: bool) -> "DiffusionPipeline":
+    from focuslab.models.directory import load_directory
+    from focuslab.models.tango_files import is_tango, load_tango
+
+    return load_tango(path, dtype, offline) if is_tango(path) else load_directory(path, dtype)

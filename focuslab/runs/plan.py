@@ -150,7 +150,8 @@ def block_of(site: str) -> str:
 
 
 PAPER_LEVEL = 1
-"""The paper makes the second-highest resolution sparse: there the latent has been halved once."""
+"""The paper makes the second-highest resolution of AudioLDM2 sparse: there the latent has been halved once. It is the
+highest one that has self-attention, and in a UNet that attends at the full resolution it is that one."""
 
 
 def matches(site: str, pattern: str) -> bool:
@@ -161,8 +162,9 @@ def matches(site: str, pattern: str) -> bool:
 def sites_of_layout(unet: Mapping[str, Any], patterns: Iterable[str] | None) -> tuple[str, ...]:
     """The sites of a plan's `unet` that any of the patterns names; None is the paper's choice."""
     if patterns is None:
+        most = max(shape["mel_rows"] for shape in unet["sites"].values())
         # Each halving rounds up.
-        mel_rows = -(-unet["latent_mel_rows"] // 2**PAPER_LEVEL)
+        mel_rows = max(most, -(-unet["latent_mel_rows"] // 2**PAPER_LEVEL))
         return tuple(site for site, shape in unet["sites"].items() if shape["mel_rows"] == mel_rows)
     patterns = tuple(patterns)
     return tuple(site for site in unet["sites"] if any(matches(site, pattern) for pattern in patterns))

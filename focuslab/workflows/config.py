@@ -10,8 +10,8 @@ from focuslab.errors import InputError
 from focuslab.io.captions import CHOICE_PROMPTS, VALIDATION_PROMPTS, check_prompts
 from focuslab.methods import Method, parse_method
 from focuslab.methods.base import check_choice, check_count, check_seed
+from focuslab.models.families import check_mel_latents
 from focuslab.models.lengths import check_lengths, training_seconds
-from focuslab.models.settings import check_mel_latents
 from focuslab.results import BY_NAME, AttentionRun, EvaluationRun, ProfileRun, SensitivityRun
 from focuslab.runs.method_spec import PAPER, MethodSpec
 from focuslab.search.budget import Budget

@@ -17,8 +17,8 @@ from focuslab.measure.generate import check_free, generate, what_makes
 from focuslab.measure.profile import profile
 from focuslab.methods import Plan
 from focuslab.methods.base import check_count, check_seed
+from focuslab.models.families import check_mel_latents
 from focuslab.models.lengths import check_lengths
-from focuslab.models.settings import check_mel_latents
 from focuslab.report.html import story
 from focuslab.report.html.write import write_report
 from focuslab.results import AttentionRun, ProfileRun

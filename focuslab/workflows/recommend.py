@@ -183,7 +183,7 @@ class _Work:
         computed = whole = 0.0
         for site in sites:
             grid = Grid(*grids[site.name])
-            pairs = site.heads * site.head_width * grid.tokens**2
+            pairs = float(site.heads * site.head_width * grid.tokens**2)
             whole += pairs
             if method := methods.get(site.name):
                 trained = training_grid(self.pipe.unet, site, grid)

@@ -14,7 +14,7 @@ from focuslab.hooks.timers import Clock, clock_for
 from focuslab.io.audio import HEADER_BYTES
 from focuslab.measure.evaluation.items import DENSE
 from focuslab.measure.evaluation.job import Job
-from focuslab.models.conditioning import STAGES, encode_prompt, run_stage
+from focuslab.models.conditioning import STAGES, components_of, encode_prompt, run_stage
 from focuslab.models.placement import device_of
 from focuslab.models.schedule import schedule_of
 from focuslab.models.specs import stand_ins
@@ -116,7 +116,7 @@ def estimate(pipe, job: Job, processes: int = 1, progress: Progress | None = Non
 
 def _decoding(pipe, clock: Clock, text: str, seconds: float) -> float:
     stages = [stage for stage in STAGES if stage != "prompt_encoding"]
-    real = [stage for stage in stages if not set(STAGES[stage]) & set(stand_ins(pipe))]
+    real = [stage for stage in stages if not set(components_of(pipe, stage)) & set(stand_ins(pipe))]
     return sum(_timed(clock, partial(run_stage, pipe, stage, text, seconds, 0)) for stage in real)
 
 

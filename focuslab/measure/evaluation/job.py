@@ -20,10 +20,10 @@ from focuslab.measure.loop import meta_costs
 from focuslab.methods import AnyMethod
 from focuslab.metrics.audioset import CHECKPOINT as TAGGER
 from focuslab.metrics.audioset import load_audioset_tagger
-from focuslab.metrics.clap import CHECKPOINT, clap_of, load_clap
+from focuslab.metrics.clap import CHECKPOINT, clap_of, has_clap, load_clap
 from focuslab.metrics.embedders import Embedder
 from focuslab.models.components import settings_digest
-from focuslab.models.conditioning import GUIDANCE_SCALE, encode_prompt
+from focuslab.models.conditioning import encode_prompt, guidance_scale
 from focuslab.models.fingerprint import fingerprint
 from focuslab.models.identity import model_name, run_info
 from focuslab.models.lengths import check_lengths, training_frames, training_seconds
@@ -108,7 +108,7 @@ def prepare(
     left_out.refuse_if(not lengths)
     about = {
         "seconds": lengths,
-        "guidance_scale": GUIDANCE_SCALE,
+        "guidance_scale": guidance_scale(pipe),
         "metrics": list(metrics),
         "embedders": embedder_facts(pipe, scorer),
         "reference": recordings.to_json() if recordings else None,
@@ -171,7 +171,9 @@ def _check_captions(prompts: Iterable[str | Caption] | str | Caption) -> tuple[C
 def _load_scorer(pipe, metrics: Sequence[str], config: EvaluationConfig) -> Scorer:
     needed = {METRICS[name].embedder for name in metrics}
     device, offline = device_of(pipe), config.offline
-    clap = OWN if config.clap is None and _is_home_made(pipe) else config.clap
+    clap = config.clap
+    if clap is None and _is_home_made(pipe):
+        clap = OWN if has_clap(pipe) else "tiny"
     found_clap = found_tagger = None
     if "clap" in needed:
         found_clap = clap_of(pipe) if clap == OWN else load_clap(clap or CHECKPOINT, device, offline=offline)
@@ -193,5 +195,5 @@ def embedder_facts(pipe, scorer: Scorer) -> dict[str, dict[str, Any]]:
         found[name]["weights"] = {part: fingerprint(network) for part, network in networks.items()}
         found[name]["settings"] = {part: settings_digest(value) for part, value in parts.items()}
     if "clap" in found:
-        found["clap"]["own"] = found["clap"]["checkpoint"] == clap_of(pipe).checkpoint
+        found["clap"]["own"] = has_clap(pipe) and found["clap"]["checkpoint"] == clap_of(pipe).checkpoint
     return found

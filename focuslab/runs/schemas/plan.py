@@ -34,8 +34,9 @@ class SiteShape(Exact):
 
 
 class Layout(Exact):
-    """What a UNet must look like to take the plan."""
+    """What a UNet must look like to take the plan. Without a family it is AudioLDM2's."""
 
+    family: str | None = None
     frame_seconds: Annotated[float, t.number(1e-9, 1e9)]
     frames_per_latent: Positive
     latent_mel_rows: Positive
