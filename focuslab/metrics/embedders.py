@@ -16,7 +16,6 @@ from focuslab.checks import shown, whole
 from focuslab.errors import InputError
 from focuslab.metrics.arrays import waveforms as checked
 from focuslab.models.checks import check_configuration, read_json
-from focuslab.models.hub import fetch_checkpoint, is_hub_id
 
 _BATCH = 16
 """Windows embedded at a time: bounds the memory of a long clip."""
@@ -97,6 +96,9 @@ def locate(checkpoint: "str | os.PathLike[str]", model_type: str, expected: str,
     model_type: what its config.json has to say it is; expected: the same in words, with an example, for messages.
     Raises `InputError`.
     """
+    # What knows the pipelines of the hub imports torch.
+    from focuslab.models.hub import fetch_checkpoint, is_hub_id
+
     given = os.fspath(checkpoint)
 
     def check(config: Path) -> None:
