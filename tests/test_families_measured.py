@@ -64,10 +64,10 @@ def test_a_recommendation_ends_in_a_plan_and_a_page(name, family_pipes, tmp_path
     given = {"profile": records / "profile", "sensitivity": records / "sensitivity", "attention": records / "capture"}
     made = focuslab.recommend(pipe, SECONDS, max_error=0.9, out=tmp_path / "plan.json", **asked, **given)
     plan = focuslab.Plan.load(made.path)
-    assert plan.unet["family"].lower() == name and plan == made.plan and plan.entries[0].sites
+    assert plan.unet["family"].lower() == name and plan == made.plan and plan.entries[-1].sites
     assert {row["method"] for row in made.validation.summary["rows"]} >= {"plan"}
     assert set(sites_of_layout(plan.unet, None)) == set(focuslab.LiteFocus().sites_at(pipe, 1.0))
     clip = focuslab.generate(pipe, "rain", 1.28, steps=1, method=plan)
-    assert clip.samples.size == 20480 and set(clip.settings["sites"]) == set(plan.entries[0].sites)
+    assert clip.samples.size == 20480 and set(clip.settings["sites"]) == set(plan.entries[-1].sites)
     page, _ = write_report([tmp_path], tmp_path / "report.html")
     assert f"random:tiny-{name}" in page.read_text()
