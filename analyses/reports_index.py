@@ -46,6 +46,10 @@ WHAT = {
         "what a fixed number of sampled keys costs, and how far it is from dense",
         "python analyses/10_linear_attention.py --model tiny; the same with --model random:audioldm2 --seconds 80",
     ),
+    "13_families": (
+        "what attention costs in AudioLDM2, AudioLDM, MusicLDM and Tango, and what sparse attention gains",
+        "python analyses/13_families.py",
+    ),
     "09_gpu": ("the CUDA path on one card", "PYTHONPATH=. python analyses/09_gpu.py --minutes 8"),
     "demo": ("a picture of the demo's page", "focuslab demo"),
 }

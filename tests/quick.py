@@ -5,6 +5,7 @@ import json
 from focuslab.hooks.meta_cost import meta_cost
 from focuslab.hooks.recorder import Recorder
 from focuslab.methods import Method, Plan
+from focuslab.results import ProfileRun
 
 
 class CountingClock:
@@ -25,6 +26,20 @@ class CountingClock:
 
     def release(self, marks):
         pass
+
+
+def twice_as_fast(profile):
+    """Change the summary in the directory of a profile, so that its methods take half the time at every site."""
+    run = ProfileRun.load(profile)
+    dense = {row["seconds"]: row for row in run.rows if row["method"] == "dense"}
+    for row in run.rows:
+        if row["method"] not in ("dense", "bound", "bound:sites=*"):
+            times = {m["name"]: m["inclusive_seconds"] for m in dense[row["seconds"]]["modules"]}
+            for module in row["modules"]:
+                if ".attn" in module["name"]:
+                    module["inclusive_seconds"] = times[module["name"]] / 2
+            row["step_seconds_median"] = dense[row["seconds"]]["step_seconds_median"] * 0.6
+    (profile / "summary.json").write_text(json.dumps({**run.summary, "rows": run.rows}))
 
 
 _DRY_RUNS = {}

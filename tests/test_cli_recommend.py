@@ -21,7 +21,7 @@ from focuslab.workflows.config import RecommendConfig
 from focuslab.workflows.recommend import TIMED_CHOICES, TIMED_REPEATS, recommend
 from focuslab.workflows.records import measured_lengths
 from tests.golden_files import check_case, check_cases
-from tests.quick import CountingClock
+from tests.quick import CountingClock, twice_as_fast
 
 LABELS = ("litefocus", "same-frequency", "litefocus:cross_fraction=0.1:cross_weight=unbiased")
 PROMPTS = ["--prompt", "rain", "--prompt", "a dog"]
@@ -54,16 +54,7 @@ def fast(made, tmp_path_factory):
     """--profile, --attention and --sensitivity of records by which LiteFocus is twice as fast at every site."""
     records = made.path.parent / "records"
     profile = shutil.copytree(records / "profile", tmp_path_factory.mktemp("fast") / "profile")
-    run = ProfileRun.load(profile)
-    dense = {row["seconds"]: row for row in run.rows if row["method"] == "dense"}
-    for row in run.rows:
-        if row["method"] not in ("dense", "bound", "bound:sites=*"):
-            times = {m["name"]: m["inclusive_seconds"] for m in dense[row["seconds"]]["modules"]}
-            for module in row["modules"]:
-                if ".attn" in module["name"]:
-                    module["inclusive_seconds"] = times[module["name"]] / 2
-            row["step_seconds_median"] = dense[row["seconds"]]["step_seconds_median"] * 0.6
-    (profile / "summary.json").write_text(json.dumps({**run.summary, "rows": run.rows}))
+    twice_as_fast(profile)
     given = {"--profile": profile, "--attention": records / "capture", "--sensitivity": records / "sensitivity"}
     return [str(part) for pair in given.items() for part in pair]
 

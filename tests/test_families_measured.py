@@ -8,6 +8,7 @@ import focuslab
 from focuslab.models.sites import find_sites
 from focuslab.report.html.write import write_report
 from focuslab.runs.plan import sites_of_layout
+from tests.quick import twice_as_fast
 
 SECONDS = (0.64,)
 FAMILIES = ["audioldm", "musicldm", "tango"]
@@ -44,7 +45,7 @@ def test_a_profile_has_every_method_and_its_bound(pipe):
 
 
 def test_an_evaluation_scores_clips_of_every_method(pipe):
-    asked = {"methods": ("dense", SAMPLED), "metrics": "clap,log_mel_l1", "steps": 1}
+    asked = {"methods": ("dense", SAMPLED), "metrics": ["clap", "log_mel_l1"], "steps": 1}
     run = focuslab.evaluate(pipe, "rain", seconds=0.64, **asked)
     scores = {row["method"]: row["metrics"] for row in run.rows}
     assert all(-1 <= scores[label]["clap"]["value"] <= 1 for label in asked["methods"])
@@ -57,10 +58,16 @@ def test_an_evaluation_scores_clips_of_every_method(pipe):
 def test_a_recommendation_ends_in_a_plan_and_a_page(name, family_pipes, tmp_path):
     pipe = family_pipes(name)
     asked = {"prompts": ["rain"], "validation_prompts": ["a siren"], "methods": [SAMPLED], "steps": 2}
-    made = focuslab.recommend(pipe, SECONDS, max_error=0.9, out=tmp_path / "plan.json", **asked)
+    made = focuslab.recommend(pipe, SECONDS, out=tmp_path / "first.json", validate=False, **asked)
+    records = made.path.parent / "records"
+    twice_as_fast(records / "profile")
+    given = {"profile": records / "profile", "sensitivity": records / "sensitivity", "attention": records / "capture"}
+    made = focuslab.recommend(pipe, SECONDS, max_error=0.9, out=tmp_path / "plan.json", **asked, **given)
     plan = focuslab.Plan.load(made.path)
-    assert plan.unet["family"].lower() == name and plan == made.plan and made.validation is not None
+    assert plan.unet["family"].lower() == name and plan == made.plan and plan.entries[-1].sites
+    assert {row["method"] for row in made.validation.summary["rows"]} >= {"plan"}
     assert set(sites_of_layout(plan.unet, None)) == set(focuslab.LiteFocus().sites_at(pipe, 1.0))
-    assert focuslab.generate(pipe, "rain", 1.28, steps=1, method=plan).samples.size == 20480
+    clip = focuslab.generate(pipe, "rain", 1.28, steps=1, method=plan)
+    assert clip.samples.size == 20480 and set(clip.settings["sites"]) == set(plan.entries[-1].sites)
     page, _ = write_report([tmp_path], tmp_path / "report.html")
     assert f"random:tiny-{name}" in page.read_text()

@@ -1,6 +1,7 @@
 """Every family: sites, lengths, conditioning, methods on and off again, and what is refused."""
 
 import logging
+import re
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from focuslab.models.conditioning import components_of, encode_prompt, guided_in
 from focuslab.models.families import AUDIOLDM2, FAMILIES, RECIPES, check_mel_latents, family_of
 from focuslab.models.identity import describe, unet_layout
 from focuslab.models.lengths import latent_frames, latent_mel_rows, training_frames
-from focuslab.models.sites import find_sites, grid_of_input, module_kinds, select_sites
+from focuslab.models.sites import EXPECTED, find_sites, grid_of_input, module_kinds, select_sites
 from focuslab.models.specs import stand_ins
 from tests.loading import refusal, refused
 from tests.plans import everywhere, plan_of
@@ -235,3 +236,4 @@ def test_a_family_is_found_by_its_pipeline_or_its_unet(session_pipe):
 
     assert family_of(Other()) is family_of(session_pipe) is AUDIOLDM2
     assert len({name for family in FAMILIES for name in family.recipes}) == len(RECIPES)
+    assert all(re.search(rf"\b{family.name}\b", EXPECTED) for family in FAMILIES)

@@ -58,7 +58,7 @@ class Work:
 
     Parameters
     ----------
-    pipe : AudioLDM2Pipeline
+    pipe : DiffusionPipeline
     out : Path
         The directory of the results.
     deadline : float

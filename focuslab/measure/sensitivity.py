@@ -67,7 +67,7 @@ def measure_sensitivity(
 
     Parameters
     ----------
-    pipe : AudioLDM2Pipeline
+    pipe : DiffusionPipeline
     prompts : str or iterable of str
     seconds : float or iterable of float
         Lengths of audio.

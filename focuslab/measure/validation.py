@@ -75,7 +75,7 @@ def validate(
 
     Parameters
     ----------
-    pipe : AudioLDM2Pipeline
+    pipe : DiffusionPipeline
     plan : Plan
     prompts, seconds
         See `ValidationConfig`.

@@ -60,7 +60,7 @@ class Method(Attachable):
     ----------
     sites : str or sequence of str, optional
         Names, blocks or shell patterns of self-attention sites. None is the paper's choice, every self-attention of the
-        second-highest resolution.
+        highest resolution that has any.
     """
 
     sites: Sequence[str] | str | None = None

@@ -1,1 +1,1 @@
-"""Everything that knows AudioLDM2: loading it, and where its attention sits."""
+"""Everything that knows a model family: loading it, and where its attention sits."""

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from focuslab.errors import InputError
 from focuslab.models.checks import first_line
-from focuslab.models.directory import read_index
-from focuslab.models.sites import EXPECTED
 
 
 def is_hub_id(model: str) -> bool:
@@ -22,6 +20,10 @@ def fetch(model: str, offline: bool = False) -> Path:
     Raises `InputError` for a model that does not exist, may not be read, is of no family, or is out of reach.
     """
     import huggingface_hub
+
+    # They import torch, and who only asks whether a name is one of the hub needs none.
+    from focuslab.models.directory import read_index
+    from focuslab.models.sites import EXPECTED
 
     offline = offline or huggingface_hub.is_offline_mode()
     instead = "a directory, 'random:tiny' or 'random:audioldm2'"

@@ -66,6 +66,8 @@ def load_tango(path: Path, dtype: torch.dtype, offline: bool = False) -> TangoPi
             made = UNet2DConditionModel.from_config({**sizes, "sample_size": TRAINING_FRAMES})
             encoder = T5EncoderModel(T5Config.from_pretrained(text, local_files_only=True))
             codec, vocoder = AutoencoderKL(**_vae_sizes(vae)), SpeechT5HifiGan(_vocoder_sizes(stft, of_vae))
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(f"{path} describes no Tango ({type(error).__name__}: {first_line(error)})") from None
     parts = {

@@ -78,7 +78,7 @@ def recommend(
 
     Parameters
     ----------
-    pipe : AudioLDM2Pipeline
+    pipe : DiffusionPipeline
     seconds : float or iterable of float
         Lengths of audio.
     out : path
