@@ -71,3 +71,17 @@ def test_a_recommendation_ends_in_a_plan_and_a_page(name, family_pipes, tmp_path
     assert clip.samples.size == 20480 and set(clip.settings["sites"]) == set(plan.entries[-1].sites)
     page, _ = write_report([tmp_path], tmp_path / "report.html")
     assert f"random:tiny-{name}" in page.read_text()
+
+
+def test_a_cache_skips_the_deep_levels_at_every_second_call(pipe):
+    calls, deep = [], []
+    site = next(site for site in find_sites(pipe) if site.block == "mid_block")
+    hooks = [pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))]
+    hooks.append(pipe.unet.get_submodule(site.name).to_q.register_forward_hook(lambda *_: deep.append(1)))
+    dense, cached = (
+        focuslab.generate(pipe, "rain", 0.64, steps=4, method=method)
+        for method in ("dense", f"deepcache:interval=2+{SAMPLED}")
+    )
+    for hook in hooks:
+        hook.remove()
+    assert (len(calls), len(deep)) == (2 * 4, 4 + 2) and (cached.samples != dense.samples).any()

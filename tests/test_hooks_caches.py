@@ -12,6 +12,7 @@ import torch
 from focuslab import Broadcast, Composition, DeepCache, LiteFocus, SampledFocus, detach
 from focuslab.errors import InputError
 from focuslab.hooks.recorder import Recorder, Request
+from focuslab.models.identity import describe
 from focuslab.models.schedule import schedule_of
 from focuslab.models.sites import find_sites
 from tests.configurations import CACHES
@@ -307,6 +308,15 @@ def test_a_forward_that_somebody_puts_around_stays_and_computes(unet, caplog):
         assert set(handle.replaced) == {"mid_block"} and "1 of 3 forwards" in repr(handle)
     assert len(caplog.records) == 1 and "replaced" in caplog.records[0].getMessage()
     assert unet.mid_block.forward is around and all(equal(outputs(unet), dense))
+
+
+def test_a_pipeline_is_described_with_its_cache(pipe):
+    before = describe(pipe)
+    with DeepCache(interval=3)(pipe):
+        attached = describe(pipe)
+    blocks = len(pipe.unet.down_blocks) + len(pipe.unet.up_blocks) - 1
+    assert attached["attention_processors"]["unet"] == {"DeepCache(interval=3, skips='down_blocks.1')": blocks}
+    assert describe(pipe) == before and attached != before
 
 
 def test_a_compiled_unet_gives_what_eager_gives(unet):

@@ -50,8 +50,9 @@ class Cache:
     another shape is computed.
     """
 
-    def __init__(self, interval: int):
+    def __init__(self, interval: int, label: str):
         self.interval = interval
+        self.label = label
         self.thread = _OfThread()
 
     def begin(self, sample: Tensor, timestep: Tensor | float) -> None:
@@ -106,6 +107,10 @@ class Forward:
         out = type(self.module).forward(self.module, *args, **kwargs) if forward is None else forward(*args, **kwargs)
         return self.keep(out)
 
+    def __repr__(self) -> str:
+        # In what a pipeline is described by.
+        return self.cache.label
+
     def instead(self, *args, **kwargs) -> Any:
         """What a call that reuses returns."""
         raise NotImplementedError
@@ -143,11 +148,11 @@ class SkippedDown(Skipped):
 class CacheHandle(Handle):
     """`remove()` puts every forward back that was there; also a context manager. `cycle` is the interval."""
 
-    def __init__(self, unet: nn.Module, cache: Cache, label: str):
+    def __init__(self, unet: nn.Module, cache: Cache):
         super().__init__(unet)
         self.cycle = cache.interval
+        self.label = cache.label
         self._cache = cache
-        self.label = label
         self._forwards: dict[str, Forward] = {}
         self._sites: frozenset[str] = frozenset()
 
@@ -209,27 +214,15 @@ class CacheHandle(Handle):
 def attach_cache(pipe, places: Mapping[str, type[Forward]], interval: int, label: str) -> CacheHandle:
     """Let modules of a pipeline's UNet (or of a UNet) reuse what they or others have kept.
 
-    Parameters
-    ----------
-    pipe
-        A pipeline or its UNet.
-    places
-        Dotted name of a module -> what stands in place of its forward.
-    interval
-        One UNet call of so many is computed.
-    label
-        The method, for errors.
-
-    Raises
-    ------
-    InputError
-        With nothing changed, when a cache is attached already, or something that has to see every call.
+    places: dotted name of a module -> what stands in place of its forward. interval: one UNet call of so many is
+    computed. label: the method. Raises `InputError`, with nothing changed, when a cache is attached already, or
+    something that has to see every call.
     """
     unet = unet_of(pipe)
     refuse_cache(unet, label)
     if any(handle.sees_all for handle in handles(unet)):
         raise InputError(f"{label} skips attention that is being recorded: attach it after the recording")
-    handle = CacheHandle(unet, Cache(interval), label)
+    handle = CacheHandle(unet, Cache(interval, label))
     try:
         handle._take(places)
     except BaseException:

@@ -92,10 +92,15 @@ def adapters_of(module: nn.Module) -> dict[str, Any]:
 def special_processors(module: nn.Module) -> dict[str, int]:
     """How many attention processors of each kind a network has, but for those that compute plain attention.
 
-    Those of focuslab are named by the method that is attached, others by their class and the numbers that they hold.
+    Those of focuslab are named by the method that is attached, others by their class and the numbers that they hold. A
+    cache that is attached counts among them, once for each module whose forward it has.
     """
-    processors = [processor for _, part in _named_modules(module) if (processor := _processor_of(part)) is not None]
-    return dict(sorted(Counter(_described(p) for p in processors if not _is_plain(p)).items()))
+    parts = [part for _, part in _named_modules(module)]
+    processors = [processor for part in parts if (processor := _processor_of(part)) is not None]
+    found = [_described(processor) for processor in processors if not _is_plain(processor)]
+    forwards = [forward for part in parts if (forward := vars(part).get("forward")) is not None]
+    found += [repr(forward) for forward in forwards if type(forward).__module__.startswith("focuslab.")]
+    return dict(sorted(Counter(found).items()))
 
 
 def class_name(thing: Any) -> str:
