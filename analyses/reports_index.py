@@ -50,6 +50,10 @@ WHAT = {
         "what attention costs in AudioLDM2, AudioLDM, MusicLDM and Tango, and what sparse attention gains",
         "python analyses/13_families.py",
     ),
+    "11_fastest_clip": (
+        "schedulers, steps, caches and sparse attention: quality against the time of a clip",
+        "python analyses/11_fastest_clip.py",
+    ),
     "09_gpu": ("the CUDA path on one card", "PYTHONPATH=. python analyses/09_gpu.py --minutes 8"),
     "demo": ("a picture of the demo's page", "focuslab demo"),
 }
