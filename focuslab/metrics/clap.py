@@ -121,10 +121,9 @@ def load_clap(
     given = os.fspath(checkpoint)
     path = bundled() if given == "tiny" else Path(given).expanduser()
     if given and (path / "model_index.json").is_file():
-        index, _family = read_index(path / "model_index.json", given)
-        encoder = index.get("text_encoder")
-        if not (isinstance(encoder, list) and encoder[1:] == ["ClapModel"]):
-            raise InputError(f"{given} has no whole CLAP: expected a pipeline that one conditions, or a CLAP itself")
+        _index, family = read_index(path / "model_index.json", given)
+        if "ClapModel" not in family.classes["text_encoder"]:
+            raise InputError(f"{given} has no whole CLAP: {family.name} is conditioned otherwise; name a CLAP itself")
         model, extractor, tokenizer = (path / part for part in ("text_encoder", "feature_extractor", "tokenizer"))
         name = _of_pipeline(given)
     else:

@@ -55,7 +55,7 @@ def unet_of(pipe) -> nn.Module:
     unet = getattr(pipe, "unet", pipe)
     unet = getattr(unet, "_orig_mod", unet)
     if not isinstance(unet, nn.Module) or not hasattr(unet, "down_blocks"):
-        if hasattr(pipe, "components"):
+        if hasattr(type(pipe), "components"):
             raise InputError(no_mel_axis(pipe))
         raise InputError(f"expected a diffusers pipeline with a UNet, or a UNet, not {type(pipe).__name__}")
     return unet
