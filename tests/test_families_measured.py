@@ -54,6 +54,7 @@ def test_an_evaluation_scores_clips_of_every_method(pipe):
     assert own == (type(pipe).__name__ == "MusicLDMPipeline")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["audioldm", "tango"])
 def test_a_recommendation_ends_in_a_plan_and_a_page(name, family_pipes, tmp_path):
     pipe = family_pipes(name)
