@@ -12,7 +12,7 @@ import torch
 
 import focuslab
 from focuslab.errors import InputError
-from focuslab.models.directory import _CLASSES
+from focuslab.models.families import AUDIOLDM2
 from focuslab.models.sites import find_sites
 from focuslab.models.specs import BUNDLED, stand_ins
 
@@ -48,7 +48,7 @@ def test_it_loads_offline_and_whole(tiny, monkeypatch):
 
 def test_every_component_is_of_the_class_that_the_pipeline_asks_for(tiny):
     assert type(tiny).__name__ == "AudioLDM2Pipeline"
-    for name, classes in _CLASSES.items():
+    for name, classes in AUDIOLDM2.classes.items():
         assert type(getattr(tiny, name)).__name__ in (classes or ("DDIMScheduler",)), name
     assert tiny.unet.config.cross_attention_dim[0][0] is None
     assert {site.block for site in find_sites(tiny.unet)} >= {"down_blocks.1", "mid_block", "up_blocks.2"}

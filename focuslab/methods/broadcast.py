@@ -13,6 +13,7 @@ NAMES = {
     "broadcast": {
         "method": "Broadcast",
         "does": "self-attention outputs, computed at one call in several",
+        "for_sites": False,
         "papers": {"Zhao et al. 2024": "https://arxiv.org/abs/2408.12588"},
         "everywhere": True,
     },

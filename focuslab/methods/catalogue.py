@@ -31,6 +31,8 @@ class Entry:
         Parameters of each form that `focuslab recommend` tries where attention costs much.
     everywhere
         Whether it runs at every site unless some are named.
+    for_sites
+        Whether a plan can name it for a site.
     color, marker
         How figures draw it, in matplotlib's notation. None leaves the choice to the figure.
     """
@@ -42,6 +44,7 @@ class Entry:
     papers: Mapping[str, str] = field(default_factory=dict)
     candidates: Sequence[Mapping[str, Any]] = ()
     everywhere: bool = False
+    for_sites: bool = True
     color: str | None = None
     marker: str | None = None
 

@@ -13,6 +13,7 @@ NAMES = {
     "deepcache": {
         "method": "DeepCache",
         "does": "outputs of the UNet's deep levels, computed at one call in several",
+        "for_sites": False,
         "papers": {"Ma et al. 2023": "https://arxiv.org/abs/2312.00858"},
     },
 }

@@ -14,6 +14,7 @@ NAMES = {
     "joint": {
         "method": "JointDiffusion",
         "does": "overlapping views of the training length, denoised in one batch and averaged",
+        "for_sites": False,
         "papers": {"MultiDiffusion": "https://arxiv.org/abs/2302.08113"},
         "color": "#999933",
         "marker": "v",
@@ -22,6 +23,7 @@ NAMES = {
         "method": "JointDiffusion",
         "parameters": {"join": "swap"},
         "does": "the same, with the frames of overlaps taken from the views in turn",
+        "for_sites": False,
         "papers": {"SaFa": "https://arxiv.org/abs/2502.05130"},
         "color": "#DDCC77",
         "marker": "<",

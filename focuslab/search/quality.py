@@ -12,7 +12,7 @@ from focuslab.errors import InputError
 from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
 from focuslab.runs import EVALUATION_SCHEMA, check_summary
-from focuslab.runs.method_spec import PLAN, MethodSpec
+from focuslab.runs.method_spec import PLAN, MethodSpec, split_label
 from focuslab.runs.plan import FIDELITY, QUALITY, PlanEntry, PlanSpec, sites_of_layout
 from focuslab.search.frontier import Frontier, OperatingPoint
 from focuslab.search.plan_builder import boundaries, entries_of
@@ -202,8 +202,14 @@ def check_objective(
 
 
 def _labels(evaluation: EvaluationRun) -> list[str]:
-    # A plan that was evaluated has another one's sites, and dense lengths among them.
-    return sorted({row["method"] for row in evaluation.rows if not row["method"].startswith(PLAN)})
+    return sorted({row["method"] for row in evaluation.rows if _for_sites(row["method"])})
+
+
+def _for_sites(label: str) -> bool:
+    """Whether a plan can name a method for its sites. An evaluated plan has sites of its own, dense lengths among
+    them; methods that are joined, caches and joint diffusion are of a whole generation."""
+    entry = catalogue().get(MethodSpec.parse(label).name)
+    return len(split_label(label)) == 1 and not label.startswith(PLAN) and (entry is None or entry.for_sites)
 
 
 def _entries(
