@@ -1,11 +1,10 @@
 """From the latents of a long clip to its samples in windows of time, so that memory and time stay linear in length.
 
 The middle attention of a VAE is quadratic in the length, and the activations of VAE and vocoder outgrow those of the
-UNet. The VAE decodes long clips in the overlapping tiles of diffusers' own `AutoencoderKL.tiled_decode`, blended
-where they overlap. A tile has its own
-statistics in the group norms and its own attention, so this is an approximation (`tests/test_models_decoding.py` holds
-how near it has to be). The vocoder is a convolution of a known reach, so pieces that overlap
-by it give the samples of the whole.
+UNet. The VAE decodes long clips in the overlapping tiles of diffusers' own `AutoencoderKL.tiled_decode`, blended where
+they overlap. A tile has its own statistics in the group norms and its own attention, so this is an approximation
+(`tests/test_models_decoding.py` holds how near it has to be). The vocoder is a convolution of a known reach, so pieces
+that overlap by it give the samples of the whole.
 """
 
 import math
