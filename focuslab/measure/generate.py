@@ -131,7 +131,9 @@ def generate(
 
     # Whatever in it cannot be read fails now and not after the generation.
     making = what_makes(pipe, prompt, seconds, method=method, steps=steps, seed=seed)
-    peak_bytes = peak_of_clip(pipe, encode_prompt(pipe, prompt), seconds, method, SHORTER)
+    with StageTimes(pipe) as encoding:
+        conditioning = encode_prompt(pipe, prompt)
+    peak_bytes = peak_of_clip(pipe, conditioning, seconds, method, SHORTER)
     reports = _Reports(steps, progress)
     reports.begin(f"peak memory beside the weights: about {peak_bytes / 1e9:.2g} GB")
     did_not_fit = naming_what_did_not_fit(pipe, f"a clip of {seconds:g} s", SHORTER, lambda: "nothing was written")
@@ -139,7 +141,7 @@ def generate(
     with method(pipe) as handle, did_not_fit, windows, StageTimes(pipe) as stages:
         before = time.perf_counter()
         samples = pipe(
-            **encode_prompt(pipe, prompt),
+            **conditioning,
             audio_length_in_s=seconds,
             num_inference_steps=steps,
             guidance_scale=guidance_scale(pipe),
@@ -147,6 +149,10 @@ def generate(
             callback=reports.on_step_end,
         ).audios[0]
     wall_seconds = time.perf_counter() - before
+    stage_seconds = stages.seconds()
+    for stage, taken in encoding.seconds().items():
+        stage_seconds[stage] += taken
+        wall_seconds += taken
     samples = np.asarray(samples, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise FocuslabError(
@@ -158,7 +164,7 @@ def generate(
         "sampling_rate": rate,
         "samples": samples.size,
         "wall_seconds": wall_seconds,
-        "stage_seconds": stages.seconds(),
+        "stage_seconds": stage_seconds,
         "predicted_peak_bytes": peak_bytes,
         "made": now(),
     }
