@@ -5,31 +5,13 @@ import torch
 
 from focuslab import generate
 from focuslab.hooks.stages import STAGES, StageTimes
-
-
-class Clock:
-    """It stands still but when a test lets time pass."""
-
-    def __init__(self):
-        self.now = 0
-
-    def mark(self):
-        return self.now
-
-    def synchronize(self):
-        pass
-
-    def seconds(self, start, end):
-        return float(end - start)
-
-    def release(self, marks):
-        pass
+from tests.clocks import HandClock
 
 
 @pytest.fixture
 def timed(pipe):
     """Time passes when the pipeline encodes (1), in each UNet call (2), the VAE's decoder (3) and the vocoder (4)."""
-    clock = Clock()
+    clock = HandClock()
 
     def passes(seconds):
         def hook(*_):
@@ -58,7 +40,7 @@ def test_time_belongs_to_the_stage_that_began_last(pipe, sound, timed):
 
 def test_hooks_are_removed_after_an_error(pipe):
     hooks = [len(network._forward_pre_hooks) for network in (pipe.unet, pipe.vae.decoder, pipe.vocoder)]
-    with pytest.raises(ZeroDivisionError), StageTimes(pipe, Clock()):
+    with pytest.raises(ZeroDivisionError), StageTimes(pipe, HandClock()):
         raise ZeroDivisionError
     assert [len(network._forward_pre_hooks) for network in (pipe.unet, pipe.vae.decoder, pipe.vocoder)] == hooks
 

@@ -9,34 +9,23 @@ from focuslab.measure.evaluation.job import prepare
 from focuslab.methods import Dense, parse_method
 from focuslab.models.identity import unet_layout
 from focuslab.models.sites import find_sites, select_sites
+from tests.clocks import HandClock
 from tests.plans import everywhere, plan_of
 from tests.schedulers import with_scheduler
 
 CACHE, BOTH = "deepcache:interval=3", "deepcache:interval=3+litefocus"
 
 
-class AttentionClock:
+class AttentionClock(HandClock):
     """A second passes whenever a self-attention is computed, and nothing else takes time."""
 
     def __init__(self, pipe):
-        self.computed = 0
+        super().__init__()
         self.sites = [pipe.unet.get_submodule(site.name) for site in find_sites(pipe)]
         self.hooks = [site.to_q.register_forward_hook(self._count) for site in self.sites]
 
     def _count(self, *_):
-        self.computed += 1
-
-    def mark(self):
-        return self.computed
-
-    def synchronize(self):
-        pass
-
-    def seconds(self, start, end):
-        return float(end - start)
-
-    def release(self, marks):
-        pass
+        self.now += 1
 
 
 @pytest.fixture

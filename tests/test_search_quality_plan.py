@@ -4,7 +4,6 @@ import pytest
 
 from focuslab.errors import InputError
 from focuslab.methods import parse_method
-from focuslab.methods.base import method_class
 from focuslab.methods.catalogue import catalogue
 from focuslab.results import EvaluationRun
 from focuslab.search.quality import _labels, best_in_quality, check_objective, with_quality
@@ -104,14 +103,14 @@ def test_an_evaluation_that_cannot_choose_is_refused():
         check_objective(evaluation(**to_dense), "fidelity", LENGTHS, TRAINED)
 
 
-@pytest.mark.parametrize("name", [n for n, e in catalogue().items() if e.for_sites and n not in ("dense", "bound")])
+@pytest.mark.parametrize("name", [n for n, e in catalogue().items() if e.for_sites])
 def test_a_method_without_sites_is_where_it_is_by_itself(name):
     assert (parse_method(name).sites == "*") is catalogue()[name].everywhere
 
 
 def test_what_no_plan_can_name_for_a_site_is_not_chosen():
-    for name, entry in catalogue().items():
-        assert method_class(name).for_sites is entry.for_sites or name in ("dense", "eager", "naive", "bound")
+    refused = {name for name, entry in catalogue().items() if not entry.for_sites}
+    assert refused == {"dense", "bound", "broadcast", "deepcache", "joint", "joint-swap"}
     for label in ("joint", "deepcache:interval=2", "deepcache+sampled"):
         found = best_in_quality(evaluation((label,)).summary, _labels(evaluation((label,))))
         assert found and all(choice.method != label for choice in found.values())

@@ -25,9 +25,6 @@ OneAttachable = TypeVar("OneAttachable", bound="Attachable")
 class Attachable:
     """What can be attached to a pipeline for a while: a method, a cache, a composition, or a plan."""
 
-    for_sites: ClassVar[bool] = False
-    """Whether a plan can name it for a site."""
-
     def attach(self, pipe) -> Handle:
         """Take over the sites of a pipeline (or UNet) until `remove()` of the returned handle.
 
@@ -67,7 +64,6 @@ class Method(Attachable):
 
     sparse: ClassVar[bool] = True
     """Whether the method computes fewer query-key pairs than dense attention, so that it has an ideal speed."""
-    for_sites: ClassVar[bool] = True
 
     def __post_init__(self):
         self._set(sites=check_sites(self.sites))
@@ -159,7 +155,7 @@ def site_method(site: str, given: Mapping[str, Any]) -> Method:
     Raises `InputError` for an unknown name or parameter, or a value that the method refuses.
     """
     name = given["method"]
-    possible = [other for other in catalogue() if method_class(other).for_sites]
+    possible = [other for other, entry in catalogue().items() if entry.for_sites]
     if name not in possible:
         why = ": a site that stays dense is left out" if name == "dense" else did_you_mean(name, possible)
         raise InputError(f"there is no method {name!r} for a site, only {', '.join(possible)}{why}")

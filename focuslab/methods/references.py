@@ -15,6 +15,7 @@ from focuslab.methods.base import Method
 NAMES = {
     "dense": {
         "method": "Dense",
+        "for_sites": False,
         "does": "fused attention by the pipeline's own processors: the baseline of every claim",
         "color": "#000000",
         "marker": "o",
@@ -35,6 +36,7 @@ NAMES = {
     },
     "bound": {
         "method": "Bound",
+        "for_sites": False,
         "does": "an attention core that costs nothing: a limit, no method",
         "color": "#808080",
         "marker": "none",
@@ -53,7 +55,6 @@ class Dense(Method):
     """
 
     sparse: ClassVar[bool] = False
-    for_sites: ClassVar[bool] = False
 
     def attach(self, pipe) -> Handle:
         return Handle()
@@ -92,7 +93,6 @@ class Bound(Method):
     """
 
     sparse: ClassVar[bool] = False
-    for_sites: ClassVar[bool] = False
 
     def core(self, q: Tensor, k: Tensor, v: Tensor, call: SiteCall) -> Tensor:
         return v

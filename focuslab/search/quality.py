@@ -202,14 +202,18 @@ def check_objective(
 
 
 def _labels(evaluation: EvaluationRun) -> list[str]:
-    return sorted({row["method"] for row in evaluation.rows if _for_sites(row["method"])})
+    return sorted({row["method"] for row in evaluation.rows if _fits_a_plan(row["method"])})
 
 
-def _for_sites(label: str) -> bool:
-    """Whether a plan can name a method for its sites. An evaluated plan has sites of its own, dense lengths among
-    them; methods that are joined, caches and joint diffusion are of a whole generation."""
+def _fits_a_plan(label: str) -> bool:
+    """Whether a plan can name a method for its sites, or leave them dense for it.
+
+    An evaluated plan has sites of its own, dense lengths among them. Joined methods, caches and joint diffusion are of
+    a whole generation.
+    """
     entry = catalogue().get(MethodSpec.parse(label).name)
-    return len(split_label(label)) == 1 and not label.startswith(PLAN) and (entry is None or entry.for_sites)
+    alone = len(split_label(label)) == 1 and not label.startswith(PLAN)
+    return label == DENSE or (alone and (entry is None or entry.for_sites))
 
 
 def _entries(
